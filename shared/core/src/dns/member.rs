@@ -1,0 +1,96 @@
+use std::net::Ipv4Addr;
+
+use super::plan::{Policy, Reason};
+
+/// An instance of a Cloud Map service, with what ECS says of the task behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The instance id. ECS uses the task id.
+    pub id: String,
+    /// The attribute `AWS_INSTANCE_IPV4`, unchecked.
+    pub address: Option<String>,
+    /// What ECS knows of the task with this id.
+    pub task: Task,
+}
+
+/// What ECS said of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The instance was not registered by ECS: its id is no task id.
+    Foreign,
+    /// ECS knows no such task: it stopped at least an hour ago.
+    Missing,
+    /// ECS gave no answer about this one, with what it said instead. Nothing may be concluded from it.
+    Unknown(String),
+    /// ECS described the task.
+    Known {
+        /// `lastStatus`, such as `RUNNING` or `DEACTIVATING`.
+        last_status: String,
+        /// Whether `desiredStatus` is `RUNNING`; otherwise the task is being stopped.
+        wanted: bool,
+        /// `healthStatus`.
+        health: Health,
+    },
+}
+
+/// The health of a task, from the health checks of its essential containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Every health check passes.
+    Healthy,
+    /// A health check fails.
+    Unhealthy,
+    /// Not judged yet, or the task has no health check.
+    Unknown,
+}
+
+/// How many tasks ECS wants for a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The service is there and wants this many.
+    Wants(u32),
+    /// The cluster has no such service, or it has been deleted.
+    Missing,
+    /// There is not even such a cluster: more often a wrong name than a cluster that has gone.
+    ClusterMissing,
+}
+
+/// Whether an instance id can be the id of an ECS task: 32 hexadecimal digits, or a UUID as older accounts have it.
+///
+/// Asking ECS about anything else fails the whole request, so this is checked first.
+#[must_use]
+pub fn is_task_id(id: &str) -> bool {
+    matches!(id.len(), 32 | 36) && id.chars().all(|c| c.is_ascii_hexdigit() || (c == '-' && id.len() == 36))
+}
+
+impl Registration {
+    /// Whether the name should lead to this member, and why (not).
+    pub(super) fn judge(&self, published: bool, policy: &Policy) -> Result<(Ipv4Addr, Reason), Reason> {
+        if self.task == Task::Foreign {
+            return Err(Reason::ForeignInstance);
+        }
+        let address = usable(self.address.as_deref())?;
+        match &self.task {
+            Task::Foreign => Err(Reason::ForeignInstance),
+            Task::Missing => Err(Reason::TaskGone),
+            Task::Unknown(why) if published => Ok((address, Reason::NoAnswer(why.clone()))),
+            Task::Unknown(why) => Err(Reason::NoAnswer(why.clone())),
+            Task::Known { wanted: false, .. } => Err(Reason::Stopping),
+            Task::Known { last_status, .. } if last_status != "RUNNING" => Err(Reason::NotRunning(last_status.clone())),
+            Task::Known { health: Health::Unhealthy, .. } => Err(Reason::Unhealthy),
+            Task::Known { health: Health::Unknown, .. } if policy.require_healthy && !published => {
+                Err(Reason::AwaitingHealth)
+            }
+            Task::Known { .. } => Ok((address, Reason::Running)),
+        }
+    }
+}
+
+/// Refuses what no client could connect to: a record with such an address would be a wrong answer.
+fn usable(address: Option<&str>) -> Result<Ipv4Addr, Reason> {
+    let text = address.ok_or(Reason::NoIpv4)?;
+    let ip: Ipv4Addr = text.parse().map_err(|_| Reason::UnusableAddress(text.to_owned()))?;
+    let useless =
+        ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip.is_broadcast() || ip.is_link_local();
+    if useless { Err(Reason::UnusableAddress(text.to_owned())) } else { Ok(ip) }
+}

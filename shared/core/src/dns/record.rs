@@ -1,0 +1,97 @@
+use std::fmt;
+
+/// A DNS name as Route 53 answers it: lower case, with a trailing dot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// Takes a name in any case, with or without its trailing dot.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(format!("{}.", name.trim_end_matches('.').to_ascii_lowercase()))
+    }
+
+    /// The name with its trailing dot.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The labels from the root down, which is the order in which Route 53 lists a zone.
+    #[must_use]
+    pub fn listing_order(&self) -> Vec<&str> {
+        self.0.trim_end_matches('.').rsplit('.').collect()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end_matches('.'))
+    }
+}
+
+/// One multivalue A record set, exactly as it stands in the zone: Route 53 deletes only what matches in every field.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordSet {
+    /// The name that clients ask for.
+    pub name: Name,
+    /// What tells the record sets of one name apart; ours begin with the owner.
+    pub set_identifier: String,
+    /// Seconds.
+    pub ttl: u32,
+    /// The addresses as text. We write exactly one.
+    pub values: Vec<String>,
+    /// A Route 53 health check. We write none, but somebody may have attached one by hand.
+    pub health_check: Option<String>,
+}
+
+impl fmt::Display for RecordSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} A {} ({})", self.name, self.values.join(","), self.set_identifier)
+    }
+}
+
+/// What stands under one name in the zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The multivalue A record sets, ours and foreign ones.
+    pub multivalue: Vec<RecordSet>,
+    /// How many A record sets of another routing policy stand there. Route 53 allows no mixture under one name, so a
+    /// single one keeps us from publishing anything.
+    pub other: usize,
+}
+
+/// Whose record sets a replicator may touch: those whose set identifier is `<owner>/<member>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(String);
+
+impl Owner {
+    /// The longest owner that leaves room for a member id in Route 53's 128 characters of a set identifier.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// Takes 1 to [`Self::MAX_LENGTH`] letters, digits, `-`, `_` or `.`. A `/` would make `a` own what `a/b` wrote.
+    #[must_use]
+    pub fn new(owner: &str) -> Option<Self> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let valid = (1..=Self::MAX_LENGTH).contains(&owner.len()) && owner.chars().all(allowed);
+        valid.then(|| Self(owner.to_owned()))
+    }
+
+    /// The set identifier of `member`'s record.
+    #[must_use]
+    pub fn set_identifier(&self, member: &str) -> String {
+        format!("{}/{member}", self.0)
+    }
+
+    /// The member behind a set identifier, or nothing when the record set is somebody else's.
+    #[must_use]
+    pub fn member<'a>(&self, set_identifier: &'a str) -> Option<&'a str> {
+        set_identifier.strip_prefix(self.0.as_str())?.strip_prefix('/').filter(|member| !member.is_empty())
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

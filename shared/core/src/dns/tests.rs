@@ -1,0 +1,315 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
+
+use proptest::{collection::btree_map, option, prelude::*, sample::select};
+
+use super::*;
+
+const NAME: &str = "core.neo4j.service";
+
+fn policy() -> Policy {
+    Policy { owner: Owner::new("neo4j").unwrap(), ttl: 10, require_healthy: true }
+}
+
+fn running(health: Health) -> Task {
+    Task::Known { last_status: "RUNNING".into(), wanted: true, health }
+}
+
+fn stopping() -> Task {
+    Task::Known { last_status: "RUNNING".into(), wanted: false, health: Health::Healthy }
+}
+
+fn member(id: &str, address: &str, task: Task) -> Registration {
+    Registration { id: id.into(), address: Some(address.into()), task }
+}
+
+fn record(set_identifier: &str, address: &str) -> RecordSet {
+    let values = vec![address.into()];
+    RecordSet { name: Name::new(NAME), set_identifier: set_identifier.into(), ttl: 10, values, health_check: None }
+}
+
+fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
+    let records = Records { multivalue, other: 0 };
+    Tier { tier: "core".into(), name: Name::new(NAME), registered, service: None, records }
+}
+
+fn text(tier: &Tier) -> String {
+    plan(std::slice::from_ref(tier), &policy()).to_string()
+}
+
+/// What the zone holds after Route 53 has taken the batch; refuses what Route 53 would refuse.
+fn apply(tier: &Tier, plan: &Plan) -> Tier {
+    let mut sets: BTreeMap<String, RecordSet> =
+        tier.records.multivalue.iter().map(|set| (set.set_identifier.clone(), set.clone())).collect();
+    for change in &plan.changes {
+        match change {
+            Change::Delete(set, _) => assert_eq!(sets.remove(&set.set_identifier).as_ref(), Some(set), "exact delete"),
+            Change::Create(set, _) => {
+                assert!(sets.insert(set.set_identifier.clone(), set.clone()).is_none(), "create of what exists");
+            }
+        }
+    }
+    assert!(sets.len() <= MULTIVALUE_LIMIT || sets.len() <= tier.records.multivalue.len(), "Route 53's limit");
+    Tier { records: Records { multivalue: sets.into_values().collect(), ..tier.records.clone() }, ..tier.clone() }
+}
+
+#[test]
+fn a_member_joins_and_another_leaves_in_one_batch_deletions_first() {
+    let tier = tier(
+        vec![member("new", "10.0.1.2", running(Health::Healthy)), member("old", "10.0.1.1", stopping())],
+        vec![record("neo4j/old", "10.0.1.1")],
+    );
+    insta::assert_snapshot!(text(&tier), @r"
+    - core.neo4j.service A 10.0.1.1 (neo4j/old): task is being stopped
+    + core.neo4j.service A 10.0.1.2 (neo4j/new): task is running
+    ");
+}
+
+#[test]
+fn nothing_to_do_plans_nothing() {
+    let tier = tier(vec![member("a", "10.0.1.1", running(Health::Healthy))], vec![record("neo4j/a", "10.0.1.1")]);
+    assert_eq!(text(&tier), "");
+}
+
+#[test]
+fn each_state_of_a_task_decides_for_a_new_and_for_a_published_member() {
+    let known = |status: &str| Task::Known { last_status: status.into(), wanted: true, health: Health::Healthy };
+    let table = [
+        (running(Health::Healthy), true, true),
+        (running(Health::Unknown), false, true),
+        (running(Health::Unhealthy), false, false),
+        (stopping(), false, false),
+        (known("PENDING"), false, false),
+        (known("ACTIVATING"), false, false),
+        (known("DEACTIVATING"), false, false),
+        (known("STOPPED"), false, false),
+        (Task::Missing, false, false),
+        (Task::Unknown("throttled".into()), false, true),
+        (Task::Foreign, false, false),
+    ];
+    for (task, joins, stays) in table {
+        for (published, want) in [(false, joins), (true, stays)] {
+            // A second member keeps the name from running empty, which would decide by itself.
+            let other = member("other", "10.0.1.9", running(Health::Healthy));
+            let mut sets = vec![record("neo4j/other", "10.0.1.9")];
+            sets.extend(published.then(|| record("neo4j/a", "10.0.1.1")));
+            let before = tier(vec![member("a", "10.0.1.1", task.clone()), other], sets);
+            let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
+            let is_in = after.records.multivalue.iter().any(|set| set.set_identifier == "neo4j/a");
+            assert_eq!(is_in, want, "{task:?}, published {published}");
+        }
+    }
+}
+
+#[test]
+fn without_a_health_check_unknown_is_enough() {
+    let tier = tier(vec![member("a", "10.0.1.1", running(Health::Unknown))], vec![]);
+    let policy = Policy { require_healthy: false, ..policy() };
+    assert_eq!(plan(&[tier], &policy).changes.len(), 1);
+}
+
+#[test]
+fn a_name_is_never_emptied_because_all_members_are_unfit_at_once() {
+    let tier = tier(
+        vec![member("a", "10.0.1.1", running(Health::Unhealthy)), member("b", "10.0.1.2", stopping())],
+        vec![record("neo4j/a", "10.0.1.1")],
+    );
+    insta::assert_snapshot!(text(&tier), @r"
+    = core.neo4j.service a kept: no registered member is fit, and an empty answer would cut off every client
+    = core.neo4j.service b not published: task is being stopped
+    ");
+}
+
+#[test]
+fn an_empty_registry_is_believed_only_when_ecs_wants_no_tasks() {
+    let sets = || vec![record("neo4j/a", "10.0.1.1")];
+    let given = |service| Tier { service, ..tier(vec![], sets()) };
+    insta::assert_snapshot!(text(&given(None)), @"= core.neo4j.service a kept: nothing is registered, and it is not known what ECS wants");
+    insta::assert_snapshot!(text(&given(Some(Service::Wants(3)))), @"= core.neo4j.service a kept: nothing is registered, but ECS wants 3 tasks: a failed read or a full restart");
+    insta::assert_snapshot!(text(&given(Some(Service::ClusterMissing))), @"= core.neo4j.service a kept: nothing is registered, and ECS knows no such cluster: check the cluster's name");
+    insta::assert_snapshot!(text(&given(Some(Service::Wants(0)))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service wants no tasks");
+    insta::assert_snapshot!(text(&given(Some(Service::Missing))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service does not exist");
+}
+
+#[test]
+fn a_foreign_registration_alone_does_not_hold_a_name_that_ecs_wants_empty() {
+    let registered = vec![member("by-hand", "10.0.1.7", Task::Foreign)];
+    let tier = Tier { service: Some(Service::Wants(0)), ..tier(registered, vec![record("neo4j/a", "10.0.1.1")]) };
+    insta::assert_snapshot!(text(&tier), @r"
+    - core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service wants no tasks
+    = core.neo4j.service by-hand not published: instance was not registered by ECS
+    ");
+}
+
+#[test]
+fn an_outdated_record_of_ours_is_replaced_exactly() {
+    let outdated = RecordSet { ttl: 300, health_check: Some("hc-1".into()), ..record("neo4j/a", "10.0.1.8") };
+    let before = tier(vec![member("a", "10.0.1.1", running(Health::Healthy))], vec![outdated]);
+    insta::assert_snapshot!(text(&before), @r"
+    - core.neo4j.service A 10.0.1.8 (neo4j/a): record is outdated
+    + core.neo4j.service A 10.0.1.1 (neo4j/a): task is running
+    ");
+    let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
+    assert_eq!(after.records.multivalue, [record("neo4j/a", "10.0.1.1")]);
+}
+
+#[test]
+fn addresses_that_no_client_could_use_are_refused_by_name() {
+    for address in ["", "10.0.1", "fd00::1", "0.0.0.0", "127.0.0.1", "169.254.169.254", "224.0.0.1", "neo4j"] {
+        let line = text(&tier(vec![member("a", address, running(Health::Healthy))], vec![]));
+        let want = format!("= core.neo4j.service a not published: address {address:?} is not a usable IPv4 address");
+        assert_eq!(line, want);
+    }
+    let registration = Registration { address: None, ..member("a", "", running(Health::Healthy)) };
+    let line = text(&tier(vec![registration], vec![]));
+    assert_eq!(line, "= core.neo4j.service a not published: instance has no AWS_INSTANCE_IPV4 attribute");
+}
+
+#[test]
+fn one_record_per_address_and_the_published_one_stays() {
+    let registered =
+        vec![member("a", "10.0.1.1", running(Health::Healthy)), member("b", "10.0.1.1", running(Health::Healthy))];
+    insta::assert_snapshot!(text(&tier(registered, vec![record("neo4j/b", "10.0.1.1")])), @"= core.neo4j.service a not published: address is published for member b");
+}
+
+#[test]
+fn above_the_limit_the_published_members_stay_and_the_rest_is_counted() {
+    let id = |n: usize| format!("member{n:03}");
+    let registered: Vec<_> =
+        (0..130).map(|n| member(&id(n), &format!("10.0.2.{n}"), running(Health::Healthy))).collect();
+    let foreign = (0..5).map(|n| record(&format!("other/{n}"), &format!("10.9.0.{n}")));
+    let published = (100..130).map(|n| record(&format!("neo4j/{}", id(n)), &format!("10.0.2.{n}")));
+    let before = tier(registered, foreign.chain(published).collect());
+    let plan = plan(std::slice::from_ref(&before), &policy());
+    assert_eq!((plan.published["core"], plan.truncated["core"]), (95, 35));
+    assert!(plan.changes.iter().all(|change| matches!(change, Change::Create(..))), "{plan}");
+    assert_eq!(apply(&before, &plan).records.multivalue.len(), MULTIVALUE_LIMIT);
+}
+
+#[test]
+fn a_name_with_a_record_of_another_policy_is_left_alone_and_said_so() {
+    let mut tier = tier(vec![member("a", "10.0.1.1", running(Health::Healthy))], vec![]);
+    tier.records.other = 1;
+    insta::assert_snapshot!(text(&tier), @"= core.neo4j.service a not published: the name has an A record of another routing policy, which Route 53 does not mix: remove that record");
+}
+
+#[test]
+fn an_owner_owns_neither_a_longer_name_nor_a_bare_one() {
+    let owner = Owner::new("neo4j").unwrap();
+    assert_eq!(owner.member("neo4j/task"), Some("task"));
+    for foreign in ["neo4j-2/task", "neo4j/", "neo4j", "Neo4j/task", "neo/task", "my-neo4j/task"] {
+        assert_eq!(owner.member(foreign), None, "{foreign}");
+    }
+    for refused in ["", "a/b", "a b", &"x".repeat(65)] {
+        assert_eq!(Owner::new(refused), None, "{refused:?}");
+    }
+}
+
+#[test]
+fn names_are_one_whatever_their_case_and_dot() {
+    assert_eq!(Name::new("Core.Neo4j.Service"), Name::new("core.neo4j.service."));
+    assert!(Name::new("core.a.b").listing_order() < Name::new("replica.a.b").listing_order());
+}
+
+#[test]
+fn only_task_ids_may_be_asked_of_ecs() {
+    assert!(is_task_id("0123456789abcdef0123456789abcdef"));
+    assert!(is_task_id("8f4fd0a5-1c2b-4f6e-9d0a-0123456789ab"));
+    for id in ["", "by-hand", "0123456789abcdef0123456789abcdeg", "0123456789abcdef-123456789abcdef"] {
+        assert!(!is_task_id(id), "{id}");
+    }
+}
+
+fn any_task() -> impl Strategy<Value = Task> {
+    let known = (
+        select(vec!["PENDING", "ACTIVATING", "RUNNING", "RUNNING", "DEACTIVATING", "STOPPED"]),
+        any::<bool>(),
+        select(vec![Health::Healthy, Health::Unhealthy, Health::Unknown]),
+    );
+    let known = known.prop_map(|(status, wanted, health)| Task::Known { last_status: status.into(), wanted, health });
+    prop_oneof![6 => known, 1 => Just(Task::Missing), 1 => Just(Task::Unknown("throttled".into())), 1 => Just(Task::Foreign)]
+}
+
+fn any_address() -> impl Strategy<Value = String> {
+    prop_oneof![9 => (0u8..40).prop_map(|n| format!("10.0.0.{n}")), 1 => Just("nonsense".to_owned())]
+}
+
+fn any_tier() -> impl Strategy<Value = Tier> {
+    let id = || (0u16..160).prop_map(|n| format!("task{n:03}"));
+    let registered = btree_map(id(), (option::weighted(0.9, any_address()), any_task()), 0..150);
+    let owner = select(vec!["neo4j", "neo4j", "other", "neo4j-2"]);
+    let sets = btree_map((owner, id()), (any_address(), select(vec![10u32, 60])), 0..MULTIVALUE_LIMIT);
+    let service = option::of(prop_oneof![
+        (0u32..3).prop_map(Service::Wants),
+        Just(Service::Missing),
+        Just(Service::ClusterMissing)
+    ]);
+    (registered, sets, service).prop_map(|(registered, sets, service)| {
+        let registered =
+            registered.into_iter().map(|(id, (address, task))| Registration { id, address, task }).collect();
+        let sets = sets
+            .into_iter()
+            .map(|((owner, id), (address, ttl))| RecordSet { ttl, ..record(&format!("{owner}/{id}"), &address) });
+        Tier { service, ..tier(registered, sets.collect()) }
+    })
+}
+
+fn ours(tier: &Tier) -> usize {
+    tier.records.multivalue.iter().filter(|set| policy().owner.member(&set.set_identifier).is_some()).count()
+}
+
+proptest! {
+    #[test]
+    fn applied_once_the_plan_is_empty(before in any_tier()) {
+        let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
+        prop_assert_eq!(plan(std::slice::from_ref(&after), &policy()).changes, vec![]);
+    }
+
+    #[test]
+    fn a_foreign_record_set_is_never_touched(before in any_tier()) {
+        for plan in [plan(std::slice::from_ref(&before), &policy()), plan_removal([&before.records], &policy().owner)] {
+            for change in &plan.changes {
+                prop_assert!(change.record().set_identifier.starts_with("neo4j/"), "{change}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_runs_empty_only_on_the_word_of_ecs(before in any_tier()) {
+        let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
+        if ours(&before) > 0 && ours(&after) == 0 {
+            prop_assert!(matches!(before.service, Some(Service::Wants(0) | Service::Missing)));
+            prop_assert!(Tier::needs_service(&before.registered));
+        }
+    }
+
+    #[test]
+    fn what_is_published_is_distinct_and_counted(before in any_tier()) {
+        let plan = plan(std::slice::from_ref(&before), &policy());
+        let after = apply(&before, &plan);
+        prop_assert_eq!(plan.published["core"], ours(&after));
+        if !plan.changes.is_empty() {
+            let fresh = after.records.multivalue.iter().filter(|set| policy().owner.member(&set.set_identifier).is_some());
+            let addresses: Vec<&String> = fresh.flat_map(|set| &set.values).collect();
+            prop_assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len());
+            prop_assert!(addresses.iter().all(|address| address.parse::<Ipv4Addr>().is_ok()));
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_readings_does_not_matter(before in any_tier()) {
+        let mut turned = before.clone();
+        turned.registered.reverse();
+        turned.records.multivalue.reverse();
+        prop_assert_eq!(plan(&[before], &policy()), plan(&[turned], &policy()));
+    }
+
+    #[test]
+    fn removal_removes_all_of_ours(before in any_tier()) {
+        let after = apply(&before, &plan_removal([&before.records], &policy().owner));
+        prop_assert_eq!(ours(&after), 0);
+        prop_assert_eq!(after.records.multivalue.len(), before.records.multivalue.len() - ours(&before));
+    }
+}
