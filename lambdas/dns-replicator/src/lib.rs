@@ -1,1 +1,62 @@
-//! x
+//! Keeps multivalue A records equal to the healthy members of Cloud Map SRV services.
+//!
+//! ECS registers tasks in host or bridge networking as SRV records only, which few clients can read. This function
+//! copies the members into plain A records in a zone of the cluster's own.
+
+mod config;
+mod event;
+mod members;
+mod pass;
+mod teardown;
+mod zone;
+
+pub use config::{Config, Names, Target, TierTarget};
+pub use event::Event;
+pub use pass::Outcome;
+
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use cluster_lambda::queue::DeadLetters;
+use jiff::Timestamp;
+use members::Members;
+use zone::Zone;
+
+/// The clients through which a [`Replicator`] sees and changes the world.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Cloud Map.
+    pub cloud_map: aws_sdk_servicediscovery::Client,
+    /// ECS.
+    pub ecs: aws_sdk_ecs::Client,
+    /// Route 53.
+    pub route53: aws_sdk_route53::Client,
+    /// SQS, for messages that nobody can read.
+    pub sqs: aws_sdk_sqs::Client,
+    /// What carries answers to CloudFormation.
+    pub answers: SharedHttpConnector,
+}
+
+/// The function: its configuration and its view of the world.
+#[derive(Debug)]
+pub struct Replicator {
+    config: Config,
+    members: Members,
+    zone: Zone,
+    dead_letters: DeadLetters,
+    answers: SharedHttpConnector,
+    clock: fn() -> Timestamp,
+}
+
+impl Replicator {
+    /// `clock` tells the present, and is asked only to measure how late an event was acted upon.
+    #[must_use]
+    pub fn new(config: Config, clients: Clients, clock: fn() -> Timestamp) -> Self {
+        Self {
+            members: Members::new(clients.cloud_map, clients.ecs),
+            zone: Zone::new(clients.route53),
+            dead_letters: DeadLetters::new(clients.sqs, config.dead_letter_queue.clone()),
+            answers: clients.answers,
+            config,
+            clock,
+        }
+    }
+}

@@ -16,12 +16,6 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The labels from the root down, which is the order in which Route 53 lists a zone.
-    #[must_use]
-    pub fn listing_order(&self) -> Vec<&str> {
-        self.0.trim_end_matches('.').rsplit('.').collect()
-    }
 }
 
 impl fmt::Display for Name {

@@ -1,0 +1,247 @@
+use cluster_core::dns::{Name, Owner, Policy};
+use cluster_lambda::{
+    Failure,
+    env::{self, Lookup},
+};
+use serde::Deserialize;
+
+/// What the function needs to know, read once at its start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What is replicated from where to where.
+    pub target: Target,
+    /// Seconds that resolvers may keep an answer.
+    pub ttl: u32,
+    /// Whether a new member must be `HEALTHY` to be published.
+    pub require_healthy: bool,
+    /// Plan and log, but write nothing.
+    pub dry_run: bool,
+    /// URL of the FIFO queue for messages that nobody can read.
+    pub dead_letter_queue: String,
+}
+
+impl Config {
+    /// Reads the environment. Refuses the first variable that is missing or wrong, by name and value.
+    pub fn read(lookup: &impl Lookup) -> Result<Self, Failure> {
+        let names = Names {
+            cluster_name: env::required(lookup, "CLUSTER_NAME")?,
+            domain: env::required(lookup, "DOMAIN")?,
+            hosted_zone_id: env::required(lookup, "HOSTED_ZONE_ID")?,
+            ecs_cluster: env::required(lookup, "ECS_CLUSTER")?,
+            core_ecs_service: env::required(lookup, "CORE_ECS_SERVICE")?,
+            core_cloud_map_service: env::required(lookup, "CORE_CLOUD_MAP_SERVICE")?,
+            replica_ecs_service: env::required(lookup, "REPLICA_ECS_SERVICE")?,
+            replica_cloud_map_service: env::required(lookup, "REPLICA_CLOUD_MAP_SERVICE")?,
+        };
+        let target = Target::new(names)
+            .map_err(|wrong| env::wrong(&wrong.field.to_ascii_uppercase(), &wrong.value, wrong.form))?;
+        let seconds = "a number of seconds from 1 to 86400";
+        let ttl: u32 = env::parsed(lookup, "RECORD_TTL", seconds)?;
+        if !(1..=86_400).contains(&ttl) {
+            return Err(env::wrong("RECORD_TTL", &ttl.to_string(), seconds));
+        }
+        Ok(Self {
+            target,
+            ttl,
+            require_healthy: env::parsed(lookup, "REQUIRE_HEALTHY", "true or false")?,
+            dry_run: env::parsed(lookup, "DRY_RUN", "true or false")?,
+            dead_letter_queue: env::required(lookup, "DEAD_LETTER_QUEUE_URL")?,
+        })
+    }
+
+    /// How the decision writes.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy { owner: self.target.owner.clone(), ttl: self.ttl, require_healthy: self.require_healthy }
+    }
+}
+
+/// The names of what is replicated, as the template says them: to the function as environment variables, to its custom
+/// resource as properties. The properties tell a later deletion what an earlier version of the stack had written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Names {
+    /// The owner of the record sets.
+    pub cluster_name: String,
+    /// The records are `core.<domain>` and `replica.<domain>`.
+    pub domain: String,
+    /// The zone of the records.
+    pub hosted_zone_id: String,
+    /// Name or ARN.
+    pub ecs_cluster: String,
+    /// The service's name.
+    pub core_ecs_service: String,
+    /// `srv-…`.
+    pub core_cloud_map_service: String,
+    /// The service's name. It need not exist.
+    pub replica_ecs_service: String,
+    /// `srv-…`.
+    pub replica_cloud_map_service: String,
+}
+
+/// What is replicated from where to where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Whose record sets these are.
+    pub owner: Owner,
+    /// The zone's id, without a path.
+    pub hosted_zone: String,
+    /// The records' names end with it.
+    pub domain: Name,
+    /// Name or ARN.
+    pub ecs_cluster: String,
+    /// Core and replica, in the order in which Route 53 lists their names.
+    pub tiers: [TierTarget; 2],
+}
+
+/// Where the members of a tier are registered, and where they are published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierTarget {
+    /// `core` or `replica`.
+    pub tier: &'static str,
+    /// The name of its records.
+    pub name: Name,
+    /// The service's name.
+    pub ecs_service: String,
+    /// The service's id.
+    pub cloud_map_service: String,
+}
+
+/// A name that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value:?}, but should be {form}")]
+pub struct WrongName {
+    field: &'static str,
+    value: String,
+    form: &'static str,
+}
+
+impl Target {
+    /// Checks every name, so that nothing wrong reaches AWS or the plan.
+    pub fn new(names: Names) -> Result<Self, WrongName> {
+        let owner = Owner::new(&names.cluster_name).ok_or_else(|| WrongName {
+            field: "cluster_name",
+            value: names.cluster_name.clone(),
+            form: "1 to 64 letters, digits, '-', '_' or '.'",
+        })?;
+        let domain = names.domain.trim_end_matches('.');
+        let label = |label: &str| {
+            (1..=63).contains(&label.len()) && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        };
+        // 255 octets of a DNS name, less «replica.» and what the wire format adds.
+        if domain.len() > 240 || !domain.split('.').all(label) {
+            return Err(WrongName {
+                field: "domain",
+                value: names.domain,
+                form: "a domain name such as neo4j.service",
+            });
+        }
+        let zone = names.hosted_zone_id.trim_start_matches("/hostedzone/");
+        if !zone.starts_with('Z') || !zone.chars().all(|c| c.is_ascii_alphanumeric()) {
+            let form = "the id of a Route 53 hosted zone such as Z0123456789ABCDEFGHIJ";
+            return Err(WrongName { field: "hosted_zone_id", value: names.hosted_zone_id, form });
+        }
+        let services = [
+            ("core_cloud_map_service", &names.core_cloud_map_service),
+            ("replica_cloud_map_service", &names.replica_cloud_map_service),
+        ];
+        for (field, value) in services {
+            if !value.starts_with("srv-") {
+                let form = "the id of a Cloud Map service such as srv-0123456789abcdef";
+                return Err(WrongName { field, value: value.clone(), form });
+            }
+        }
+        let name = |tier: &str| Name::new(&format!("{tier}.{domain}"));
+        Ok(Self {
+            owner,
+            hosted_zone: zone.to_owned(),
+            domain: Name::new(domain),
+            ecs_cluster: names.ecs_cluster,
+            tiers: [
+                TierTarget {
+                    tier: "core",
+                    name: name("core"),
+                    ecs_service: names.core_ecs_service,
+                    cloud_map_service: names.core_cloud_map_service,
+                },
+                TierTarget {
+                    tier: "replica",
+                    name: name("replica"),
+                    ecs_service: names.replica_ecs_service,
+                    cloud_map_service: names.replica_cloud_map_service,
+                },
+            ],
+        })
+    }
+
+    /// Identifies what was written where. CloudFormation takes another one for a replacement and has the old removed.
+    #[must_use]
+    pub fn physical_id(&self) -> String {
+        format!("{}@{}/{}", self.owner, self.hosted_zone, self.domain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 12] = [
+        ("CLUSTER_NAME", "neo4j"),
+        ("DOMAIN", "Neo4j.Service."),
+        ("HOSTED_ZONE_ID", "/hostedzone/Z123"),
+        ("ECS_CLUSTER", "neo4j"),
+        ("CORE_ECS_SERVICE", "core"),
+        ("CORE_CLOUD_MAP_SERVICE", "srv-core"),
+        ("REPLICA_ECS_SERVICE", "replica"),
+        ("REPLICA_CLOUD_MAP_SERVICE", "srv-replica"),
+        ("RECORD_TTL", "10"),
+        ("REQUIRE_HEALTHY", "true"),
+        ("DRY_RUN", "false"),
+        ("DEAD_LETTER_QUEUE_URL", "https://sqs/dead.fifo"),
+    ];
+
+    fn read(name: &str, value: Option<&str>) -> Result<Config, Failure> {
+        Config::read(&|asked: &str| {
+            if asked == name {
+                return value.map(str::to_owned);
+            }
+            GOOD.iter().find(|(n, _)| *n == asked).map(|(_, v)| (*v).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_whole_environment_is_read() {
+        let config = read("", None).unwrap();
+        assert_eq!(config.target.hosted_zone, "Z123");
+        assert_eq!(config.target.tiers[0].name, Name::new("core.neo4j.service"));
+        assert_eq!(config.target.physical_id(), "neo4j@Z123/neo4j.service");
+    }
+
+    #[test]
+    fn each_missing_variable_is_named() {
+        for (name, _) in GOOD {
+            let text = read(name, None).unwrap_err().to_string();
+            assert_eq!(text, format!("environment variable {name} is missing or empty: set it"));
+        }
+    }
+
+    #[test]
+    fn each_wrong_value_is_named_with_its_form() {
+        for (name, value, form) in [
+            ("CLUSTER_NAME", "my/cluster", "1 to 64 letters"),
+            ("DOMAIN", "neo4j..service", "a domain name"),
+            ("DOMAIN", "neo4j service", "a domain name"),
+            ("HOSTED_ZONE_ID", "neo4j.service", "the id of a Route 53 hosted zone"),
+            ("CORE_CLOUD_MAP_SERVICE", "core", "the id of a Cloud Map service"),
+            ("REPLICA_CLOUD_MAP_SERVICE", "replica", "the id of a Cloud Map service"),
+            ("RECORD_TTL", "ten", "a number of seconds"),
+            ("RECORD_TTL", "0", "a number of seconds"),
+            ("REQUIRE_HEALTHY", "yes", "true or false"),
+            ("DRY_RUN", "1", "true or false"),
+        ] {
+            let text = read(name, Some(value)).unwrap_err().to_string();
+            let start = format!("environment variable {name} is {value:?}, but should be {form}");
+            assert!(text.starts_with(&start), "{text}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_route53::{
+    Client,
+    error::ProvideErrorMetadata,
+    operation::{
+        change_resource_record_sets::ChangeResourceRecordSetsError,
+        list_resource_record_sets::ListResourceRecordSetsError,
+    },
+    types::{Change as BatchChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType},
+};
+use cluster_core::dns::{Change, Name, Plan, RecordSet, Records};
+use cluster_lambda::Failure;
+
+/// The most record sets that Route 53 returns at once.
+const PAGE: i32 = 300;
+
+/// The zone of the records.
+#[derive(Clone, Debug)]
+pub(crate) struct Zone {
+    client: Client,
+}
+
+/// What Route 53 made of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// Taken as a whole.
+    Accepted,
+    /// Refused as a whole, with its reasons: the plan was made from a stale reading, or breaks a rule of the zone.
+    Refused(String),
+}
+
+impl Zone {
+    /// Reads and writes through this client.
+    #[must_use]
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The A record sets under each name, in the order given; nothing for every name when there is no such zone.
+    ///
+    /// One walk that begins at the first name and jumps from name to name: a zone of somebody else's may hold ten
+    /// thousand records. The names must come in the order in which Route 53 lists them, so that a walk that has reached
+    /// the end of the zone has passed them all.
+    pub(crate) async fn records(&self, zone: &str, names: &[&Name]) -> Result<Option<Vec<Records>>, Failure> {
+        let mut found: BTreeMap<&Name, Found> = names.iter().map(|name| (*name, Found::default())).collect();
+        for name in names {
+            let mut identifier: Option<String> = None;
+            loop {
+                let page = self
+                    .client
+                    .list_resource_record_sets()
+                    .hosted_zone_id(zone)
+                    .start_record_name(name.as_str())
+                    .start_record_type(RrType::A)
+                    .set_start_record_identifier(identifier)
+                    .max_items(PAGE)
+                    .send()
+                    .await;
+                let page = match page {
+                    Ok(page) => page,
+                    Err(error)
+                        if error
+                            .as_service_error()
+                            .is_some_and(ListResourceRecordSetsError::is_no_such_hosted_zone) =>
+                    {
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(Failure::call(&format!("list the records of zone {zone}"), error)),
+                };
+                for set in page.resource_record_sets().iter().filter(|set| *set.r#type() == RrType::A) {
+                    if let Some(found) = found.get_mut(&Name::new(set.name())) {
+                        found.add(set);
+                    }
+                }
+                if !page.is_truncated() {
+                    return Ok(Some(names.iter().filter_map(|name| Some(found.remove(name)?.records())).collect()));
+                }
+                let more_of_this_name = page.next_record_name().is_some_and(|next| Name::new(next) == **name)
+                    && page.next_record_type() == Some(&RrType::A);
+                if !more_of_this_name {
+                    break;
+                }
+                identifier = page.next_record_identifier().map(str::to_owned);
+            }
+        }
+        Ok(Some(names.iter().filter_map(|name| Some(found.remove(name)?.records())).collect()))
+    }
+
+    /// Writes a plan's changes as one atomic batch.
+    pub(crate) async fn apply(&self, zone: &str, plan: &Plan) -> Result<Applied, Failure> {
+        let changes = plan.changes.iter().map(batch_change).collect::<Result<Vec<_>, _>>();
+        let batch = changes.and_then(|changes| ChangeBatch::builder().set_changes(Some(changes)).build());
+        let batch = batch.map_err(|error| Failure::permanent("could not build the change batch").caused_by(error))?;
+        let answer = self.client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await;
+        let Err(error) = answer else { return Ok(Applied::Accepted) };
+        if let Some(ChangeResourceRecordSetsError::InvalidChangeBatch(refused)) = error.as_service_error() {
+            let said = refused.messages().join(" ");
+            return Ok(Applied::Refused(if said.is_empty() { refused.to_string() } else { said }));
+        }
+        let managed = error.message().is_some_and(|message| message.contains("can only be managed through"));
+        let failure = Failure::call(&format!("change the records of zone {zone}"), error);
+        if managed {
+            let what =
+                format!("zone {zone} belongs to Cloud Map, which lets nobody else write: use a zone of your own");
+            return Err(Failure::permanent(what).caused_by(failure));
+        }
+        Err(failure)
+    }
+}
+
+/// What a walk has found under one name. A walk may pass the same set twice; it counts once.
+#[derive(Debug, Default)]
+struct Found {
+    multivalue: BTreeMap<String, RecordSet>,
+    other: BTreeSet<Option<String>>,
+}
+
+impl Found {
+    fn add(&mut self, set: &ResourceRecordSet) {
+        let id = set.set_identifier().map(str::to_owned);
+        let (Some(id), Some(true), Some(ttl)) = (id.clone(), set.multi_value_answer(), set.ttl()) else {
+            self.other.insert(id);
+            return;
+        };
+        let record = RecordSet {
+            name: Name::new(set.name()),
+            set_identifier: id.clone(),
+            ttl: u32::try_from(ttl).unwrap_or(u32::MAX),
+            values: set.resource_records().iter().map(|record| record.value().to_owned()).collect(),
+            health_check: set.health_check_id().map(str::to_owned),
+        };
+        self.multivalue.insert(id, record);
+    }
+
+    fn records(self) -> Records {
+        Records { multivalue: self.multivalue.into_values().collect(), other: self.other.len() }
+    }
+}
+
+fn batch_change(change: &Change) -> Result<BatchChange, aws_sdk_route53::error::BuildError> {
+    let action = match change {
+        Change::Delete(..) => ChangeAction::Delete,
+        Change::Create(..) => ChangeAction::Create,
+    };
+    let set = change.record();
+    let values = set.values.iter().map(|value| ResourceRecord::builder().value(value).build());
+    let set = ResourceRecordSet::builder()
+        .name(set.name.as_str())
+        .r#type(RrType::A)
+        .set_identifier(&set.set_identifier)
+        .multi_value_answer(true)
+        .ttl(i64::from(set.ttl))
+        .set_resource_records(Some(values.collect::<Result<_, _>>()?))
+        .set_health_check_id(set.health_check.clone())
+        .build()?;
+    BatchChange::builder().action(action).resource_record_set(set).build()
+}

@@ -1,0 +1,57 @@
+//! Configuration from environment variables. A wrong one refuses to start the function and is named with its value.
+
+use std::{fmt::Display, str::FromStr};
+
+use crate::Failure;
+
+/// Where variables are looked up: [`process`] in a function, a table in a test.
+pub trait Lookup: Fn(&str) -> Option<String> {}
+impl<F: Fn(&str) -> Option<String>> Lookup for F {}
+
+/// The environment of this process.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn process(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The value of a variable that must be there and not be blank.
+pub fn required(lookup: &impl Lookup, name: &str) -> Result<String, Failure> {
+    let value = lookup(name).unwrap_or_default();
+    if value.trim().is_empty() {
+        return Err(Failure::permanent(format!("environment variable {name} is missing or empty: set it")));
+    }
+    Ok(value)
+}
+
+/// A required variable, parsed; `form` says in words what it should look like.
+pub fn parsed<T: FromStr>(lookup: &impl Lookup, name: &str, form: &str) -> Result<T, Failure> {
+    let value = required(lookup, name)?;
+    value.parse().map_err(|_| wrong(name, &value, form))
+}
+
+/// The refusal of a variable whose value is not what it should be.
+pub fn wrong(name: &str, value: &str, form: impl Display) -> Failure {
+    Failure::permanent(format!("environment variable {name} is {value:?}, but should be {form}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        [("TTL", "10"), ("BLANK", " "), ("WORD", "ten")].into_iter().find(|(n, _)| *n == name).map(|(_, v)| v.into())
+    }
+
+    #[test]
+    fn a_refusal_names_the_variable_the_value_and_the_form() {
+        assert_eq!(parsed::<u32>(&lookup, "TTL", "seconds").unwrap(), 10);
+        let text = |result: Result<u32, Failure>| result.unwrap_err().to_string();
+        let word = text(parsed(&lookup, "WORD", "a number of seconds"));
+        assert_eq!(word, "environment variable WORD is \"ten\", but should be a number of seconds");
+        for name in ["BLANK", "ABSENT"] {
+            let missing = text(parsed(&lookup, name, ""));
+            assert_eq!(missing, format!("environment variable {name} is missing or empty: set it"));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Logs and metrics, both as lines of JSON on standard output.
+
+use std::{fmt, io::Write};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
+
+use crate::env;
+
+/// The CloudWatch namespace of every metric.
+pub const NAMESPACE: &str = "Neo4jCluster";
+
+/// Lambda takes a line for level INFO when it has no valid timestamp, and filters it so.
+struct Rfc3339;
+
+impl FormatTime for Rfc3339 {
+    #[expect(clippy::disallowed_methods, reason = "a log line says when it was written")]
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        write!(w, "{:.3}", Timestamp::now())
+    }
+}
+
+/// Starts logging, at the level that Lambda asks for (`AWS_LAMBDA_LOG_LEVEL`) or INFO.
+pub fn init() {
+    let level = env::process("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "INFO".to_owned());
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_timer(Rfc3339)
+        .with_env_filter(EnvFilter::new(level))
+        .init();
+}
+
+/// The unit of a metric, named as CloudWatch names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A number of things.
+    Count,
+    /// A duration.
+    Milliseconds,
+}
+
+/// One value of one metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    /// The metric's name in CloudWatch.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Its value.
+    pub value: f64,
+}
+
+impl Metric {
+    /// A count. CloudWatch knows only floating point; counts here stay far below where that would lose one.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn count(name: &'static str, value: usize) -> Self {
+        Self { name, unit: Unit::Count, value: value as f64 }
+    }
+
+    /// A duration in milliseconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn milliseconds(name: &'static str, value: i64) -> Self {
+        Self { name, unit: Unit::Milliseconds, value: value as f64 }
+    }
+}
+
+/// Metrics as one line in CloudWatch's embedded metric format, which costs no call.
+///
+/// All dimensions form one set: each metric is stored once, under all of them together.
+#[must_use]
+pub fn embedded_metrics(at: Timestamp, dimensions: &[(&str, &str)], metrics: &[Metric]) -> Value {
+    let names: Vec<_> = dimensions.iter().map(|(name, _)| *name).collect();
+    let definitions: Vec<_> =
+        metrics.iter().map(|m| json!({"Name": m.name, "Unit": format!("{:?}", m.unit)})).collect();
+    let mut line = Map::new();
+    // Without these two Lambda's own log filter would drop the line, and the metrics with it.
+    line.insert("timestamp".into(), json!(format!("{at:.3}")));
+    line.insert("level".into(), json!("INFO"));
+    line.insert(
+        "_aws".into(),
+        json!({
+            "Timestamp": at.as_millisecond(),
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions}],
+        }),
+    );
+    line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+    line.extend(metrics.iter().map(|m| (m.name.to_owned(), json!(m.value))));
+    Value::Object(line)
+}
+
+/// Writes a line of metrics. A closed standard output loses it, which is no reason to fail the work itself.
+pub fn emit(line: &Value) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_one_line_that_cloudwatch_understands() {
+        let at = "2026-11-23T10:00:00Z".parse().unwrap();
+        let metrics = [Metric::count("Changes", 2), Metric::milliseconds("ReplicationLagMs", 350)];
+        let line = embedded_metrics(at, &[("Cluster", "neo4j")], &metrics);
+        let want = json!({
+            "timestamp": "2026-11-23T10:00:00.000Z",
+            "level": "INFO",
+            "_aws": {
+                "Timestamp": 1_795_428_000_000_i64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "Neo4jCluster",
+                    "Dimensions": [["Cluster"]],
+                    "Metrics": [{"Name": "Changes", "Unit": "Count"}, {"Name": "ReplicationLagMs", "Unit": "Milliseconds"}],
+                }],
+            },
+            "Cluster": "neo4j",
+            "Changes": 2.0,
+            "ReplicationLagMs": 350.0,
+        });
+        assert_eq!(line, want);
+        assert!(!line.to_string().contains('\n'));
+    }
+}
