@@ -112,16 +112,16 @@ impl Replicator {
         let result = self.pass(dry_run).await;
         let diverged = result.as_ref().is_err_and(|failure| failure.kind() == Kind::Diverged);
         if result.is_ok() || diverged {
-            let now = (self.clock)();
-            for line in self.metrics(result.as_ref().ok(), now, since) {
-                telemetry::emit(&line);
+            let now = Timestamp::try_from(self.clock.now()).unwrap_or_default();
+            for line in self.lines(result.as_ref().ok(), now, since) {
+                self.metrics.emit(&line);
             }
         }
         result
     }
 
     /// The metric lines of a pass, or of one that could not converge.
-    fn metrics(&self, outcome: Option<&Outcome>, now: Timestamp, since: Option<Timestamp>) -> Vec<Value> {
+    fn lines(&self, outcome: Option<&Outcome>, now: Timestamp, since: Option<Timestamp>) -> Vec<Value> {
         let cluster = self.config.target.owner.to_string();
         let applied = outcome.filter(|outcome| outcome.applied);
         let mut metrics = vec![

@@ -14,9 +14,9 @@ pub use config::{Config, Names, Target, TierTarget};
 pub use event::Event;
 pub use pass::Outcome;
 
+use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use cluster_lambda::queue::DeadLetters;
-use jiff::Timestamp;
+use cluster_lambda::{queue::DeadLetters, telemetry::Sink};
 use members::Members;
 use zone::Zone;
 
@@ -33,6 +33,10 @@ pub struct Clients {
     pub sqs: aws_sdk_sqs::Client,
     /// What carries answers to CloudFormation.
     pub answers: SharedHttpConnector,
+    /// Tells how late an event was acted upon.
+    pub clock: SharedTimeSource,
+    /// Where metrics go.
+    pub metrics: Sink,
 }
 
 /// The function: its configuration and its view of the world.
@@ -43,20 +47,22 @@ pub struct Replicator {
     zone: Zone,
     dead_letters: DeadLetters,
     answers: SharedHttpConnector,
-    clock: fn() -> Timestamp,
+    clock: SharedTimeSource,
+    metrics: Sink,
 }
 
 impl Replicator {
-    /// `clock` tells the present, and is asked only to measure how late an event was acted upon.
+    /// Works through these clients.
     #[must_use]
-    pub fn new(config: Config, clients: Clients, clock: fn() -> Timestamp) -> Self {
+    pub fn new(config: Config, clients: Clients) -> Self {
         Self {
             members: Members::new(clients.cloud_map, clients.ecs),
             zone: Zone::new(clients.route53),
             dead_letters: DeadLetters::new(clients.sqs, config.dead_letter_queue.clone()),
             answers: clients.answers,
+            clock: clients.clock,
+            metrics: clients.metrics,
             config,
-            clock,
         }
     }
 }

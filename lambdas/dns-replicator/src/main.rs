@@ -2,7 +2,6 @@
 
 use cluster_lambda::{Failure, custom_resource, env, telemetry};
 use dns_replicator::{Clients, Config, Replicator};
-use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -17,8 +16,10 @@ async fn main() -> Result<(), Error> {
         route53: aws_sdk_route53::Client::new(&sdk),
         sqs: aws_sdk_sqs::Client::new(&sdk),
         answers: custom_resource::connector(sdk.sleep_impl())?,
+        clock: sdk.time_source().unwrap_or_default(),
+        metrics: telemetry::Sink::stdout(),
     };
-    let replicator = Replicator::new(config, clients, now);
+    let replicator = Replicator::new(config, clients);
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let answer = replicator.handle(event.payload).await;
         match &answer {
@@ -28,9 +29,4 @@ async fn main() -> Result<(), Error> {
         answer as Result<Value, Failure>
     }))
     .await
-}
-
-#[expect(clippy::disallowed_methods, reason = "here the function takes its time from")]
-fn now() -> Timestamp {
-    Timestamp::now()
 }

@@ -1,6 +1,6 @@
 //! Logs and metrics, both as lines of JSON on standard output.
 
-use std::{fmt, io::Write};
+use std::{fmt, io::Write, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -97,9 +97,33 @@ pub fn embedded_metrics(at: Timestamp, dimensions: &[(&str, &str)], metrics: &[M
     Value::Object(line)
 }
 
-/// Writes a line of metrics. A closed standard output loses it, which is no reason to fail the work itself.
-pub fn emit(line: &Value) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+/// Where lines of metrics go: [`Sink::stdout`] in a function, a list in a test.
+#[derive(Clone)]
+pub struct Sink(Arc<dyn Fn(&Value) + Send + Sync>);
+
+impl Sink {
+    /// Hands each line to `take`.
+    pub fn new(take: impl Fn(&Value) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    /// Standard output, where Lambda's log agent reads them. When that is closed the line is lost, which is no reason to
+    /// fail the work itself.
+    #[must_use]
+    pub fn stdout() -> Self {
+        Self::new(|line| _ = writeln!(std::io::stdout().lock(), "{line}"))
+    }
+
+    /// Writes one line.
+    pub fn emit(&self, line: &Value) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
 }
 
 #[cfg(test)]

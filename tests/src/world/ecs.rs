@@ -1,0 +1,355 @@
+//! ECS: services keep their desired number of tasks on hosts, one task of a cluster per host, in host networking.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{ACCOUNT, REGION, Refusal, World};
+
+/// From a task's placement to `ACTIVATING`, when ECS registers it in Cloud Map.
+const START: i64 = 6;
+/// From there to `RUNNING`.
+const ACTIVATE: i64 = 3;
+/// From `RUNNING` to the first passed health check.
+const BOOT: i64 = 25;
+/// From `UNHEALTHY` until the service scheduler stops the task.
+const REPLACE: i64 = 12;
+/// From the wish to stop to `DEACTIVATING`, when ECS deregisters it from Cloud Map.
+const DEACTIVATE: i64 = 1;
+/// From there to `STOPPING`.
+const STOPPING: i64 = 4;
+/// From there to `STOPPED`, when its host is free again.
+const STOP: i64 = 8;
+/// How long `DescribeTasks` still knows a stopped task.
+const REMEMBERED: i64 = 3600;
+
+/// Clusters by name.
+#[derive(Debug, Default)]
+pub struct Ecs {
+    /// What there is.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// Task definitions: (family, whether its essential container has a health check), by ARN.
+    pub definitions: BTreeMap<String, (String, bool)>,
+}
+
+/// A cluster.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    /// Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Tasks by id.
+    pub tasks: BTreeMap<String, Task>,
+    /// Container instances: their address and zone.
+    pub hosts: BTreeMap<Ipv4Addr, String>,
+}
+
+/// A service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// How many tasks it wants.
+    pub desired: usize,
+    /// The ARN of its task definition.
+    pub definition: String,
+    /// The Cloud Map service that its tasks are registered in.
+    pub registry: Option<String>,
+    /// False once it was deleted: then it drains, and is `INACTIVE` when its last task has stopped.
+    pub active: bool,
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The service's name.
+    pub service: String,
+    /// `lastStatus`.
+    pub status: &'static str,
+    /// Whether `desiredStatus` is `RUNNING`.
+    pub wanted: bool,
+    /// `healthStatus`.
+    pub health: &'static str,
+    /// The address of its host, which is also its own.
+    pub address: Ipv4Addr,
+    definition: String,
+    next: Option<(Timestamp, Step)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Activate,
+    Run,
+    Pass,
+    Replace,
+    Deactivate,
+    Stopping,
+    Stop,
+    Forget,
+}
+
+impl Ecs {
+    /// When the next thing is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.tasks().filter_map(|task| task.next.map(|(at, _)| at)).min()
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.clusters.values().flat_map(|cluster| cluster.tasks.values())
+    }
+}
+
+impl Cluster {
+    /// The tasks of a service that are wanted.
+    pub fn wanted(&self, service: &str) -> impl Iterator<Item = (&String, &Task)> {
+        self.tasks.iter().filter(move |(_, task)| task.service == service && task.wanted)
+    }
+
+    fn free_host(&self) -> Option<Ipv4Addr> {
+        let taken = |host: &Ipv4Addr| self.tasks.values().any(|t| t.address == *host && t.status != "STOPPED");
+        self.hosts.keys().find(|host| !taken(host)).copied()
+    }
+}
+
+/// A name or ARN, as the APIs take both.
+fn short(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+fn arn(kind: &str, name: &str) -> String {
+    format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{kind}/{name}")
+}
+
+impl World {
+    /// A machine joins a cluster, ready for tasks.
+    pub fn add_host(&mut self, cluster: &str, address: Ipv4Addr, zone: &str) {
+        if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
+            cluster.hosts.insert(address, zone.to_owned());
+        }
+        self.settle();
+    }
+
+    /// Sets how many tasks a service wants.
+    pub fn scale(&mut self, cluster: &str, service: &str, desired: usize) {
+        let service = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
+        if let Some(service) = service {
+            service.desired = desired;
+        }
+        self.settle();
+    }
+
+    /// A health check of a task begins to fail.
+    pub fn fail_health(&mut self, cluster: &str, task: &str) {
+        let replace = self.now + SignedDuration::from_secs(REPLACE);
+        let Some(cluster) = self.ecs.clusters.get_mut(cluster) else { return };
+        let Some(found) = cluster.tasks.get_mut(task) else { return };
+        found.health = "UNHEALTHY";
+        found.next = Some((replace, Step::Replace));
+        let registry = cluster.services.get(&found.service).and_then(|service| service.registry.clone());
+        if let Some(registry) = registry {
+            self.cloud_map.set_health(&registry, task, false, self.now);
+        }
+    }
+
+    /// Does the next thing that is due, and says whether there was one.
+    pub(super) fn settle_ecs(&mut self) -> bool {
+        let now = self.now;
+        for (cluster, state) in &self.ecs.clusters {
+            let due = state.tasks.iter().find_map(|(id, task)| {
+                let (at, step) = task.next?;
+                (at <= now).then(|| (cluster.clone(), id.clone(), step))
+            });
+            if let Some((cluster, id, step)) = due {
+                self.step(&cluster, &id, step);
+                return true;
+            }
+        }
+        let schedule = self.ecs.clusters.iter().find_map(|(cluster, state)| {
+            state.services.iter().find_map(|(name, service)| {
+                let (wanted, desired) = (state.wanted(name).count(), if service.active { service.desired } else { 0 });
+                let can = wanted > desired || (wanted < desired && state.free_host().is_some());
+                can.then(|| (cluster.clone(), name.clone(), wanted > desired))
+            })
+        });
+        let Some((cluster, service, too_many)) = schedule else { return false };
+        if too_many {
+            self.stop_one(&cluster, &service);
+        } else {
+            self.start_one(&cluster, &service);
+        }
+        true
+    }
+
+    fn start_one(&mut self, cluster: &str, service: &str) {
+        let id = self.id(32);
+        let next = Some((self.now + SignedDuration::from_secs(START), Step::Activate));
+        let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
+        let (Some(address), Some(found)) = (state.free_host(), state.services.get(service)) else { return };
+        let (service, definition) = (service.to_owned(), found.definition.clone());
+        let task = Task { service, status: "PENDING", wanted: true, health: "UNKNOWN", address, definition, next };
+        state.tasks.insert(id.clone(), task);
+        self.announce(cluster, &id);
+    }
+
+    /// Stops the task that was placed on the highest address.
+    fn stop_one(&mut self, cluster: &str, service: &str) {
+        let Some(state) = self.ecs.clusters.get(cluster) else { return };
+        let newest = state.wanted(service).max_by_key(|(_, task)| task.address).map(|(id, _)| id.clone());
+        if let Some(id) = newest {
+            self.stop(cluster, &id);
+        }
+    }
+
+    /// Begins to stop a task.
+    pub fn stop(&mut self, cluster: &str, id: &str) {
+        let next = Some((self.now + SignedDuration::from_secs(DEACTIVATE), Step::Deactivate));
+        let task = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(id));
+        let Some(task) = task.filter(|task| task.wanted) else { return };
+        task.wanted = false;
+        task.next = next;
+        self.announce(cluster, id);
+    }
+
+    fn step(&mut self, cluster: &str, id: &str, step: Step) {
+        let now = self.now;
+        let after = |seconds: i64, step: Step| Some((now + SignedDuration::from_secs(seconds), step));
+        let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
+        let Some(task) = state.tasks.get_mut(id) else { return };
+        let registry = state.services.get(&task.service).and_then(|service| service.registry.clone());
+        let checked = self.ecs.definitions.get(&task.definition).is_some_and(|(_, checked)| *checked);
+        match step {
+            Step::Activate => {
+                (task.status, task.next) = ("ACTIVATING", after(ACTIVATE, Step::Run));
+                let (address, service) = (task.address, task.service.clone());
+                let zone = state.hosts.get(&address).cloned().unwrap_or_default();
+                if let Some(registry) = registry {
+                    let family = self.ecs.definitions.get(&task.definition).map(|(family, _)| family.clone());
+                    let attributes = [
+                        ("AWS_INSTANCE_IPV4", address.to_string()),
+                        ("AWS_INSTANCE_PORT", "6000".to_owned()),
+                        ("AWS_INIT_HEALTH_STATUS", if checked { "UNHEALTHY" } else { "HEALTHY" }.to_owned()),
+                        ("AVAILABILITY_ZONE", zone),
+                        ("REGION", REGION.to_owned()),
+                        ("ECS_CLUSTER_NAME", cluster.to_owned()),
+                        ("ECS_SERVICE_NAME", service),
+                        ("ECS_TASK_DEFINITION_FAMILY", family.unwrap_or_default()),
+                    ];
+                    self.cloud_map.register(&registry, id, attributes, !checked, now);
+                }
+            }
+            Step::Run => (task.status, task.next) = ("RUNNING", if checked { after(BOOT, Step::Pass) } else { None }),
+            // A change of health alone is announced to nobody.
+            Step::Pass => {
+                (task.health, task.next) = ("HEALTHY", None);
+                if let Some(registry) = registry {
+                    self.cloud_map.set_health(&registry, id, true, now);
+                }
+                return;
+            }
+            Step::Replace => return self.stop(cluster, id),
+            Step::Deactivate => {
+                (task.status, task.next) = ("DEACTIVATING", after(STOPPING, Step::Stopping));
+                if let Some(registry) = registry {
+                    self.cloud_map.deregister(&registry, id, now);
+                }
+            }
+            Step::Stopping => (task.status, task.next) = ("STOPPING", after(STOP, Step::Stop)),
+            Step::Stop => (task.status, task.next) = ("STOPPED", after(REMEMBERED, Step::Forget)),
+            Step::Forget => {
+                state.tasks.remove(id);
+                return;
+            }
+        }
+        self.announce(cluster, id);
+    }
+
+    /// Emits the event of a task's change of status.
+    fn announce(&mut self, cluster: &str, id: &str) {
+        let Some(task) = self.ecs.clusters.get(cluster).and_then(|cluster| cluster.tasks.get(id)) else { return };
+        let arn_of_task = arn("task", &format!("{cluster}/{id}"));
+        let detail = json!({
+            "clusterArn": arn("cluster", cluster),
+            "taskArn": arn_of_task,
+            "taskDefinitionArn": task.definition,
+            "group": format!("service:{}", task.service),
+            "lastStatus": task.status,
+            "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
+            "healthStatus": task.health,
+        });
+        self.events.push(json!({
+            "Source": "aws.ecs",
+            "DetailType": "ECS Task State Change",
+            "Time": self.now.to_string(),
+            "Resources": [arn_of_task],
+            "Detail": detail.to_string(),
+        }));
+    }
+
+    pub(super) fn answer_ecs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
+        let name = short(body["cluster"].as_str().unwrap_or("default")).to_owned();
+        let absent = || Refusal::new("ClusterNotFoundException", "Cluster not found.");
+        let cluster = self.ecs.clusters.get(&name).ok_or_else(absent)?;
+        match operation {
+            "DescribeTasks" => describe_tasks(&name, cluster, body),
+            "DescribeServices" => describe_services(&name, cluster, body),
+            _ => Err(Refusal::new("UnknownOperationException", format!("the world has no ecs:{operation}"))),
+        }
+    }
+}
+
+/// The strings of a request's list, at most as many as the API takes.
+fn strings<'a>(body: &'a Value, key: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
+    let all: Vec<_> = body[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if all.is_empty() || all.len() > most {
+        return Err(Refusal::new("InvalidParameterException", format!("{key} must hold 1 to {most} items.")));
+    }
+    Ok(all)
+}
+
+fn describe_tasks(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, Refusal> {
+    let (mut tasks, mut failures) = (vec![], vec![]);
+    for id in strings(body, "tasks", 100)?.into_iter().map(short) {
+        if !(matches!(id.len(), 32 | 36) && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-')) {
+            return Err(Refusal::new("InvalidParameterException", "taskId length should be one of [32,36]"));
+        }
+        let arn_of_task = arn("task", &format!("{name}/{id}"));
+        let Some(task) = cluster.tasks.get(id) else {
+            failures.push(json!({"arn": arn_of_task, "reason": "MISSING"}));
+            continue;
+        };
+        tasks.push(json!({
+            "taskArn": arn_of_task,
+            "clusterArn": arn("cluster", name),
+            "group": format!("service:{}", task.service),
+            "lastStatus": task.status,
+            "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
+            "healthStatus": task.health,
+        }));
+    }
+    Ok(json!({"tasks": tasks, "failures": failures}))
+}
+
+fn describe_services(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, Refusal> {
+    let (mut services, mut failures) = (vec![], vec![]);
+    for asked in strings(body, "services", 10)?.into_iter().map(short) {
+        let arn_of_service = arn("service", &format!("{name}/{asked}"));
+        let Some(service) = cluster.services.get(asked) else {
+            failures.push(json!({"arn": arn_of_service, "reason": "MISSING"}));
+            continue;
+        };
+        let running = cluster.tasks.values().filter(|task| task.service == asked && task.status == "RUNNING").count();
+        let rest = cluster.tasks.values().any(|task| task.service == asked && task.status != "STOPPED");
+        let status = match (service.active, rest) {
+            (true, _) => "ACTIVE",
+            (false, true) => "DRAINING",
+            (false, false) => "INACTIVE",
+        };
+        services.push(json!({
+            "serviceArn": arn_of_service,
+            "serviceName": asked,
+            "status": status,
+            "desiredCount": if service.active { service.desired } else { 0 },
+            "runningCount": running,
+        }));
+    }
+    Ok(json!({"services": services, "failures": failures}))
+}

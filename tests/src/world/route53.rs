@@ -1,0 +1,341 @@
+//! Route 53: private zones, and the rules by which it takes or refuses a batch of changes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    net::Ipv4Addr,
+};
+
+use quick_xml::{de, se};
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, Call, Refusal, Request, World};
+
+const XMLNS: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
+/// The most multivalue records of one name and type.
+const MULTIVALUE_LIMIT: usize = 100;
+/// The most changes of a batch.
+const BATCH_LIMIT: usize = 1_000;
+
+/// Zones by id.
+#[derive(Debug, Default)]
+pub struct Route53 {
+    /// What there is.
+    pub zones: BTreeMap<String, Zone>,
+}
+
+/// A private zone.
+#[derive(Clone, Debug, Default)]
+pub struct Zone {
+    /// Its domain, with a trailing dot.
+    pub name: String,
+    /// The ARN of the Cloud Map namespace that made it; nobody else may write into it.
+    pub managed_by: Option<String>,
+    /// In the order in which Route 53 lists them. The records that Cloud Map writes are not kept here.
+    pub records: BTreeMap<Key, RecordSet>,
+}
+
+/// Domain with its labels turned round, type, set identifier.
+pub type Key = (String, String, Option<String>);
+
+/// A record set, named as in Route 53's XML.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RecordSet {
+    /// With a trailing dot.
+    pub name: String,
+    /// `A`, `CNAME`, …
+    pub r#type: String,
+    /// Tells record sets of one name and type apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_identifier: Option<String>,
+    /// A weighted record, which does not mix with multivalue ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// A multivalue record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multi_value_answer: Option<bool>,
+    /// Seconds.
+    #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u32>,
+    /// The values.
+    pub resource_records: Values,
+    /// A health check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check_id: Option<String>,
+}
+
+/// The values of a record set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Values {
+    /// One or more.
+    #[serde(default)]
+    pub resource_record: Vec<OneValue>,
+}
+
+/// One value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct OneValue {
+    /// As text.
+    pub value: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangeRequest {
+    change_batch: ChangeBatch,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangeBatch {
+    changes: Changes,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Changes {
+    #[serde(default)]
+    change: Vec<Change>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Change {
+    action: String,
+    resource_record_set: RecordSet,
+}
+
+impl RecordSet {
+    /// The values as text.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.resource_records.resource_record.iter().map(|record| record.value.as_str())
+    }
+
+    /// A record set with one routing policy: none.
+    #[must_use]
+    pub fn simple(name: &str, r#type: &str, ttl: u32, values: &[&str]) -> Self {
+        let resource_record = values.iter().map(|value| OneValue { value: (*value).to_owned() }).collect();
+        let resource_records = Values { resource_record };
+        Self { name: absolute(name), r#type: r#type.to_owned(), ttl: Some(ttl), resource_records, ..Self::default() }
+    }
+
+    /// A multivalue A record set.
+    #[must_use]
+    pub fn multivalue(name: &str, set_identifier: &str, address: &str) -> Self {
+        let (set_identifier, multi_value_answer) = (Some(set_identifier.to_owned()), Some(true));
+        Self { set_identifier, multi_value_answer, ..Self::simple(name, "A", 10, &[address]) }
+    }
+
+    fn key(&self) -> Key {
+        (turned(&self.name), self.r#type.clone(), self.set_identifier.clone())
+    }
+
+    fn describe(&self) -> String {
+        let mut text = format!("[name='{}', type='{}'", self.name, self.r#type);
+        if let Some(id) = &self.set_identifier {
+            _ = write!(text, ", set-identifier='{id}'");
+        }
+        text + "]"
+    }
+}
+
+/// Lower case, with a trailing dot.
+fn absolute(name: &str) -> String {
+    format!("{}.", name.trim_end_matches('.').to_ascii_lowercase())
+}
+
+/// `a.b.c.` as `c.b.a.`, which is how Route 53 orders names.
+fn turned(name: &str) -> String {
+    let labels: Vec<_> = absolute(name).trim_end_matches('.').rsplit('.').map(str::to_owned).collect();
+    labels.join(".") + "."
+}
+
+impl Zone {
+    /// An empty zone.
+    #[must_use]
+    pub fn new(name: &str, managed_by: Option<String>) -> Self {
+        Self { name: absolute(name), managed_by, records: BTreeMap::new() }
+    }
+
+    /// The record sets under a name.
+    pub fn under(&self, name: &str) -> impl Iterator<Item = &RecordSet> {
+        let name = absolute(name);
+        self.records.values().filter(move |set| set.name == name)
+    }
+
+    /// The addresses of the multivalue A records under a name, in order.
+    #[must_use]
+    pub fn addresses(&self, name: &str) -> Vec<String> {
+        let sets = self.under(name).filter(|set| set.r#type == "A");
+        let mut addresses: Vec<_> = sets.flat_map(RecordSet::values).map(str::to_owned).collect();
+        addresses.sort();
+        addresses
+    }
+
+    /// Puts a record set there without asking.
+    pub fn put(&mut self, set: RecordSet) {
+        self.records.insert(set.key(), set);
+    }
+
+    /// Takes a batch of (action, record set) as a whole, or refuses it with every reason.
+    pub fn change(&mut self, changes: &[(&str, RecordSet)]) -> Result<(), Refusal> {
+        if let Some(namespace) = &self.managed_by {
+            let message = format!(
+                "The resource hostedzone/{} can only be managed through AWS Cloud Map ({namespace})",
+                self.name
+            );
+            return Err(Refusal::new("AccessDenied", message));
+        }
+        let mut records = self.records.clone();
+        let mut reasons = Vec::new();
+        if changes.is_empty() || changes.len() > BATCH_LIMIT {
+            reasons.push(format!("Number of changes must be between 1 and {BATCH_LIMIT}"));
+        }
+        for (action, set) in changes {
+            let set = RecordSet { name: absolute(&set.name), ..set.clone() };
+            let what = set.describe();
+            let (existing, suffix) = (records.get(&set.key()), format!(".{}", self.name));
+            match (*action, existing) {
+                ("CREATE" | "UPSERT", _) if set.name != self.name && !set.name.ends_with(&suffix) => {
+                    reasons.push(format!("RRSet with DNS name {} is not permitted in zone {}", set.name, self.name));
+                }
+                ("CREATE", Some(_)) => {
+                    reasons.push(format!("Tried to create resource record set {what} but it already exists"));
+                }
+                ("DELETE", None) => {
+                    reasons.push(format!("Tried to delete resource record set {what} but it was not found"));
+                }
+                ("DELETE", Some(existing)) if *existing != set => {
+                    reasons.push(format!(
+                        "Tried to delete resource record set {what} but the values provided do not match the current values"
+                    ));
+                }
+                ("DELETE", Some(_)) => _ = records.remove(&set.key()),
+                ("CREATE" | "UPSERT", _) => {
+                    reasons.extend(wrong_values(&set));
+                    records.insert(set.key(), set);
+                }
+                (action, _) => reasons.push(format!("{action} is no action")),
+            }
+        }
+        reasons.extend(broken_rules(&records));
+        if !reasons.is_empty() {
+            return Err(Refusal::new("InvalidChangeBatch", format!("[{}]", reasons.join(", "))));
+        }
+        self.records = records;
+        Ok(())
+    }
+}
+
+fn wrong_values(set: &RecordSet) -> Option<String> {
+    let wrong = set.r#type == "A" && set.values().any(|value| value.parse::<Ipv4Addr>().is_err());
+    let long = set.set_identifier.as_ref().is_some_and(|id| id.is_empty() || id.len() > 128);
+    (wrong || long || set.values().next().is_none()).then(|| format!("Invalid Resource Record: {}", set.describe()))
+}
+
+/// What the records of one name and type must not be together.
+fn broken_rules(records: &BTreeMap<Key, RecordSet>) -> Vec<String> {
+    let mut groups: BTreeMap<(&str, &str), Vec<&RecordSet>> = BTreeMap::new();
+    for set in records.values() {
+        groups.entry((&set.name, &set.r#type)).or_default().push(set);
+    }
+    let mut reasons = Vec::new();
+    for ((name, r#type), sets) in &groups {
+        if sets.iter().filter(|set| set.multi_value_answer == Some(true)).count() > MULTIVALUE_LIMIT {
+            reasons.push(format!("Number of multivalue records for {name} {type} exceeds {MULTIVALUE_LIMIT}"));
+        }
+        let policies: BTreeSet<_> =
+            sets.iter().map(|set| (set.multi_value_answer.is_some(), set.weight.is_some())).collect();
+        if policies.len() > 1 {
+            reasons
+                .push(format!("RRSet with DNS name {name}, type {type} conflicts with one of another routing policy"));
+        }
+        if *r#type == "CNAME" && groups.keys().any(|(other, kind)| other == name && *kind != "CNAME") {
+            reasons.push(format!(
+                "RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records"
+            ));
+        }
+    }
+    reasons
+}
+
+impl World {
+    pub(super) fn answer_route53(&mut self, request: &Request) -> Answer {
+        let zone = request.path.strip_prefix("/2013-04-01/hostedzone/").and_then(|rest| rest.split_once("/rrset"));
+        let (action, result) = match (request.method.as_str(), zone) {
+            ("GET", Some((zone, _))) => ("ListResourceRecordSets", self.list_records(zone, &request.query)),
+            ("POST", Some((zone, _))) => ("ChangeResourceRecordSets", self.change_records(zone, &request.body)),
+            _ => ("Unknown", Err(Refusal::new("InvalidAction", format!("the world has no {}", request.path)))),
+        };
+        let write = request.method != "GET";
+        self.calls.push(Call { at: self.now, action: format!("route53:{action}"), write });
+        match result {
+            Ok(body) => Answer { status: 200, body },
+            Err(refusal) => {
+                let (code, message) = (refusal.code, quick_xml::escape::escape(refusal.message));
+                let status = match code {
+                    "AccessDenied" => 403,
+                    "NoSuchHostedZone" => 404,
+                    _ => 400,
+                };
+                let error =
+                    format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
+                Answer {
+                    status,
+                    body: format!("<ErrorResponse xmlns=\"{XMLNS}\">{error}<RequestId>r</RequestId></ErrorResponse>"),
+                }
+            }
+        }
+    }
+
+    fn zone(&mut self, id: &str) -> Result<&mut Zone, Refusal> {
+        let absent = || Refusal::new("NoSuchHostedZone", format!("No hosted zone found with ID: {id}"));
+        self.route53.zones.get_mut(id).ok_or_else(absent)
+    }
+
+    fn list_records(&mut self, zone: &str, query: &str) -> Result<String, Refusal> {
+        let decode = |value: &str| value.replace("%2F", "/").replace("%3A", ":");
+        let pairs: BTreeMap<&str, String> =
+            query.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (key, decode(value))).collect();
+        let text = |key: &str| pairs.get(key).cloned();
+        let most = self.page.min(text("maxitems").and_then(|most| most.parse().ok()).unwrap_or(300));
+        let start: Key = (
+            text("name").map(|name| turned(&name)).unwrap_or_default(),
+            text("type").unwrap_or_default(),
+            text("identifier"),
+        );
+        let zone = self.zone(zone)?;
+        let mut sets: Vec<_> = zone.records.range(start..).map(|(_, set)| set).take(most + 1).collect();
+        let next = if sets.len() > most { sets.pop() } else { None };
+        let broken = |error: se::SeError| Refusal::new("InternalError", error.to_string());
+        let sets = sets.into_iter().map(|set| se::to_string_with_root("ResourceRecordSet", set));
+        let sets = sets.collect::<Result<String, _>>().map_err(broken)?;
+        let next = next.map_or("<IsTruncated>false</IsTruncated>".to_owned(), |set| {
+            let id = set.set_identifier.as_ref().map(|id| format!("<NextRecordIdentifier>{id}</NextRecordIdentifier>"));
+            format!(
+                "<IsTruncated>true</IsTruncated><NextRecordName>{}</NextRecordName><NextRecordType>{}</NextRecordType>{}",
+                set.name,
+                set.r#type,
+                id.unwrap_or_default()
+            )
+        });
+        let body = format!("<ResourceRecordSets>{sets}</ResourceRecordSets>{next}<MaxItems>{most}</MaxItems>");
+        Ok(format!("<ListResourceRecordSetsResponse xmlns=\"{XMLNS}\">{body}</ListResourceRecordSetsResponse>"))
+    }
+
+    fn change_records(&mut self, zone: &str, body: &[u8]) -> Result<String, Refusal> {
+        let request: ChangeRequest = de::from_str(&String::from_utf8_lossy(body))
+            .map_err(|error| Refusal::new("InvalidInput", format!("Unexpected XML: {error}")))?;
+        let changes = request.change_batch.changes.change;
+        let changes: Vec<_> = changes.iter().map(|c| (c.action.as_str(), c.resource_record_set.clone())).collect();
+        let now = self.now;
+        self.zone(zone)?.change(&changes)?;
+        let info = format!("<Id>/change/C1</Id><Status>PENDING</Status><SubmittedAt>{now}</SubmittedAt>");
+        Ok(format!(
+            "<ChangeResourceRecordSetsResponse xmlns=\"{XMLNS}\"><ChangeInfo>{info}</ChangeInfo></ChangeResourceRecordSetsResponse>"
+        ))
+    }
+}

@@ -1,0 +1,123 @@
+//! The world on loopback: the APIs and CloudFormation's forwarder over HTTP, in real time that can be wound forward.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{Request, World, resources::Operation};
+
+/// A handle on a world that lives in real time.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    world: Mutex<World>,
+    began: Instant,
+    began_at: Timestamp,
+    wound: Mutex<SignedDuration>,
+}
+
+impl Live {
+    /// Lets this world live from now on.
+    #[must_use]
+    pub fn new(world: World) -> Self {
+        let (began_at, wound) = (world.now, Mutex::default());
+        Self(Arc::new(Shared { world: Mutex::new(world), began: Instant::now(), began_at, wound }))
+    }
+
+    /// The world as it is now.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        let wound = *self.0.wound.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = SignedDuration::try_from(self.0.began.elapsed()).unwrap_or_default();
+        let mut world = self.0.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.0.began_at + elapsed + wound;
+        if now > world.now {
+            world.advance_to(now);
+        }
+        world
+    }
+
+    /// Winds time forward, so that nobody waits for machines to boot.
+    pub fn wind(&self, time: Duration) {
+        let time = SignedDuration::try_from(time).unwrap_or_default();
+        *self.0.wound.lock().unwrap_or_else(PoisonError::into_inner) += time;
+        drop(self.world());
+    }
+
+    /// The events that nobody has taken yet.
+    #[must_use]
+    pub fn take_events(&self) -> Vec<Value> {
+        std::mem::take(&mut self.world().events)
+    }
+
+    /// Serves APIs and forwarder on this socket, until the task is aborted.
+    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+        let router = Router::new().route("/resources", post(resource)).fallback(api).with_state(self);
+        axum::serve(listener, router).await
+    }
+}
+
+async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).map(str::to_owned);
+    let kind = if target.is_some() { "application/x-amz-json-1.1" } else { "text/xml" };
+    let request = Request {
+        method: method.to_string(),
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        target,
+        body: body.to_vec(),
+    };
+    let answer = live.world().answer(&request);
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(CONTENT_TYPE, kind)], answer.body).into_response()
+}
+
+/// What the forwarder sends.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Forwarded {
+    action: String,
+    r#type: String,
+    #[serde(default)]
+    logical_id: String,
+    #[serde(default)]
+    physical_id: String,
+    #[serde(default)]
+    properties: Value,
+    #[serde(default)]
+    old_properties: Value,
+}
+
+async fn resource(State(live): State<Live>, Json(asked): Json<Forwarded>) -> Response {
+    let mut world = live.world();
+    let Forwarded { r#type, logical_id, physical_id, properties, old_properties, .. } = &asked;
+    let operation: Operation = match asked.action.as_str() {
+        "create" => world.create(r#type, logical_id, properties),
+        "update" => world.update(r#type, logical_id, physical_id, properties, old_properties),
+        "delete" => world.delete(r#type, physical_id, properties),
+        "status" => world.status(r#type, physical_id),
+        other => Err(format!("the forwarder knows no action {other:?}")),
+    };
+    match operation {
+        Ok(Some(resource)) => {
+            Json(json!({"physicalId": resource.physical_id, "attributes": resource.attributes})).into_response()
+        }
+        Ok(None) => StatusCode::ACCEPTED.into_response(),
+        Err(message) => (StatusCode::BAD_REQUEST, Json(json!({"message": message}))).into_response(),
+    }
+}

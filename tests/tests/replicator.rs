@@ -1,0 +1,389 @@
+//! Stories of the dns-replicator: what the zone says while members come and go, whatever happens to the function.
+
+use std::collections::BTreeSet;
+
+use cluster_lambda::Kind;
+use cluster_tests::{
+    inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, delivered, messages, play},
+    world::{route53::RecordSet, wire::Fault},
+};
+use serde_json::{Value, json};
+
+fn set(addresses: &[&str]) -> BTreeSet<String> {
+    addresses.iter().map(|address| (*address).to_owned()).collect()
+}
+
+fn addresses(range: std::ops::RangeInclusive<u8>) -> BTreeSet<String> {
+    range.map(|n| format!("10.0.1.{n}")).collect()
+}
+
+/// Lets 3 cores come up and publishes them.
+async fn three_cores(inside: &Inside) {
+    inside.scale("core", 3);
+    inside.wire.sleep(60).await;
+    inside.sweep().await.unwrap();
+    assert_eq!(inside.published("core"), addresses(1..=3));
+}
+
+#[test]
+fn members_join_turn_unhealthy_are_replaced_and_leave() {
+    play(async {
+        let inside = Inside::new();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), set(&[]));
+
+        inside.scale("core", 3);
+        inside.wire.sleep(20).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), set(&[]), "tasks run, but no health check has passed");
+        inside.wire.sleep(30).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=3));
+
+        let ill = inside.a_task("core");
+        inside.wire.world().fail_health(CLUSTER, &ill);
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), inside.fit("core"), "gone at once, long before Cloud Map acts");
+        assert_eq!(inside.published("core").len(), 2);
+        inside.wire.sleep(90).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=3), "its replacement is in");
+
+        inside.scale("core", 5);
+        inside.scale("replica", 2);
+        inside.wire.sleep(60).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=5));
+        assert_eq!(inside.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
+
+        inside.wire.world().scale(CLUSTER, "core", 0);
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=5), "still registered: an empty answer is not believed");
+        inside.wire.sleep(30).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), set(&[]), "nothing is registered, and ECS wants nothing");
+        assert_eq!(inside.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
+    });
+}
+
+#[test]
+fn an_idle_pass_reads_little_and_writes_nothing_and_a_change_is_one_write() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.wire.world().count_calls(from), (5, 0), "2 × ListInstances, tasks, services, records");
+        inside.scale("replica", 2);
+        inside.wire.sleep(60).await;
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.wire.world().count_calls(from), (5, 1), "nobody asks for services now, and one batch");
+        assert_eq!(inside.metric("Changes", None), Some(2.0));
+        assert_eq!(inside.metric("Divergence", None), Some(0.0));
+        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(2.0));
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.wire.world().count_calls(from), (4, 0));
+    });
+}
+
+#[test]
+fn killed_at_any_call_one_clean_pass_converges() {
+    // Join and leave at once: one member is ill, two more have come.
+    let story = |fault: Option<(usize, Fault)>| {
+        play(async move {
+            let inside = Inside::new();
+            three_cores(&inside).await;
+            inside.scale("core", 5);
+            inside.wire.sleep(60).await;
+            let ill = inside.a_task("core");
+            inside.wire.world().fail_health(CLUSTER, &ill);
+            let from = inside.wire.world().calls.len();
+            if let Some((nth, fault)) = fault {
+                inside.wire.plan(nth, fault);
+            }
+            let struck = tokio::select! {
+                biased;
+                () = inside.wire.killed() => true,
+                _ = inside.sweep() => false,
+            };
+            let calls = inside.wire.world().count_calls(from).0;
+            assert!(!inside.wire.is_fault_pending(), "{fault:?} never came");
+            assert!(!inside.published("core").is_empty(), "{fault:?} emptied the name");
+            inside.sweep().await.unwrap();
+            assert_eq!(inside.published("core"), inside.fit("core"), "{fault:?} did not converge");
+            let from = inside.wire.world().calls.len();
+            inside.sweep().await.unwrap();
+            assert_eq!(inside.wire.world().count_calls(from).1, 0, "{fault:?}: the next pass has nothing to write");
+            (calls, struck)
+        })
+    };
+    let (calls, struck) = story(None);
+    assert!(calls >= 6 && !struck);
+    for nth in 1..=calls {
+        for fault in [Fault::Kill, Fault::KillAfterEffect] {
+            assert!(story(Some((nth, fault))).1, "call {nth} of {calls} was not struck");
+        }
+        for fault in [Fault::Throttle, Fault::ServerError, Fault::Reset, Fault::ResetAfterEffect, Fault::Hang] {
+            story(Some((nth, fault)));
+        }
+    }
+}
+
+#[test]
+fn every_page_is_read() {
+    play(async {
+        let inside = Inside::new();
+        inside.wire.world().page = 2;
+        inside.scale("core", 7);
+        inside.scale("replica", 5);
+        inside.wire.sleep(60).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=7));
+        assert_eq!(inside.published("replica").len(), 5);
+        // Had one of our own records been overlooked, its creation would be refused now.
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.wire.world().count_calls(from).1, 0);
+    });
+}
+
+#[test]
+fn a_large_foreign_zone_costs_one_jump_and_stays_as_it_is() {
+    play(async {
+        let inside = Inside::new();
+        {
+            let mut world = inside.wire.world();
+            world.page = 300;
+            let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
+            for n in 0..2_000 {
+                zone.put(RecordSet::simple(&format!("host{n}.{DOMAIN}"), "A", 60, &["10.9.9.9"]));
+            }
+            zone.put(RecordSet::multivalue(&format!("core.{DOMAIN}"), "somebody-else/1", "10.9.9.1"));
+        }
+        three_cores_among_others(&inside).await;
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        let lists =
+            inside.wire.world().calls[from..].iter().filter(|c| c.action == "route53:ListResourceRecordSets").count();
+        assert_eq!(lists, 2, "one for each name");
+        assert_eq!(inside.wire.world().route53.zones[&inside.zone].records.len(), 2_000 + 1 + 3);
+    });
+}
+
+async fn three_cores_among_others(inside: &Inside) {
+    inside.scale("core", 3);
+    inside.wire.sleep(60).await;
+    inside.sweep().await.unwrap();
+    assert_eq!(inside.published("core"), &addresses(1..=3) | &set(&["10.9.9.1"]));
+}
+
+#[test]
+fn a_batch_is_atomic_a_second_writer_harms_nothing_and_the_zone_is_looked_at_again() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 3);
+        inside.wire.sleep(60).await;
+        // Somebody wrote our second member between our reading and our batch: an earlier pass that was thought dead.
+        let (first, second) = (inside.replicator(), inside.replicator());
+        let sweep = || json!({});
+        let (a, b) = tokio::join!(biased; first.handle(sweep()), second.handle(sweep()));
+        a.unwrap();
+        b.unwrap();
+        let writes = inside.wire.world().calls.iter().filter(|call| call.write).count();
+        assert_eq!(writes, 2, "both wrote, one was refused as a whole and found nothing left to do");
+        assert_eq!(inside.published("core"), addresses(1..=3));
+    });
+}
+
+#[test]
+fn a_zone_that_refuses_twice_is_a_divergence_with_the_reason() {
+    play(async {
+        let inside = Inside::new().with("DOMAIN", "elsewhere.example");
+        inside.scale("core", 3);
+        inside.wire.sleep(60).await;
+        let failure = inside.sweep().await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Diverged);
+        let text = failure.chain();
+        assert!(text.contains("core.elsewhere.example. is not permitted in zone neo4j.service."), "{text}");
+        assert_eq!(inside.metric("Divergence", None), Some(1.0));
+    });
+}
+
+#[test]
+fn a_zone_of_cloud_map_is_refused_with_what_to_do() {
+    play(async {
+        let inside = Inside::new();
+        let managed = {
+            let world = inside.wire.world();
+            world.cloud_map.namespaces.values().next().unwrap().zone.clone()
+        };
+        let inside = inside.with("HOSTED_ZONE_ID", &managed);
+        inside.scale("core", 1);
+        inside.wire.sleep(60).await;
+        let failure = inside.sweep().await.unwrap_err();
+        let want = format!("zone {managed} belongs to Cloud Map, which lets nobody else write: use a zone of your own");
+        assert_eq!(failure.to_string(), want);
+        assert!(failure.chain().contains("can only be managed through AWS Cloud Map"), "{}", failure.chain());
+    });
+}
+
+#[test]
+fn names_that_do_not_exist_are_named_and_nothing_is_lost() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        for (variable, value, want) in [
+            ("HOSTED_ZONE_ID", "Z404", "there is no hosted zone Z404: correct HOSTED_ZONE_ID"),
+            (
+                "CORE_CLOUD_MAP_SERVICE",
+                "srv-404",
+                "there is no Cloud Map service srv-404: correct CORE_CLOUD_MAP_SERVICE",
+            ),
+        ] {
+            let failure = inside.with(variable, value).sweep().await.unwrap_err();
+            assert_eq!((failure.kind(), failure.to_string().as_str()), (Kind::Permanent, want));
+        }
+        let answer = inside.with("ECS_CLUSTER", "no-such").invoke(json!({})).await.unwrap();
+        assert_eq!(answer["changes"], json!([]));
+        assert!(
+            answer["kept"][0]
+                .as_str()
+                .unwrap()
+                .contains("ECS gave no answer for the task (it knows no cluster \"no-such\")"),
+            "{answer}"
+        );
+        assert_eq!(inside.published("core"), addresses(1..=3));
+    });
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 1);
+        inside.wire.sleep(60).await;
+        for answer in [
+            inside.invoke(json!({"dryRun": true})).await.unwrap(),
+            inside.with("DRY_RUN", "true").sweep().await.unwrap()["pass"].clone(),
+        ] {
+            let task = inside.a_task("core");
+            let change = format!("+ core.neo4j.service A 10.0.1.1 (neo4j/{task}): task is running");
+            assert_eq!(answer["changes"], json!([change]));
+            assert_eq!((&answer["applied"], &answer["dryRun"]), (&json!(false), &json!(true)));
+        }
+        assert_eq!(inside.wire.world().calls.iter().filter(|call| call.write).count(), 0);
+    });
+}
+
+#[test]
+fn a_malformed_message_goes_aside_an_unknown_one_is_ignored_and_the_rest_is_served() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 1);
+        inside.wire.sleep(60).await;
+        let events: Vec<_> = inside.wire.world().events.drain(..).collect();
+        let unknown = json!({"source": "aws.health", "detail-type": "AWS Health Event", "detail": {}}).to_string();
+        let bodies = ["not json".to_owned(), unknown.clone(), delivered(events.last().unwrap()), String::new()];
+        let answer = inside.invoke(messages(&bodies)).await.unwrap();
+        assert_eq!(answer["malformed"], json!(2));
+        assert_eq!(inside.published("core"), addresses(1..=1));
+        assert_eq!(inside.metric("ReplicationLagMs", None), Some(51_120.0), "from the event to the accepted change");
+        let dead = inside.wire.world().messages.clone();
+        assert_eq!(dead, [(DEAD_LETTERS.into(), "not json".into()), (DEAD_LETTERS.into(), "(empty)".into())]);
+
+        let calls = inside.wire.world().calls.len();
+        let answer = inside.invoke(messages(&[unknown])).await.unwrap();
+        assert_eq!((&answer["pass"], inside.wire.world().calls.len()), (&Value::Null, calls), "no reason to look");
+    });
+}
+
+#[test]
+fn an_event_of_no_known_shape_is_refused_with_what_is_taken() {
+    play(async {
+        let failure = Inside::new().invoke(json!({"dryrun": true})).await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Permanent);
+        assert!(failure.to_string().contains("{\"dryRun\": true}"), "{failure}");
+        assert!(failure.chain().contains("unknown field `dryrun`"), "{}", failure.chain());
+    });
+}
+
+#[test]
+fn creation_makes_the_first_pass_and_deletion_leaves_nothing_behind() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 2);
+        inside.wire.sleep(60).await;
+        inside.invoke(inside.custom_resource("Create", None)).await.unwrap();
+        let answer = inside.last_answer().unwrap();
+        let id = format!("neo4j@{}/neo4j.service", inside.zone);
+        assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("SUCCESS"), &json!(id)));
+        assert_eq!(answer["Data"], json!({"Published": "2"}));
+        assert_eq!(inside.published("core"), addresses(1..=2));
+        let foreign = RecordSet::multivalue(&format!("core.{DOMAIN}"), "somebody-else/1", "10.9.9.1");
+        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().put(foreign);
+
+        // Members still run: nothing may vanish under their clients.
+        inside.invoke(inside.custom_resource("Delete", Some(&id))).await.unwrap();
+        let answer = inside.last_answer().unwrap();
+        assert_eq!(answer["Status"], json!("FAILED"));
+        assert!(answer["Reason"].as_str().unwrap().contains("scale its service to 0 or delete its stack"), "{answer}");
+        assert_eq!(inside.published("core").len(), 3);
+
+        // ECS left an instance of a task that is long gone.
+        inside.wire.world().scale(CLUSTER, "core", 0);
+        inside.wire.sleep(30).await;
+        let left = "0123456789abcdef0123456789abcdef";
+        let now = inside.wire.world().now;
+        inside.wire.world().cloud_map.register(&inside.registries[0], left, [], true, now);
+        inside.wire.sleep(5).await;
+        let failure = inside.invoke(inside.custom_resource("Delete", Some(&id))).await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Transient, "Cloud Map forgets a little later, and Lambda asks again");
+        inside.wire.sleep(60).await;
+        inside.invoke(inside.custom_resource("Delete", Some(&id))).await.unwrap();
+        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(inside.published("core"), set(&["10.9.9.1"]), "what is not ours stays");
+        assert!(inside.wire.world().cloud_map.services[&inside.registries[0]].instances.is_empty());
+    });
+}
+
+#[test]
+fn wrong_properties_fail_the_creation_but_never_block_the_deletion() {
+    play(async {
+        let inside = Inside::new();
+        for (property, want) in
+            [("HostedZoneId", "hosted_zone_id is \"nonsense\""), ("ClusterName", "cluster_name is \"a/b\"")]
+        {
+            let mut create = inside.custom_resource("Create", None);
+            create["ResourceProperties"][property] =
+                if property == "ClusterName" { json!("a/b") } else { json!("nonsense") };
+            inside.invoke(create.clone()).await.unwrap();
+            let answer = inside.last_answer().unwrap();
+            assert_eq!(answer["Status"], json!("FAILED"));
+            assert!(answer["Reason"].as_str().unwrap().contains(want), "{answer}");
+            create["RequestType"] = json!("Delete");
+            create["PhysicalResourceId"] = answer["PhysicalResourceId"].clone();
+            inside.invoke(create).await.unwrap();
+            assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        }
+    });
+}
+
+#[test]
+fn another_domain_is_a_replacement_whose_deletion_cleans_the_old_names() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        let old = inside.custom_resource("Delete", Some("old"));
+        let moved = inside.with("DOMAIN", "graph.neo4j.service");
+        moved.invoke(moved.custom_resource("Update", Some("old"))).await.unwrap();
+        let answer = inside.last_answer().unwrap();
+        assert_eq!(answer["PhysicalResourceId"], json!(format!("neo4j@{}/graph.neo4j.service", inside.zone)));
+        inside.wire.world().scale(CLUSTER, "core", 0);
+        inside.wire.sleep(30).await;
+        moved.invoke(old).await.unwrap();
+        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(inside.published("core"), set(&[]));
+    });
+}
