@@ -215,6 +215,26 @@ def nested_stacks() -> None:
     provisioners._update_resource = update
 
 
+class Clock:
+    """What schedules go by: real time, which whoever tells a story can wind forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self.wound = threading.Event()
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        self.wound.wait(seconds)
+        self.wound.clear()
+
+    def wind(self, seconds: float) -> None:
+        self.ahead += seconds
+        self.wound.set()
+
+
+CLOCK = Clock()
 EVENT_TIME: contextvars.ContextVar[float | None] = contextvars.ContextVar("event_time", default=None)
 
 
@@ -241,6 +261,7 @@ def events() -> None:
 
     eventbridge._invoke_target, eventbridge._dispatch_to_sqs = invoke_target, dispatch_to_sqs
     eventbridge._now_ts = lambda: EVENT_TIME.get() or time.time()  # PutEvents ignores an entry's Time
+    scheduler.time = CLOCK
     scheduler._SCHEDULE_TICK_INTERVAL = 1  # schedules fire up to this late
 
 
@@ -259,17 +280,21 @@ async def put_events(entries: list[Props]) -> Props:
 
 
 def open_door(port: int, loop: asyncio.AbstractEventLoop) -> None:
-    """Events of AWS services come in here, where PutEvents refuses the sources `aws.*`."""
+    """Events of AWS services come in here, where PutEvents refuses the sources `aws.*`; and time is wound forward."""
 
     class Door(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # noqa: N802
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             try:
-                if self.path != "/events":
+                if self.path == "/events":
+                    # On the gateway's loop, like every PutEvents: its state has no locks.
+                    put = asyncio.run_coroutine_threadsafe(put_events(json.loads(body)), loop)
+                    status, answer = 200, put.result(30)
+                elif self.path == "/wind":
+                    CLOCK.wind(float(json.loads(body)["seconds"]))
+                    status, answer = 200, {}
+                else:
                     raise ValueError(f"no such door: {self.path}")
-                # On the gateway's loop, like every PutEvents: its state has no locks.
-                put = asyncio.run_coroutine_threadsafe(put_events(json.loads(body)), loop)
-                status, answer = 200, put.result(30)
             except Exception as error:
                 status, answer = 400, {"message": f"{type(error).__name__}: {error}"}
             data = json.dumps(answer).encode()

@@ -9,4 +9,13 @@
 )]
 
 pub mod inside;
+pub mod narrator;
+pub mod stage;
+pub mod story;
 pub mod world;
+
+/// The search path with a folder before all others.
+#[expect(clippy::disallowed_methods, reason = "a tool's environment, not a function's")]
+fn path_with(folder: &std::path::Path) -> String {
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default())
+}

@@ -1,0 +1,257 @@
+//! The real template and the real binaries on a local AWS: a world on loopback, the emulator beside it, DNS over both.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use hickory_proto::rr::RecordType;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::{TcpListener, UdpSocket},
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use crate::world::{World, dns, serve::Live};
+
+/// How often somebody looks whether what they wait for has come, and how often events are handed on.
+const LOOK: Duration = Duration::from_millis(25);
+/// How long anything may take before the story has failed.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What went wrong, for people.
+pub type Trouble = String;
+
+/// A running local AWS.
+#[derive(Debug)]
+pub struct Stage {
+    /// What stands for ECS, Cloud Map and Route 53.
+    pub live: Live,
+    /// Where DNS is answered.
+    pub dns: SocketAddr,
+    root: PathBuf,
+    gateway: String,
+    door: String,
+    http: reqwest::Client,
+    launcher: Child,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The repository's root.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+fn trouble(what: &str) -> impl Fn(&dyn std::error::Error) -> Trouble {
+    move |error| format!("{what}: {error}")
+}
+
+impl Stage {
+    /// Starts everything on free ports of loopback.
+    pub async fn open() -> Result<Self, Trouble> {
+        let root = root();
+        let python = root.join(".venv/bin/python");
+        if !python.exists() {
+            return Err(format!("{} is missing: run `make tools` first", python.display()));
+        }
+        #[expect(clippy::disallowed_methods, reason = "the world begins now")]
+        let live = Live::new(World::new(Timestamp::now(), 1));
+        let api = TcpListener::bind("127.0.0.1:0").await.map_err(|e| trouble("no port for the world")(&e))?;
+        let world_url = format!("http://{}", api.local_addr().map_err(|e| trouble("no address")(&e))?);
+        let names = UdpSocket::bind("127.0.0.1:0").await.map_err(|e| trouble("no port for DNS")(&e))?;
+        let dns = names.local_addr().map_err(|e| trouble("no address")(&e))?;
+        let resolver = live.clone();
+        let mut tasks = vec![
+            tokio::spawn({
+                let live = live.clone();
+                async move { _ = live.serve(api).await }
+            }),
+            tokio::spawn(async move {
+                let mut server = dns::serve(names, resolver);
+                _ = server.block_until_done().await;
+            }),
+        ];
+
+        let (port, door) = (free_port().await?, free_port().await?);
+        let log = log_file(&root, "local-aws.log")?;
+        let mut launcher = Command::new(&python)
+            .arg(root.join("tests/local-aws/launch.py"))
+            .args(["--port", &port.to_string(), "--door", &door.to_string(), "--world", &world_url])
+            .envs(["ECS", "SERVICEDISCOVERY", "ROUTE_53"].map(|s| (format!("AWS_ENDPOINT_URL_{s}"), world_url.clone())))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| trouble("the local AWS did not start")(&e))?;
+        let ready = launcher.stdout.take().map(|out| BufReader::new(out).lines());
+        let mut ready = ready.ok_or("the local AWS has no output")?;
+        let first = tokio::time::timeout(PATIENCE, ready.next_line()).await;
+        let Ok(Ok(Some(_))) = first else {
+            return Err("the local AWS did not get ready: see target/stage/local-aws.log".to_owned());
+        };
+        let http = reqwest::Client::new();
+        let door = format!("http://127.0.0.1:{door}");
+        tasks.push(tokio::spawn(hand_on_events(live.clone(), http.clone(), door.clone())));
+        Ok(Self { live, dns, root, gateway: format!("http://127.0.0.1:{port}"), door, http, launcher, tasks })
+    }
+
+    /// Runs `sam` with the project's configuration. Its output goes to `target/stage/<log>.log`.
+    pub async fn sam(&self, log: &str, arguments: &[&str]) -> Result<(), Trouble> {
+        let path = self.root.join(".venv/bin");
+        let paths = crate::path_with(&path);
+        let output = log_file(&self.root, &format!("{log}.log"))?;
+        let errors = output.try_clone().map_err(|e| trouble("no log file")(&e))?;
+        let status = Command::new(path.join("sam"))
+            .args(arguments)
+            .current_dir(&self.root)
+            .env("PATH", paths)
+            .env("AWS_ENDPOINT_URL", &self.gateway)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_DEFAULT_REGION", "eu-west-1")
+            .env("SAM_CLI_TELEMETRY", "0")
+            // The release profile takes minutes and changes nothing that is told here.
+            .env("SAM_BUILD_MODE", "debug")
+            // cargo-lambda's own flags would make every other build start anew.
+            .env("CARGO_TARGET_DIR", self.root.join("target/lambda"))
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .kill_on_drop(true)
+            .status()
+            .await
+            .map_err(|e| trouble("sam did not start")(&e))?;
+        if status.success() {
+            return Ok(());
+        }
+        let text = std::fs::read_to_string(self.root.join(format!("target/stage/{log}.log"))).unwrap_or_default();
+        let tail: Vec<_> = text.lines().rev().take(25).collect();
+        let tail: Vec<_> = tail.into_iter().rev().collect();
+        Err(format!("sam {} failed:\n{}", arguments.join(" "), tail.join("\n")))
+    }
+
+    async fn cloudformation(&self, action: &str, stack: &str) -> Result<String, Trouble> {
+        let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/cloudformation/aws4_request, \
+                     SignedHeaders=host, Signature=none";
+        let form = [("Action", action), ("StackName", stack), ("Version", "2010-05-15")];
+        let request = self.http.post(&self.gateway).header("Authorization", scope).form(&form);
+        let response = request.send().await.map_err(|e| trouble("CloudFormation did not answer")(&e))?;
+        response.text().await.map_err(|e| trouble("CloudFormation's answer broke off")(&e))
+    }
+
+    /// The outputs of a stack.
+    pub async fn outputs(&self, stack: &str) -> Result<BTreeMap<String, String>, Trouble> {
+        let text = self.cloudformation("DescribeStacks", stack).await?;
+        let between = |text: &str, tag: &str| {
+            let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+            Some(rest.split_once(&format!("</{tag}>"))?.0.to_owned())
+        };
+        let outputs = between(&text, "Outputs").ok_or_else(|| format!("stack {stack} has no outputs: {text}"))?;
+        let members = outputs.split("<member>").skip(1);
+        Ok(members.filter_map(|m| Some((between(m, "OutputKey")?, between(m, "OutputValue")?))).collect())
+    }
+
+    /// Deletes a stack and waits until it is gone, while time flies.
+    pub async fn delete_stack(&self, stack: &str) -> Result<(), Trouble> {
+        self.cloudformation("DeleteStack", stack).await?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.cloudformation("DescribeStacks", stack).await?;
+            if text.contains("does not exist") || text.contains("DELETE_COMPLETE") {
+                return Ok(());
+            }
+            if text.contains("DELETE_FAILED") {
+                let events = self.cloudformation("DescribeStackEvents", stack).await?;
+                let reasons: Vec<_> = events.split("<ResourceStatusReason>").skip(1).collect();
+                let reasons: Vec<_> = reasons.iter().filter_map(|r| r.split_once('<')).map(|(r, _)| r).collect();
+                return Err(format!("stack {stack} could not be deleted: {}", reasons.join("; ")));
+            }
+            if Instant::now() > deadline {
+                return Err(format!("stack {stack} was not deleted within {} s", PATIENCE.as_secs()));
+            }
+            self.live.wind(Duration::from_millis(500));
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Winds time forward, for the world and for the emulator's schedules.
+    pub async fn wind(&self, seconds: u64) -> Result<(), Trouble> {
+        self.live.wind(Duration::from_secs(seconds));
+        let request = self.http.post(format!("{}/wind", self.door)).json(&json!({"seconds": seconds}));
+        request.send().await.map_err(|e| trouble("the clock of the schedules could not be wound")(&e))?;
+        Ok(())
+    }
+
+    /// Invokes a function, as a person would.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Trouble> {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.gateway);
+        let response = self.http.post(url).json(event).send().await.map_err(|e| trouble("no invocation")(&e))?;
+        let failed = response.headers().contains_key("x-amz-function-error");
+        let answer: Value = response.json().await.map_err(|e| trouble("the function's answer is no JSON")(&e))?;
+        if failed { Err(format!("{function} failed: {answer}")) } else { Ok(answer) }
+    }
+
+    /// Asks DNS.
+    pub async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<String>, Trouble> {
+        let answer = tokio::time::timeout(Duration::from_secs(5), dns::ask(self.dns, name, kind)).await;
+        answer.map_err(|_| format!("DNS did not answer for {name}"))?.map_err(|e| trouble("DNS")(&e))
+    }
+
+    /// Waits until `look` is content, and says how long that took.
+    pub async fn until<F, R>(&self, what: &str, mut look: F) -> Result<Duration, Trouble>
+    where
+        F: FnMut() -> R,
+        R: Future<Output = Result<bool, Trouble>>,
+    {
+        let began = Instant::now();
+        while !look().await? {
+            if began.elapsed() > PATIENCE {
+                return Err(format!("waited {} s in vain until {what}", PATIENCE.as_secs()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Ends everything that was started.
+    pub async fn close(mut self) {
+        drop(self.launcher.stdin.take());
+        if tokio::time::timeout(Duration::from_secs(10), self.launcher.wait()).await.is_err() {
+            _ = self.launcher.kill().await;
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn free_port() -> Result<u16, Trouble> {
+    let socket = TcpListener::bind("127.0.0.1:0").await.map_err(|e| trouble("no free port")(&e))?;
+    Ok(socket.local_addr().map_err(|e| trouble("no address")(&e))?.port())
+}
+
+fn log_file(root: &Path, name: &str) -> Result<std::fs::File, Trouble> {
+    let folder = root.join("target/stage");
+    std::fs::create_dir_all(&folder).map_err(|e| trouble("no folder for logs")(&e))?;
+    std::fs::File::create(folder.join(name)).map_err(|e| trouble("no log file")(&e))
+}
+
+/// Brings the world's events to EventBridge, as AWS's services do.
+async fn hand_on_events(live: Live, http: reqwest::Client, door: String) {
+    loop {
+        let events = live.take_events();
+        if !events.is_empty() {
+            // A lost event is made good by the next sweep, on AWS as here.
+            _ = http.post(format!("{door}/events")).json(&events).send().await;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

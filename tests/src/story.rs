@@ -1,0 +1,205 @@
+//! The story that the demo tells and the end-to-end test proves: a cluster's names, from the deployment to the deletion.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use hickory_proto::rr::RecordType;
+use serde_json::json;
+
+use crate::{
+    narrator::{Narrator, Row},
+    stage::{Stage, Trouble},
+};
+
+const STACK: &str = "neo4j";
+const CLUSTER: &str = "neo4j";
+const CORE: &str = "core.neo4j.service";
+const REPLICA: &str = "replica.neo4j.service";
+const ZONES: [&str; 3] = ["eu-west-1a", "eu-west-1b", "eu-west-1c"];
+/// Longer than a machine takes from joining to the first passed health check, and than a schedule's minute.
+const A_WHILE: u64 = 70;
+
+/// Plays the whole story on a stage of its own. `Err` tells the first step that did not hold.
+pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
+    let stage = narrator.work("starting the local AWS", Stage::open()).await?;
+    let told = Story { stage: &stage, narrator }.tell().await;
+    stage.close().await;
+    told
+}
+
+struct Story<'a> {
+    stage: &'a Stage,
+    narrator: &'a mut Narrator,
+}
+
+impl Story<'_> {
+    async fn tell(&mut self) -> Result<(), Trouble> {
+        self.deploy().await?;
+        self.cores_join().await?;
+        self.an_idle_minute().await?;
+        self.a_member_turns_unhealthy().await?;
+        self.grow().await?;
+        self.scale_to_nothing().await?;
+        self.delete().await
+    }
+
+    async fn deploy(&mut self) -> Result<(), Trouble> {
+        let stage = self.stage;
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+        let parameters = ["VpcId=vpc-local", "EcsClusterName=neo4j", &format!("Architecture={architecture}")].join(" ");
+        let build = ["build", "--parameter-overrides", &parameters];
+        self.narrator.work("sam build", stage.sam("build", &build)).await?;
+        let deploy = ["deploy", "--parameter-overrides", &parameters];
+        let from = stage.live.world().calls.len();
+        let took = self.narrator.work("sam deploy: the real template", stage.sam("deploy", &deploy)).await;
+        took?;
+        let outputs = stage.outputs(STACK).await?;
+        let output = |name: &str| outputs.get(name).cloned().ok_or_else(|| format!("the stack has no output {name}"));
+        let (calls, writes) = stage.live.world().count_calls(from);
+        let nothing = stage.ask(CORE, RecordType::A).await?.is_empty();
+        self.narrator.row(Row {
+            event: "stack deployed",
+            answer: "no members, no answer".into(),
+            held: nothing,
+            took: None,
+            calls,
+            writes,
+        })?;
+
+        let registries = [output("CoreRegistryArn")?, output("ReplicaRegistryArn")?];
+        let fixture = [
+            "deploy",
+            "--template-file",
+            "tests/fixtures/cluster.yaml",
+            "--stack-name",
+            "neo4j-services",
+            "--no-resolve-s3",
+            "--parameter-overrides",
+            &format!("ClusterName={CLUSTER} CoreRegistryArn={} ReplicaRegistryArn={}", registries[0], registries[1]),
+        ];
+        self.narrator
+            .work("sam deploy: two ECS services that stand in for Neo4j", stage.sam("services", &fixture))
+            .await?;
+        Ok(())
+    }
+
+    async fn cores_join(&mut self) -> Result<(), Trouble> {
+        self.stage.live.world().scale(CLUSTER, "core", 3);
+        for n in 1..=3 {
+            self.add_machine("core", n);
+            let event = ["first core joins", "second core joins", "third core joins"][usize::from(n) - 1];
+            self.expect(event, A_WHILE, CORE, &addresses("core", 1..=n)).await?;
+        }
+        let (srv, alias) = (format!("core.discovery.{STACK}.service"), format!("discovery.core.{STACK}.service"));
+        for name in [srv, alias] {
+            let answers = self.stage.ask(&name, RecordType::SRV).await?;
+            self.narrator.note(&format!("{name} SRV: {} members", answers.len()));
+            if answers.len() != 3 {
+                return Err(format!("{name} answers {answers:?}, not three members"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn an_idle_minute(&mut self) -> Result<(), Trouble> {
+        let from = self.stage.live.world().calls.len();
+        self.stage.wind(60).await?;
+        let live = &self.stage.live;
+        let counted = || async move { Ok(live.world().count_calls(from).0 >= 5) };
+        self.stage.until("the sweep has read everything", counted).await?;
+        let (calls, writes) = live.world().count_calls(from);
+        let held = writes == 0;
+        self.narrator.row(Row { event: "an idle minute", answer: "unchanged".into(), held, took: None, calls, writes })
+    }
+
+    async fn a_member_turns_unhealthy(&mut self) -> Result<(), Trouble> {
+        let stage = self.stage;
+        // The next sweep comes 60 s after the last: let the member fail shortly before it, so that ECS has not acted yet.
+        stage.wind(48).await?;
+        let ill = {
+            let world = stage.live.world();
+            let cluster = &world.ecs.clusters[CLUSTER];
+            let ill = cluster.wanted("core").find(|(_, task)| task.address == address("core", 2));
+            ill.map(|(id, _)| id.clone()).ok_or("the second core is not there")?
+        };
+        stage.live.world().fail_health(CLUSTER, &ill);
+        let rest: Vec<_> =
+            addresses("core", 1..=3).into_iter().filter(|a| *a != address("core", 2).to_string()).collect();
+        self.expect("second core turns UNHEALTHY", 11, CORE, &rest).await?;
+        let srv = stage.ask("core.discovery.neo4j.service", RecordType::SRV).await?;
+        self.narrator.note(&format!("Cloud Map acts 30 s later: its SRV record still names {} members", srv.len()));
+        self.expect("ECS replaces it", 2 * A_WHILE, CORE, &addresses("core", 1..=3)).await
+    }
+
+    async fn grow(&mut self) -> Result<(), Trouble> {
+        let function = self.stage.outputs(STACK).await?.remove("DnsReplicatorFunction").unwrap_or_default();
+        for n in 4..=5 {
+            self.add_machine("core", n);
+        }
+        self.stage.live.world().scale(CLUSTER, "core", 5);
+        self.expect("3 → 5 cores", A_WHILE, CORE, &addresses("core", 1..=5)).await?;
+        // Exactly two, so that core machines left over are none.
+        self.add_machine("replica", 1);
+        self.add_machine("replica", 2);
+        self.stage.live.world().scale(CLUSTER, "replica", 2);
+        self.expect("two replicas join", A_WHILE, REPLICA, &addresses("replica", 1..=2)).await?;
+
+        let plan = self.stage.invoke(&function, &json!({"dryRun": true})).await?;
+        self.narrator.note(&format!("dry run by hand: {plan}"));
+        if plan["changes"] != json!([]) || plan["dryRun"] != json!(true) {
+            return Err(format!("the dry run answered {plan}"));
+        }
+        Ok(())
+    }
+
+    async fn scale_to_nothing(&mut self) -> Result<(), Trouble> {
+        for service in ["core", "replica"] {
+            self.stage.live.world().scale(CLUSTER, service, 0);
+        }
+        self.expect("both services scaled to 0", A_WHILE, CORE, &[]).await?;
+        self.expect("… and the replicas' name", 0, REPLICA, &[]).await
+    }
+
+    async fn delete(&mut self) -> Result<(), Trouble> {
+        let stage = self.stage;
+        self.narrator.work("deleting the services", stage.delete_stack("neo4j-services")).await?;
+        let from = stage.live.world().calls.len();
+        self.narrator.work("deleting the stack", stage.delete_stack(STACK)).await?;
+        let (calls, writes) = stage.live.world().count_calls(from);
+        let held = {
+            let world = stage.live.world();
+            world.route53.zones.is_empty()
+                && world.cloud_map.services.is_empty()
+                && world.cloud_map.namespaces.is_empty()
+        };
+        let answer = "no zone, no service left".into();
+        self.narrator.row(Row { event: "stacks deleted", answer, held, took: None, calls, writes })
+    }
+
+    fn add_machine(&self, service: &str, n: u8) {
+        let zone = ZONES[usize::from(n - 1) % ZONES.len()];
+        self.stage.live.world().add_host(CLUSTER, address(service, n), zone);
+    }
+
+    /// Lets time pass, then waits until DNS answers as it should.
+    async fn expect(&mut self, event: &'static str, seconds: u64, name: &str, want: &[String]) -> Result<(), Trouble> {
+        let stage = self.stage;
+        let from = stage.live.world().calls.len();
+        stage.wind(seconds).await?;
+        let look = || async move { Ok(stage.ask(name, RecordType::A).await? == want) };
+        let took: Result<Duration, Trouble> =
+            self.narrator.work(event, stage.until(&format!("{name} answers {want:?}"), look)).await;
+        let (calls, writes) = stage.live.world().count_calls(from);
+        let answer = if want.is_empty() { format!("{name}: none") } else { format!("{name}: {}", want.join(" ")) };
+        let (held, took) = (took.is_ok(), took?);
+        self.narrator.row(Row { event, answer, held, took: Some(took), calls, writes })
+    }
+}
+
+fn address(service: &str, n: u8) -> Ipv4Addr {
+    // Hosts of one cluster are filled from the lowest address on: the replicas' come after the cores'.
+    if service == "core" { Ipv4Addr::new(10, 0, n, 10) } else { Ipv4Addr::new(10, 1, n, 10) }
+}
+
+fn addresses(service: &str, range: std::ops::RangeInclusive<u8>) -> Vec<String> {
+    range.map(|n| address(service, n).to_string()).collect()
+}
