@@ -12,6 +12,7 @@ pub mod inside;
 pub mod narrator;
 pub mod stage;
 pub mod story;
+pub mod template;
 pub mod world;
 
 /// The search path with a folder before all others.

@@ -1,6 +1,13 @@
 //! Every test that runs a function against the modelled AWS.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests: a panic is a failed test"
+)]
 
+mod end_to_end;
 mod replicator;
+mod template;
 mod world;

@@ -1,0 +1,87 @@
+# `make help` lists what there is. Everything that is not Rust or Python itself is installed into this folder.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+CARGO_DENY := 0.20.2
+RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+VENV := .venv
+DENY := .tools/bin/cargo-deny
+export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/.tools/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+export AWS_DEFAULT_REGION ?= eu-west-1
+# Nothing here needs an account; keys of yours must not get near the tests.
+unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+
+TEMPLATES := $(wildcard infra/*.yaml)
+
+.PHONY: help tools prerequisites check test demo audit format rust-lint rust-test template-lint deny end-to-end clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+demo: tools ## play the story on a local AWS: deploy, members come and go, delete (about a minute)
+	@cargo build --quiet -p cluster-tests --bin demo
+	@./target/debug/demo
+
+check: tools format rust-lint rust-test template-lint ## the fast layers: format, lints, decisions, world, templates
+
+test: check deny end-to-end ## everything, as CI runs it
+
+audit: $(DENY) ## also ask the advisory database, which needs the network
+	cargo deny check
+
+tools: prerequisites $(VENV)/installed ## install the pinned tools into this folder
+
+prerequisites:
+	@missing() { printf 'missing: %s\n  %s\n' "$$1" "$$2" >&2; exit 1; }; \
+	command -v cargo > /dev/null || missing "Rust $(RUST_VERSION) or later" "install it by rustup: https://rustup.rs"; \
+	have=$$(rustc --version | cut -d' ' -f2 | cut -d- -f1); \
+	[ "$$(printf '%s\n' $(RUST_VERSION) $$have | sort -V | head -n1)" = $(RUST_VERSION) ] \
+	  || missing "Rust $(RUST_VERSION) or later (this is $$have)" "rustup update stable"; \
+	cargo clippy --version > /dev/null 2>&1 && cargo fmt --version > /dev/null 2>&1 \
+	  || missing "clippy and rustfmt" "rustup component add clippy rustfmt"; \
+	command -v cc > /dev/null || missing "a C compiler" "Debian: apt install gcc; macOS: xcode-select --install"; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
+	  || missing "Python 3.11 or later as $(PYTHON)" "https://www.python.org/downloads, or make PYTHON=/path/to/python3"; \
+	$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null \
+	  || missing "Python's venv module" "Debian: apt install python3-venv"
+
+$(VENV)/installed: tests/requirements.txt
+	@echo "installing the Python tools of tests/requirements.txt into $(VENV) (about 800 MB, half a minute)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(DENY):
+	@echo "installing cargo-deny $(CARGO_DENY) into .tools (about two minutes, once)"
+	@cargo install --quiet --locked --root .tools --version $(CARGO_DENY) cargo-deny
+
+format:
+	cargo fmt --all --check
+
+rust-lint:
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy -p cluster-lambda --all-targets --quiet -- -D warnings
+
+# The function's own binary is not tested by itself but built, so that a broken `main` is found here.
+rust-test:
+	cargo test --workspace --quiet -- --skip end_to_end
+
+template-lint: $(VENV)/installed
+	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
+	@for template in $(TEMPLATES); do echo "sam validate --lint $$template"; \
+	  sam validate --lint --template-file $$template > target/validate.log 2>&1 || { cat target/validate.log; exit 1; }; done
+
+deny: $(DENY)
+	cargo deny --log-level error check bans licenses sources
+
+end-to-end: $(VENV)/installed
+	cargo test -p cluster-tests --test main end_to_end -- --nocapture
+
+clean: ## remove everything that was built or installed here
+	rm -rf target .aws-sam .venv .tools

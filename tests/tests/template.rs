@@ -1,0 +1,293 @@
+//! Facts that hold templates, code and documents together.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use cluster_tests::{
+    stage::root,
+    template::{all, read, references, resources},
+};
+use dns_replicator::{Config, Names};
+use serde_json::{Value, json};
+
+/// Every resource of every template: (path, logical id, resource).
+fn everything() -> Vec<(String, String, Value)> {
+    let of = |path: String| resources(&read(&path)).into_iter().map(move |(id, resource)| (path.clone(), id, resource));
+    all().into_iter().flat_map(of).collect()
+}
+
+fn of_type(kind: &str) -> Vec<(String, Value)> {
+    let found = everything().into_iter().filter(|(_, _, resource)| resource["Type"] == kind);
+    found.map(|(path, id, resource)| (format!("{path}: {id}"), resource["Properties"].clone())).collect()
+}
+
+fn function(binary: &str) -> Value {
+    let all = everything().into_iter().map(|(_, _, resource)| resource);
+    let mut ours = all.filter(|resource| resource["Metadata"]["BuildProperties"]["Binary"] == binary);
+    ours.next().unwrap_or_else(|| panic!("no function builds {binary}"))
+}
+
+fn names(value: &Value) -> BTreeSet<String> {
+    value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+}
+
+#[test]
+fn each_crate_of_a_function_is_built_by_one_function_and_the_other_way_round() {
+    let crates = std::fs::read_dir(root().join("lambdas")).unwrap().map(|entry| entry.unwrap().file_name());
+    let crates: BTreeSet<_> = crates.map(|name| name.into_string().unwrap()).collect();
+    let functions = everything().into_iter().filter(|(_, _, r)| r["Type"] == "AWS::Serverless::Function");
+    let built: BTreeSet<_> = functions
+        .map(|(_, id, resource)| {
+            let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
+            assert_eq!(resource["Properties"]["CodeUri"], json!(format!("../lambdas/{binary}/")), "{id}");
+            assert_eq!(resource["Properties"]["Runtime"], json!("provided.al2023"), "{id}");
+            binary
+        })
+        .collect();
+    assert_eq!(crates, built);
+}
+
+#[test]
+fn each_variable_that_the_replicator_reads_is_set_and_no_other() {
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        let value = match name {
+            "HOSTED_ZONE_ID" => "Z1",
+            "DOMAIN" => "neo4j.service",
+            "RECORD_TTL" => "10",
+            "REQUIRE_HEALTHY" | "DRY_RUN" => "true",
+            name if name.ends_with("CLOUD_MAP_SERVICE") => "srv-1",
+            _ => "x",
+        };
+        Some(value.to_owned())
+    };
+    Config::read(&lookup).unwrap();
+    let set = names(&function("dns-replicator")["Properties"]["Environment"]["Variables"]);
+    assert_eq!(set, asked.into_inner());
+}
+
+#[test]
+fn the_custom_resource_says_each_name_that_a_deletion_needs() {
+    let mut records = of_type("Custom::DnsRecords");
+    let (_, properties) = records.remove(0);
+    let said: Vec<_> = names(&properties).into_iter().filter(|name| !name.starts_with("Service")).collect();
+    let whole: serde_json::Map<_, _> = said.iter().map(|name| (name.clone(), json!("x"))).collect();
+    serde_json::from_value::<Names>(Value::Object(whole.clone())).unwrap();
+    for name in &said {
+        let mut part = whole.clone();
+        part.remove(name);
+        assert!(serde_json::from_value::<Names>(Value::Object(part)).is_err(), "{name} is not read");
+    }
+    assert!(properties["ServiceTimeout"].is_string(), "a stack would hang for an hour");
+}
+
+#[test]
+fn each_parameter_of_a_nested_template_is_passed_or_defaulted_and_means_the_same() {
+    for (path, id, resource) in everything() {
+        let Some(child) = resource["Properties"]["Location"].as_str() else { continue };
+        let (parent, child) = (read(&path), read(&format!("infra/{child}")));
+        let passed = &resource["Properties"]["Parameters"];
+        for (name, definition) in child["Parameters"].as_object().unwrap() {
+            assert!(!passed[name].is_null() || !definition["Default"].is_null(), "{id} does not pass {name}");
+        }
+        for (name, value) in passed.as_object().unwrap() {
+            let definition = &child["Parameters"][name];
+            assert!(!definition.is_null(), "{id} passes {name}, which its template does not take");
+            let Some(of_parent) = value["Ref"].as_str().map(|name| &parent["Parameters"][name]) else { continue };
+            for rule in ["Type", "Default", "AllowedPattern", "AllowedValues", "MinValue", "MaxValue", "MaxLength"] {
+                assert!(of_parent.is_null() || of_parent[rule] == definition[rule], "{name} differs in its {rule}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_parameter_is_grouped_labelled_described_and_in_the_readme() {
+    let template = read("infra/template.yaml");
+    let interface = &template["Metadata"]["AWS::CloudFormation::Interface"];
+    let groups = interface["ParameterGroups"].as_array().unwrap();
+    let grouped: Vec<_> =
+        groups.iter().flat_map(|g| g["Parameters"].as_array().unwrap()).map(|p| p.as_str().unwrap()).collect();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for (name, definition) in template["Parameters"].as_object().unwrap() {
+        assert_eq!(grouped.iter().filter(|grouped| *grouped == name).count(), 1, "{name} is in one group");
+        assert!(interface["ParameterLabels"][name]["default"].is_string(), "{name} has a label");
+        assert!(definition["Description"].is_string(), "{name} is described");
+        let free = definition["Type"] == "String" && definition["AllowedValues"].is_null();
+        assert!(
+            !free || definition["AllowedPattern"].is_string() && definition["ConstraintDescription"].is_string(),
+            "{name}"
+        );
+        let default = definition["Default"].as_str().map_or_else(|| definition["Default"].to_string(), str::to_owned);
+        let default = match default.as_str() {
+            "null" => "—".to_owned(),
+            "" => "empty".to_owned(),
+            value => format!("`{value}`"),
+        };
+        assert!(
+            readme.contains(&format!("| `{name}` | {default} |")),
+            "the README's table lacks {name} with default {default}"
+        );
+    }
+    assert_eq!(grouped.len(), template["Parameters"].as_object().unwrap().len());
+}
+
+#[test]
+fn each_queue_is_encrypted_and_has_a_dead_letter_queue_of_its_kind_or_is_one() {
+    let queues: BTreeMap<String, Value> = everything()
+        .into_iter()
+        .filter(|(_, _, resource)| resource["Type"] == "AWS::SQS::Queue")
+        .map(|(_, id, resource)| (id, resource["Properties"].clone()))
+        .collect();
+    let all: Vec<Value> = everything().into_iter().map(|(_, _, resource)| resource).collect();
+    let takes_the_lost = |id: &str| {
+        let arn = json!({"Fn::GetAtt": [id, "Arn"]});
+        all.iter().any(|resource| {
+            let properties = &resource["Properties"];
+            let targets = properties["Targets"].as_array().into_iter().flatten();
+            let mut dead = targets.map(|target| &target["DeadLetterConfig"]["Arn"]).collect::<Vec<_>>();
+            dead.push(&properties["RedrivePolicy"]["deadLetterTargetArn"]);
+            dead.push(&properties["Target"]["DeadLetterConfig"]["Arn"]);
+            dead.push(&properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]);
+            dead.contains(&&arn)
+        })
+    };
+    for (id, queue) in &queues {
+        assert_eq!(queue["SqsManagedSseEnabled"], json!(true), "{id}");
+        if let Some(dead) = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0].as_str() {
+            let kinds = (&queue["FifoQueue"], &queues[dead]["FifoQueue"]);
+            assert_eq!(kinds.0, kinds.1, "{id}: its dead-letter queue is of its kind");
+        } else {
+            assert!(takes_the_lost(id), "{id} has no dead-letter queue and is none");
+            let alarms = of_type("AWS::CloudWatch::Alarm");
+            let name = json!({"Fn::GetAtt": [id, "QueueName"]});
+            assert!(alarms.iter().any(|(_, alarm)| alarm["Dimensions"][0]["Value"] == name), "{id} has no alarm");
+        }
+    }
+}
+
+#[test]
+fn each_target_of_a_rule_or_schedule_has_a_dead_letter_queue_and_a_message_group() {
+    let rules = of_type("AWS::Events::Rule").into_iter().map(|(id, p)| (id, p["Targets"][0].clone()));
+    let schedules = of_type("AWS::Scheduler::Schedule").into_iter().map(|(id, p)| (id, p["Target"].clone()));
+    for (id, target) in rules.chain(schedules) {
+        assert!(!target["DeadLetterConfig"]["Arn"].is_null(), "{id}");
+        assert!(target["SqsParameters"]["MessageGroupId"].is_string(), "{id}");
+    }
+    for (id, schedule) in of_type("AWS::Scheduler::Schedule") {
+        let input = schedule["Target"]["Input"].as_str().unwrap();
+        let event: Value = serde_json::from_str(input).unwrap_or_else(|error| panic!("{id}: {error}"));
+        assert_eq!((&event["source"], &event["detail-type"]), (&json!("neo4j.cluster"), &json!("Sweep")), "{id}");
+        assert!(input.contains("<aws.scheduler.execution-id>"), "{id}: equal bodies would be dropped");
+    }
+}
+
+#[test]
+fn each_log_group_has_a_retention_and_each_function_a_log_group_tracing_and_a_role() {
+    for (id, group) in of_type("AWS::Logs::LogGroup") {
+        assert!(!group["RetentionInDays"].is_null(), "{id}");
+    }
+    for (id, function) in of_type("AWS::Serverless::Function") {
+        assert_eq!(function["LoggingConfig"]["LogFormat"], json!("JSON"), "{id}");
+        assert!(!function["LoggingConfig"]["LogGroup"].is_null(), "{id}");
+        assert_eq!(function["Tracing"], json!("Active"), "{id}");
+        assert!(!function["Role"].is_null(), "{id}: a role of its own, not one that SAM makes up");
+    }
+}
+
+/// The policy documents of a resource, wherever its type keeps them.
+fn statements(resource: &Value) -> Vec<Value> {
+    let properties = &resource["Properties"];
+    let inline = properties["Policies"].as_array().into_iter().flatten().map(|policy| &policy["PolicyDocument"]);
+    let documents = inline.chain([&properties["PolicyDocument"]]);
+    documents.flat_map(|document| document["Statement"].as_array().into_iter().flatten()).cloned().collect()
+}
+
+#[test]
+fn no_policy_allows_every_resource_or_action_but_where_aws_knows_no_resource_type() {
+    for (path, id, resource) in everything() {
+        for statement in statements(&resource).into_iter().filter(|statement| statement["Effect"] == "Allow") {
+            let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            let actions = list(&statement["Action"]);
+            let x_ray = actions.iter().all(|action| action.as_str().is_some_and(|a| a.starts_with("xray:Put")));
+            let all = list(&statement["Resource"]).contains(&json!("*"));
+            assert!(!all || x_ray, "{path}: {id} allows {actions:?} on everything");
+            assert!(actions.iter().all(|action| !action.as_str().unwrap().contains('*')), "{path}: {id}: {actions:?}");
+        }
+    }
+}
+
+#[test]
+fn the_last_pass_comes_after_every_trigger_is_gone_and_before_anything_it_needs() {
+    let resources: BTreeMap<String, Value> = resources(&read("infra/discovery.yaml")).into_iter().collect();
+    let needs = |id: &str| {
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        let mut open = vec![id.to_owned()];
+        while let Some(id) = open.pop() {
+            let Some(resource) = resources.get(&id) else { continue };
+            let explicit = &resource["DependsOn"];
+            let explicit = explicit.as_array().cloned().unwrap_or_else(|| vec![explicit.clone()]);
+            let explicit = explicit.iter().filter_map(Value::as_str).map(str::to_owned);
+            for next in explicit.chain(references(&resource["Properties"])) {
+                if found.insert(next.clone()) {
+                    open.push(next);
+                }
+            }
+        }
+        found
+    };
+    for trigger in ["Mapping", "TaskChanges", "Sweep"] {
+        assert!(needs(trigger).contains("Records"), "{trigger} could wake the function after its last pass");
+    }
+    let last_pass = needs("Records");
+    for id in [
+        "Replicator",
+        "ReplicatorRole",
+        "ReplicatorLogs",
+        "ZoneAccess",
+        "RegistryAccess",
+        "Zone",
+        "Namespace",
+        "CoreRegistry",
+        "ReplicaRegistry",
+    ] {
+        assert!(last_pass.contains(id), "{id} could be gone before the last pass");
+    }
+}
+
+#[test]
+fn what_holds_state_says_what_becomes_of_it_and_keeps_its_logical_id() {
+    let stateful = ["AWS::Route53::HostedZone", "AWS::ServiceDiscovery::PrivateDnsNamespace", "AWS::Logs::LogGroup"];
+    let mut ids = Vec::new();
+    for (path, id, resource) in everything() {
+        let kind = resource["Type"].as_str().unwrap();
+        if stateful.contains(&kind) {
+            let policies = (resource["DeletionPolicy"].as_str(), resource["UpdateReplacePolicy"].as_str());
+            assert!(policies.0.is_some() && policies.1.is_some(), "{path}: {id}");
+            ids.push(format!("{path} {id} {kind} {}", policies.0.unwrap()));
+        }
+    }
+    insta::assert_snapshot!(ids.join("\n"), @r"
+    infra/discovery.yaml Namespace AWS::ServiceDiscovery::PrivateDnsNamespace Delete
+    infra/discovery.yaml ReplicatorLogs AWS::Logs::LogGroup Delete
+    infra/discovery.yaml Zone AWS::Route53::HostedZone Delete
+    ");
+}
+
+#[test]
+fn templates_use_no_yaml_that_cloudformation_does_not_read() {
+    for path in all() {
+        let text = std::fs::read_to_string(root().join(&path)).unwrap();
+        for (n, line) in text.lines().enumerate() {
+            let value = line.split_once(": ").map_or("", |(_, value)| value.trim_start());
+            assert!(
+                !value.starts_with(['&', '*']) && !line.contains("<<:"),
+                "{path}:{}: anchors and merges: {line}",
+                n + 1
+            );
+        }
+    }
+}
