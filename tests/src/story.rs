@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     narrator::{Narrator, Row},
     stage::{Stage, Trouble},
+    world::route53::RecordSet,
 };
 
 const STACK: &str = "neo4j";
@@ -160,10 +161,15 @@ impl Story<'_> {
     async fn delete(&mut self) -> Result<(), Trouble> {
         let stage = self.stage;
         self.narrator.work("deleting the services", stage.delete_stack("neo4j-services")).await?;
+        // What a pass that died may leave: without the function's last pass the zone could not be deleted.
+        let left = RecordSet::multivalue(CORE, &format!("{STACK}/0123456789abcdef0123456789abcdef"), "10.0.9.9");
+        for zone in stage.live.world().route53.zones.values_mut().filter(|zone| zone.managed_by.is_none()) {
+            zone.put(left.clone());
+        }
         let from = stage.live.world().calls.len();
-        self.narrator.work("deleting the stack", stage.delete_stack(STACK)).await?;
+        self.narrator.work("deleting the stack, with a record left over", stage.delete_stack(STACK)).await?;
         let (calls, writes) = stage.live.world().count_calls(from);
-        let held = {
+        let held = writes == 1 && {
             let world = stage.live.world();
             world.route53.zones.is_empty()
                 && world.cloud_map.services.is_empty()
