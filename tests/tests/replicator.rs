@@ -189,11 +189,28 @@ fn a_batch_is_atomic_a_second_writer_harms_nothing_and_the_zone_is_looked_at_aga
         let (first, second) = (inside.replicator(), inside.replicator());
         let sweep = || json!({});
         let (a, b) = tokio::join!(biased; first.handle(sweep()), second.handle(sweep()));
-        a.unwrap();
-        b.unwrap();
+        assert_eq!((&a.unwrap()["applied"], &b.unwrap()["applied"]), (&json!(true), &json!(false)));
         let writes = inside.wire.world().calls.iter().filter(|call| call.write).count();
         assert_eq!(writes, 2, "both wrote, one was refused as a whole and found nothing left to do");
         assert_eq!(inside.published("core"), addresses(1..=3));
+    });
+}
+
+#[test]
+fn more_members_than_a_name_holds_are_counted_and_all_are_asked_for_in_time() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 120);
+        inside.wire.sleep(60).await;
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core").len(), 100);
+        assert_eq!(inside.metric("Truncated", Some("core")), Some(20.0));
+        let tasks = inside.wire.world().calls[from..].iter().filter(|call| call.action == "ecs:DescribeTasks").count();
+        assert_eq!(tasks, 2, "a hundred at a time, which is all that ECS takes");
+        let before = inside.published("core");
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), before, "the choice does not move");
     });
 }
 
