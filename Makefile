@@ -17,13 +17,13 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 TEMPLATES := $(wildcard infra/*.yaml)
 
-.PHONY: help tools prerequisites check test demo audit format rust-lint rust-test template-lint deny end-to-end clean
+.PHONY: help tools prerequisites linux check test demo audit format rust-lint rust-test template-lint deny end-to-end release clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | while IFS=$$'\t' read -r name text; do \
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
 	  printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-demo: tools ## play the story on a local AWS: deploy, members come and go, delete (about a minute)
+demo: tools linux ## play the story on a local AWS: deploy, members come and go, delete (about a minute)
 	@cargo build --quiet -p cluster-tests --bin demo
 	@./target/debug/demo
 
@@ -44,7 +44,7 @@ prerequisites:
 	  || missing "Rust $(RUST_VERSION) or later (this is $$have)" "rustup update stable"; \
 	cargo clippy --version > /dev/null 2>&1 && cargo fmt --version > /dev/null 2>&1 \
 	  || missing "clippy and rustfmt" "rustup component add clippy rustfmt"; \
-	command -v cc > /dev/null || missing "a C compiler" "Debian: apt install gcc; macOS: xcode-select --install"; \
+	command -v cc > /dev/null || missing "a C compiler" "Debian: apt install gcc"; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null \
 	  || missing "Python 3.11 or later as $(PYTHON)" "https://www.python.org/downloads, or make PYTHON=/path/to/python3"; \
 	$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null \
@@ -74,13 +74,21 @@ rust-test:
 
 template-lint: $(VENV)/installed
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
-	@for template in $(TEMPLATES); do echo "sam validate --lint $$template"; \
+	@mkdir -p target; for template in $(TEMPLATES); do echo "sam validate --lint $$template"; \
 	  sam validate --lint --template-file $$template > target/validate.log 2>&1 || { cat target/validate.log; exit 1; }; done
+
+release: tools ## build what is deployed to an account: arm64, optimised (about five minutes)
+	sam build --config-env dev --build-dir target/release-build
+	@ls -lh target/release-build/*/*/bootstrap
 
 deny: $(DENY)
 	cargo deny --log-level error check bans licenses sources
 
-end-to-end: $(VENV)/installed
+linux:
+	@[ "$$(uname -s)" = Linux ] || { echo "missing: Linux" >&2; \
+	  echo "  the local AWS runs the functions' Linux binaries on this machine: use a container or WSL" >&2; exit 1; }
+
+end-to-end: linux $(VENV)/installed
 	cargo test -p cluster-tests --test main end_to_end -- --nocapture
 
 clean: ## remove everything that was built or installed here

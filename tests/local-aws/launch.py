@@ -215,6 +215,26 @@ def nested_stacks() -> None:
     provisioners._update_resource = update
 
 
+def deletions() -> None:
+    """CloudFormation keeps what a resource depends on that it could not delete; the emulator goes on deleting."""
+    from ministack.services.cloudformation import _stacks, stacks
+
+    delete_plain = stacks._delete_resource
+
+    def delete(kind: str, physical_id: str, props: Props, stack: str | None = None,
+               logical_id: str | None = None) -> None:
+        held = _stacks.get(stack, {})
+        resources, declared = held.get("_resources", {}), (held.get("_template") or {}).get("Resources", {})
+        # Dependents come first: one that still carries this mark has failed in this very run.
+        failed = [name for name, found in resources.items() if found.get("ResourceStatus") == "DELETE_FAILED"]
+        for name in failed:
+            if name != logical_id and logical_id in stacks._with_dependencies([name], declared, set(resources)):
+                raise RuntimeError(f"kept, since {name} could not be deleted")
+        delete_plain(kind, physical_id, props, stack, logical_id)
+
+    stacks._delete_resource = delete
+
+
 class Clock:
     """What schedules go by: real time, which whoever tells a story can wind forward."""
 
@@ -364,6 +384,7 @@ def main() -> None:
         environment(args.port, args.verbose, scratch)
         resource_types(World(args.world))
         nested_stacks()
+        deletions()
         events()
         asyncio.run(serve(args.port, args.door))
     sys.stdout.flush()

@@ -1,7 +1,7 @@
 //! The real template and the real binaries on a local AWS: a world on loopback, the emulator beside it, DNS over both.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
@@ -41,6 +41,8 @@ pub struct Stage {
     http: reqwest::Client,
     launcher: Child,
     tasks: Vec<JoinHandle<()>>,
+    /// Builds and logs of two runs in one folder would mix.
+    _lock: std::fs::File,
 }
 
 /// The repository's root.
@@ -57,6 +59,8 @@ impl Stage {
     /// Starts everything on free ports of loopback.
     pub async fn open() -> Result<Self, Trouble> {
         let root = root();
+        let lock = log_file(&root, "lock")?;
+        lock.try_lock().map_err(|_| "another run is under way in this folder: wait for its end".to_owned())?;
         let python = root.join(".venv/bin/python");
         if !python.exists() {
             return Err(format!("{} is missing: run `make tools` first", python.display()));
@@ -97,10 +101,20 @@ impl Stage {
         let Ok(Ok(Some(_))) = first else {
             return Err("the local AWS did not get ready: see target/stage/local-aws.log".to_owned());
         };
-        let http = reqwest::Client::new();
+        let http = reqwest::Client::builder().no_proxy().build().map_err(|e| trouble("no HTTP client")(&e))?;
         let door = format!("http://127.0.0.1:{door}");
         tasks.push(tokio::spawn(hand_on_events(live.clone(), http.clone(), door.clone())));
-        Ok(Self { live, dns, root, gateway: format!("http://127.0.0.1:{port}"), door, http, launcher, tasks })
+        Ok(Self {
+            live,
+            dns,
+            root,
+            gateway: format!("http://127.0.0.1:{port}"),
+            door,
+            http,
+            launcher,
+            tasks,
+            _lock: lock,
+        })
     }
 
     /// Runs `sam` with the project's configuration. Its output goes to `target/stage/<log>.log`.
@@ -118,6 +132,7 @@ impl Stage {
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_DEFAULT_REGION", "eu-west-1")
             .env("SAM_CLI_TELEMETRY", "0")
+            .env("NO_PROXY", "127.0.0.1,localhost")
             // The release profile takes minutes and changes nothing that is told here.
             .env("SAM_BUILD_MODE", "debug")
             // cargo-lambda's own flags would make every other build start anew.
@@ -169,10 +184,7 @@ impl Stage {
                 return Ok(());
             }
             if text.contains("DELETE_FAILED") {
-                let events = self.cloudformation("DescribeStackEvents", stack).await?;
-                let reasons: Vec<_> = events.split("<ResourceStatusReason>").skip(1).collect();
-                let reasons: Vec<_> = reasons.iter().filter_map(|r| r.split_once('<')).map(|(r, _)| r).collect();
-                return Err(format!("stack {stack} could not be deleted: {}", reasons.join("; ")));
+                return Err(format!("stack {stack} could not be deleted: {}", self.reasons(stack).await?.join("; ")));
             }
             if Instant::now() > deadline {
                 return Err(format!("stack {stack} was not deleted within {} s", PATIENCE.as_secs()));
@@ -180,6 +192,23 @@ impl Stage {
             self.live.wind(Duration::from_millis(500));
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Why operations on a stack and on those nested in it failed.
+    async fn reasons(&self, stack: &str) -> Result<Vec<String>, Trouble> {
+        let (mut reasons, mut open, mut seen) = (Vec::new(), vec![stack.to_owned()], BTreeSet::new());
+        while let Some(stack) = open.pop() {
+            let events = self.cloudformation("DescribeStackEvents", &stack).await?;
+            let all = |tag: &str| -> Vec<String> {
+                let tag = format!("<{tag}>");
+                let parts = events.split(&tag).skip(1).filter_map(|part| part.split_once('<'));
+                parts.map(|(text, _)| text.to_owned()).filter(|text| !text.is_empty()).collect()
+            };
+            reasons.extend(all("ResourceStatusReason"));
+            let nested = all("PhysicalResourceId").into_iter().filter(|id| id.starts_with("arn:aws:cloudformation:"));
+            open.extend(nested.filter(|id| seen.insert(id.clone())));
+        }
+        Ok(reasons)
     }
 
     /// Winds time forward, for the world and for the emulator's schedules.

@@ -11,7 +11,7 @@ use crate::{
     world::route53::RecordSet,
 };
 
-const STACK: &str = "neo4j";
+const STACK: &str = "neo4j-local";
 const CLUSTER: &str = "neo4j";
 const CORE: &str = "core.neo4j.service";
 const REPLICA: &str = "replica.neo4j.service";
@@ -39,6 +39,7 @@ impl Story<'_> {
         self.an_idle_minute().await?;
         self.a_member_turns_unhealthy().await?;
         self.grow().await?;
+        self.deletion_is_refused_while_members_run().await?;
         self.scale_to_nothing().await?;
         self.delete().await
     }
@@ -90,9 +91,8 @@ impl Story<'_> {
             let event = ["first core joins", "second core joins", "third core joins"][usize::from(n) - 1];
             self.expect(event, A_WHILE, CORE, &addresses("core", 1..=n)).await?;
         }
-        let (srv, alias) = (format!("core.discovery.{STACK}.service"), format!("discovery.core.{STACK}.service"));
-        for name in [srv, alias] {
-            let answers = self.stage.ask(&name, RecordType::SRV).await?;
+        for name in ["core.discovery.neo4j.service", "discovery.core.neo4j.service"] {
+            let answers = self.stage.ask(name, RecordType::SRV).await?;
             self.narrator.note(&format!("{name} SRV: {} members", answers.len()));
             if answers.len() != 3 {
                 return Err(format!("{name} answers {answers:?}, not three members"));
@@ -102,14 +102,24 @@ impl Story<'_> {
     }
 
     async fn an_idle_minute(&mut self) -> Result<(), Trouble> {
-        let from = self.stage.live.world().calls.len();
-        self.stage.wind(60).await?;
         let live = &self.stage.live;
-        let counted = || async move { Ok(live.world().count_calls(from).0 >= 5) };
-        self.stage.until("the sweep has read everything", counted).await?;
+        let from = live.world().calls.len();
+        // The second sweep proves that the first one wrote nothing after its reading.
+        for calls in [5, 10] {
+            self.stage.wind(60).await?;
+            let counted = || async move { Ok(live.world().count_calls(from).0 >= calls) };
+            self.stage.until("the sweep has read everything", counted).await?;
+        }
         let (calls, writes) = live.world().count_calls(from);
-        let held = writes == 0;
-        self.narrator.row(Row { event: "an idle minute", answer: "unchanged".into(), held, took: None, calls, writes })
+        let held = (calls, writes) == (10, 0);
+        self.narrator.row(Row {
+            event: "two idle minutes",
+            answer: "unchanged".into(),
+            held,
+            took: None,
+            calls,
+            writes,
+        })
     }
 
     async fn a_member_turns_unhealthy(&mut self) -> Result<(), Trouble> {
@@ -150,6 +160,23 @@ impl Story<'_> {
             return Err(format!("the dry run answered {plan}"));
         }
         Ok(())
+    }
+
+    async fn deletion_is_refused_while_members_run(&mut self) -> Result<(), Trouble> {
+        let stage = self.stage;
+        let from = stage.live.world().calls.len();
+        let refused = async {
+            match stage.delete_stack(STACK).await {
+                Err(why) if why.contains("scale its service to 0 or delete its stack") => Ok(()),
+                other => Err(format!("the deletion was not refused as it should be: {other:?}")),
+            }
+        };
+        self.narrator.work("deleting the stack while members run: refused", refused).await?;
+        let (calls, writes) = stage.live.world().count_calls(from);
+        let all = stage.ask(CORE, RecordType::A).await? == addresses("core", 1..=5);
+        let answer = "all members still answer".into();
+        let held = all && writes == 0;
+        self.narrator.row(Row { event: "deletion refused", answer, held, took: None, calls, writes })
     }
 
     async fn scale_to_nothing(&mut self) -> Result<(), Trouble> {

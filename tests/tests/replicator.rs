@@ -56,12 +56,20 @@ fn members_join_turn_unhealthy_are_replaced_and_leave() {
         assert_eq!(inside.published("core"), addresses(1..=5));
         assert_eq!(inside.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
 
+        let all: Vec<_> = inside.wire.world().ecs.clusters[CLUSTER].wanted("core").map(|(id, _)| id.clone()).collect();
+        for task in &all {
+            inside.wire.world().stop(CLUSTER, task);
+        }
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=5), "a full restart: an empty answer is not believed");
+        inside.wire.sleep(90).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=5), "by now other tasks, on the same machines");
+        assert!(all.iter().all(|task| inside.wire.world().ecs.clusters[CLUSTER].tasks[task].status == "STOPPED"));
+
         inside.wire.world().scale(CLUSTER, "core", 0);
         inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=5), "still registered: an empty answer is not believed");
-        inside.wire.sleep(30).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), set(&[]), "nothing is registered, and ECS wants nothing");
+        assert_eq!(inside.published("core"), set(&[]), "ECS itself wants no tasks");
         assert_eq!(inside.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
     });
 }
@@ -168,7 +176,7 @@ fn a_large_foreign_zone_costs_one_jump_and_stays_as_it_is() {
         let lists =
             inside.wire.world().calls[from..].iter().filter(|c| c.action == "route53:ListResourceRecordSets").count();
         assert_eq!(lists, 2, "one for each name");
-        assert_eq!(inside.wire.world().route53.zones[&inside.zone].records.len(), 2_000 + 1 + 3);
+        assert_eq!(inside.wire.world().route53.zones[&inside.zone].written(), 2_000 + 1 + 3);
     });
 }
 
@@ -252,11 +260,11 @@ fn names_that_do_not_exist_are_named_and_nothing_is_lost() {
         let inside = Inside::new();
         three_cores(&inside).await;
         for (variable, value, want) in [
-            ("HOSTED_ZONE_ID", "Z404", "there is no hosted zone Z404: correct HOSTED_ZONE_ID"),
+            ("HOSTED_ZONE_ID", "Z404", "there is no hosted zone Z404: correct the parameter HostedZoneId"),
             (
                 "CORE_CLOUD_MAP_SERVICE",
                 "srv-404",
-                "there is no Cloud Map service srv-404: correct CORE_CLOUD_MAP_SERVICE",
+                "there is no Cloud Map service srv-404 for tier core: was it deleted outside of the stack?",
             ),
         ] {
             let failure = inside.with(variable, value).sweep().await.unwrap_err();
@@ -268,7 +276,7 @@ fn names_that_do_not_exist_are_named_and_nothing_is_lost() {
             answer["kept"][0]
                 .as_str()
                 .unwrap()
-                .contains("ECS gave no answer for the task (it knows no cluster \"no-such\")"),
+                .contains("ECS gave no answer for the task (it belongs to cluster neo4j, not to no-such)"),
             "{answer}"
         );
         assert_eq!(inside.published("core"), addresses(1..=3));
@@ -334,7 +342,7 @@ fn creation_makes_the_first_pass_and_deletion_leaves_nothing_behind() {
         inside.wire.sleep(60).await;
         inside.invoke(inside.custom_resource("Create", None)).await.unwrap();
         let answer = inside.last_answer().unwrap();
-        let id = format!("neo4j@{}/neo4j.service", inside.zone);
+        let id = format!("neo4j@{}/neo4j.service/{}", inside.zone, inside.registries.join("/"));
         assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("SUCCESS"), &json!(id)));
         assert_eq!(answer["Data"], json!({"Published": "2"}));
         assert_eq!(inside.published("core"), addresses(1..=2));
@@ -394,13 +402,124 @@ fn another_domain_is_a_replacement_whose_deletion_cleans_the_old_names() {
         three_cores(&inside).await;
         let old = inside.custom_resource("Delete", Some("old"));
         let moved = inside.with("DOMAIN", "graph.neo4j.service");
-        moved.invoke(moved.custom_resource("Update", Some("old"))).await.unwrap();
+        let mut update = moved.custom_resource("Update", Some("old"));
+        update["OldResourceProperties"] = old["ResourceProperties"].clone();
+        moved.invoke(update.clone()).await.unwrap();
         let answer = inside.last_answer().unwrap();
-        assert_eq!(answer["PhysicalResourceId"], json!(format!("neo4j@{}/graph.neo4j.service", inside.zone)));
+        assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("FAILED"), &json!("old")));
+        assert!(
+            answer["Reason"].as_str().unwrap().contains("scale its service to 0"),
+            "too late once it is cleaned up: {answer}"
+        );
+
         inside.wire.world().scale(CLUSTER, "core", 0);
         inside.wire.sleep(30).await;
+        moved.invoke(update).await.unwrap();
+        let answer = inside.last_answer().unwrap();
+        let id = format!("neo4j@{}/graph.neo4j.service/{}", inside.zone, inside.registries.join("/"));
+        assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("SUCCESS"), &json!(id)));
         moved.invoke(old).await.unwrap();
         assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
         assert_eq!(inside.published("core"), set(&[]));
+    });
+}
+
+#[test]
+fn other_registries_under_the_same_names_are_cleaned_up_without_the_names() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        let mut old = inside.custom_resource("Delete", Some("old"));
+        // What the VPC's replacement leaves: registries that are gone, under names that live on.
+        old["ResourceProperties"]["CoreCloudMapService"] = json!("srv-before");
+        old["ResourceProperties"]["ReplicaCloudMapService"] = json!("srv-before");
+        inside.invoke(old).await.unwrap();
+        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(inside.published("core"), addresses(1..=3));
+    });
+}
+
+#[test]
+fn the_guard_refuses_the_deletion_while_everything_still_works() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        let guard = |kind: &str| {
+            let mut request = inside.custom_resource(kind, Some("guard"));
+            request["ResourceType"] = json!("Custom::DnsGuard");
+            request
+        };
+        inside.invoke(guard("Create")).await.unwrap();
+        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        inside.invoke(guard("Delete")).await.unwrap();
+        let answer = inside.last_answer().unwrap();
+        assert_eq!(answer["Status"], json!("FAILED"));
+        assert!(
+            answer["Reason"].as_str().unwrap().contains("is running and registered in Cloud Map service"),
+            "{answer}"
+        );
+        inside.wire.world().scale(CLUSTER, "core", 0);
+        inside.wire.sleep(30).await;
+        inside.invoke(guard("Delete")).await.unwrap();
+        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+    });
+}
+
+#[test]
+fn rights_that_have_not_arrived_yet_are_waited_for_and_the_last_try_answers() {
+    play(async {
+        let inside = Inside::new();
+        let asked = inside.wire.world().now;
+        let mut create = inside.custom_resource("Create", None);
+        let date = asked.strftime("%Y%m%dT%H%M%SZ");
+        create["ResponseURL"] = json!(format!("http://answers.example/cfn?X-Amz-Date={date}&X-Amz-Expires=7200"));
+        inside.wire.plan(1, Fault::Denied);
+        let failure = inside.invoke(create.clone()).await.unwrap_err();
+        assert_eq!((failure.kind(), inside.last_answer()), (Kind::Transient, None), "Lambda tries again");
+        inside.wire.sleep(60).await;
+        inside.invoke(create.clone()).await.unwrap();
+        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+
+        inside.wire.sleep(120).await;
+        inside.wire.plan(1, Fault::Denied);
+        inside.invoke(create).await.unwrap();
+        let answer = inside.last_answer().unwrap();
+        assert_eq!(answer["Status"], json!("FAILED"));
+        let reason = answer["Reason"].as_str().unwrap();
+        assert!(reason.contains("could not list the instances") && reason.contains("AccessDenied"), "{reason}");
+    });
+}
+
+#[test]
+fn tasks_of_another_cluster_are_neither_published_nor_taken_for_stopped() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        let other = inside.with("ECS_CLUSTER", "other");
+        inside.wire.world().ecs.clusters.entry("other".to_owned()).or_default();
+        other.sweep().await.unwrap();
+        assert_eq!(inside.published("core"), addresses(1..=3));
+        let failure = other.invoke(other.custom_resource("Delete", Some("id"))).await.unwrap_err();
+        assert!(failure.to_string().contains("it belongs to cluster neo4j, not to other"), "{failure}");
+        assert_eq!(inside.published("core"), addresses(1..=3));
+    });
+}
+
+#[test]
+fn a_page_that_is_cut_short_removes_nobody() {
+    play(async {
+        let inside = Inside::new();
+        inside.wire.world().page = 2;
+        inside.scale("core", 5);
+        inside.wire.sleep(60).await;
+        inside.sweep().await.unwrap();
+        inside.wire.plan(1, Fault::CutPage);
+        let answer = inside.invoke(json!({})).await.unwrap();
+        assert_eq!(answer["changes"], json!([]), "{answer}");
+        assert!(
+            answer["kept"][0].as_str().unwrap().contains("Cloud Map does not list it, but its task is running"),
+            "{answer}"
+        );
+        assert_eq!(inside.published("core"), addresses(1..=5));
     });
 }

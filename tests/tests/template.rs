@@ -71,17 +71,18 @@ fn each_variable_that_the_replicator_reads_is_set_and_no_other() {
 
 #[test]
 fn the_custom_resource_says_each_name_that_a_deletion_needs() {
-    let mut records = of_type("Custom::DnsRecords");
-    let (_, properties) = records.remove(0);
-    let said: Vec<_> = names(&properties).into_iter().filter(|name| !name.starts_with("Service")).collect();
-    let whole: serde_json::Map<_, _> = said.iter().map(|name| (name.clone(), json!("x"))).collect();
-    serde_json::from_value::<Names>(Value::Object(whole.clone())).unwrap();
-    for name in &said {
-        let mut part = whole.clone();
-        part.remove(name);
-        assert!(serde_json::from_value::<Names>(Value::Object(part)).is_err(), "{name} is not read");
+    for kind in ["Custom::DnsRecords", "Custom::DnsGuard"] {
+        let (_, properties) = of_type(kind).remove(0);
+        let said: Vec<_> = names(&properties).into_iter().filter(|name| !name.starts_with("Service")).collect();
+        let whole: serde_json::Map<_, _> = said.iter().map(|name| (name.clone(), json!("x"))).collect();
+        serde_json::from_value::<Names>(Value::Object(whole.clone())).unwrap();
+        for name in &said {
+            let mut part = whole.clone();
+            part.remove(name);
+            assert!(serde_json::from_value::<Names>(Value::Object(part)).is_err(), "{name} is not read");
+        }
+        assert!(properties["ServiceTimeout"].is_string(), "a stack would hang for an hour");
     }
-    assert!(properties["ServiceTimeout"].is_string(), "a stack would hang for an hour");
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn each_queue_is_encrypted_and_has_a_dead_letter_queue_of_its_kind_or_is_one() {
             let mut dead = targets.map(|target| &target["DeadLetterConfig"]["Arn"]).collect::<Vec<_>>();
             dead.push(&properties["RedrivePolicy"]["deadLetterTargetArn"]);
             dead.push(&properties["Target"]["DeadLetterConfig"]["Arn"]);
-            dead.push(&properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]);
+            dead.push(&properties["DestinationConfig"]["OnFailure"]["Destination"]);
             dead.contains(&&arn)
         })
     };
@@ -221,7 +222,7 @@ fn no_policy_allows_every_resource_or_action_but_where_aws_knows_no_resource_typ
 }
 
 #[test]
-fn the_last_pass_comes_after_every_trigger_is_gone_and_before_anything_it_needs() {
+fn deletion_begins_with_the_guard_and_the_last_pass_comes_between_its_triggers_and_its_needs() {
     let resources: BTreeMap<String, Value> = resources(&read("infra/discovery.yaml")).into_iter().collect();
     let needs = |id: &str| {
         let mut found: BTreeSet<String> = BTreeSet::new();
@@ -247,6 +248,7 @@ fn the_last_pass_comes_after_every_trigger_is_gone_and_before_anything_it_needs(
         "Replicator",
         "ReplicatorRole",
         "ReplicatorLogs",
+        "ReplicatorRetries",
         "ZoneAccess",
         "RegistryAccess",
         "Zone",
@@ -255,6 +257,11 @@ fn the_last_pass_comes_after_every_trigger_is_gone_and_before_anything_it_needs(
         "ReplicaRegistry",
     ] {
         assert!(last_pass.contains(id), "{id} could be gone before the last pass");
+    }
+    // Deletion begins with the guard, so that its refusal leaves everything working.
+    let guard = needs("Guard");
+    for id in resources.keys().filter(|id| *id != "Guard") {
+        assert!(guard.contains(id), "{id} could be gone before the guard has agreed to the deletion");
     }
 }
 
@@ -275,6 +282,34 @@ fn what_holds_state_says_what_becomes_of_it_and_keeps_its_logical_id() {
     infra/discovery.yaml ReplicatorLogs AWS::Logs::LogGroup Delete
     infra/discovery.yaml Zone AWS::Route53::HostedZone Delete
     ");
+}
+
+#[test]
+fn each_message_that_the_readme_explains_is_one_that_the_code_says() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut code = String::new();
+    let mut folders = vec![root().join("shared"), root().join("lambdas")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                code += &std::fs::read_to_string(entry).unwrap();
+            }
+        }
+    }
+    // A message may be broken over two lines.
+    let code = code.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
+    let table = readme.split("## When something is wrong").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let cells = rows.map(|row| row.split('|').nth(1).unwrap());
+    let messages: Vec<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(messages.len() >= 8, "{messages:?}");
+    for message in messages {
+        for part in message.split('…') {
+            assert!(code.contains(part.trim()), "no message says {part:?}, which the README explains");
+        }
+    }
 }
 
 #[test]

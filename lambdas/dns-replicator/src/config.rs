@@ -177,7 +177,14 @@ impl Target {
     /// Identifies what was written where. CloudFormation takes another one for a replacement and has the old removed.
     #[must_use]
     pub fn physical_id(&self) -> String {
-        format!("{}@{}/{}", self.owner, self.hosted_zone, self.domain)
+        let registries = self.tiers.each_ref().map(|tier| tier.cloud_map_service.as_str()).join("/");
+        format!("{}@{}/{}/{registries}", self.owner, self.hosted_zone, self.domain)
+    }
+
+    /// Whether both write the same record sets.
+    #[must_use]
+    pub fn has_names_of(&self, other: &Self) -> bool {
+        (&self.owner, &self.hosted_zone, &self.domain) == (&other.owner, &other.hosted_zone, &other.domain)
     }
 }
 
@@ -214,7 +221,7 @@ mod tests {
         let config = read("", None).unwrap();
         assert_eq!(config.target.hosted_zone, "Z123");
         assert_eq!(config.target.tiers[0].name, Name::new("core.neo4j.service"));
-        assert_eq!(config.target.physical_id(), "neo4j@Z123/neo4j.service");
+        assert_eq!(config.target.physical_id(), "neo4j@Z123/neo4j.service/srv-core/srv-replica");
     }
 
     #[test]

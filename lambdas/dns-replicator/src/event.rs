@@ -8,11 +8,15 @@ use cluster_lambda::{
     queue::{self, Trigger},
     telemetry::{self, Metric},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{Names, Outcome, Replicator, Target};
+
+/// A request of CloudFormation is tried by Lambda at once, after one minute and after three: from this age on no other
+/// try follows.
+const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
 
 /// What may wake the function.
 #[derive(Clone, Debug)]
@@ -71,7 +75,9 @@ impl Replicator {
             Event::CustomResource(request) => self.custom_resource(&request).await,
             Event::Operator(request) => {
                 let dry_run = request.dry_run || self.config.dry_run;
-                Ok(self.measured_pass(dry_run, None).await?.answer(dry_run))
+                // Looking is no pass: it leaves no metric that an alarm could mistake for one.
+                let outcome = if dry_run { self.pass(true).await? } else { self.measured_pass(false, None).await? };
+                Ok(outcome.answer())
             }
         }
     }
@@ -82,10 +88,12 @@ impl Replicator {
         for message in messages {
             match queue::trigger(message) {
                 Ok(trigger) if is_known(&trigger) => {
-                    tracing::info!(source = trigger.source, detail = %trigger.detail, "woken");
                     look = true;
                     if trigger.source == "aws.ecs" {
                         since = [since, trigger.time].into_iter().flatten().min();
+                        let said = |key: &str| trigger.detail.get(key).and_then(Value::as_str).unwrap_or("unsaid");
+                        let (task, status, wanted) = (said("taskArn"), said("lastStatus"), said("desiredStatus"));
+                        tracing::info!(task, status, wanted, "task changed");
                     }
                 }
                 Ok(trigger) => {
@@ -103,7 +111,7 @@ impl Replicator {
             }
         }
         let dry_run = self.config.dry_run;
-        let pass = if look { self.measured_pass(dry_run, since).await?.answer(dry_run) } else { Value::Null };
+        let pass = if look { self.measured_pass(dry_run, since).await?.answer() } else { Value::Null };
         Ok(json!({"pass": pass, "malformed": buried}))
     }
 
@@ -112,12 +120,15 @@ impl Replicator {
         let result = self.pass(dry_run).await;
         let diverged = result.as_ref().is_err_and(|failure| failure.kind() == Kind::Diverged);
         if result.is_ok() || diverged {
-            let now = Timestamp::try_from(self.clock.now()).unwrap_or_default();
-            for line in self.lines(result.as_ref().ok(), now, since) {
+            for line in self.lines(result.as_ref().ok(), self.now(), since) {
                 self.metrics.emit(&line);
             }
         }
         result
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::try_from(self.clock.now()).unwrap_or_default()
     }
 
     /// The metric lines of a pass, or of one that could not converge.
@@ -134,53 +145,91 @@ impl Replicator {
             metrics.push(Metric::milliseconds("ReplicationLagMs", lag));
         }
         let mut lines = vec![telemetry::embedded_metrics(now, &[("Cluster", &cluster)], &metrics)];
-        for (tier, published) in outcome.iter().flat_map(|outcome| &outcome.plan.published) {
-            let truncated = outcome.and_then(|outcome| outcome.plan.truncated.get(tier)).copied().unwrap_or(0);
+        // A dry run publishes nothing.
+        let written = outcome.filter(|outcome| !outcome.dry_run);
+        for (tier, published) in written.iter().flat_map(|outcome| &outcome.plan.published) {
+            let truncated = written.and_then(|outcome| outcome.plan.truncated.get(tier)).copied().unwrap_or(0);
             let metrics = [Metric::count("RecordsPublished", *published), Metric::count("Truncated", truncated)];
             lines.push(telemetry::embedded_metrics(now, &[("Cluster", &cluster), ("Tier", tier)], &metrics));
         }
         lines
     }
 
-    /// Answers CloudFormation. Only «not yet» goes unanswered: Lambda then invokes the function again a minute later.
+    /// Answers CloudFormation. Only a transient failure goes unanswered: Lambda then invokes the function again one
+    /// minute later, and once more after another two. The last try answers whatever comes.
     async fn custom_resource(&self, request: &CustomResource) -> Result<Value, Failure> {
         let known = custom_resource::physical_id(request).unwrap_or("none").to_owned();
-        let result = match request {
-            CustomResource::Create(create) => self.first_pass(&create.resource_properties).await,
-            CustomResource::Update(update) => self.first_pass(&update.resource_properties).await,
-            CustomResource::Delete(delete) => {
-                self.last_pass(&delete.resource_properties).await.map(|data| (known.clone(), data))
-            }
-            _ => Err(Failure::permanent("CloudFormation sent a kind of request that this version does not know")),
+        let result = match custom_resource::resource_type(request) {
+            Some("Custom::DnsRecords") => self.records(request).await,
+            Some("Custom::DnsGuard") => self.guard(request).await,
+            other => Err(Failure::permanent(format!("this function is no custom resource of type {other:?}"))),
         };
+        let last_try = custom_resource::age(request, self.now()).is_some_and(|age| age >= LAST_TRY);
         let answer = match result {
             Ok((physical_id, data)) => Answer { physical_id, result: Ok(data) },
-            Err(failure) if failure.kind() == Kind::Transient => return Err(failure),
+            Err(failure) if failure.kind() == Kind::Transient && !last_try => return Err(failure),
             Err(failure) => Answer { physical_id: known, result: Err(failure.chain()) },
         };
         custom_resource::answer(&self.answers, request, &answer).await?;
         Ok(json!({"answered": answer.physical_id, "failed": answer.result.err()}))
     }
 
+    /// The records of the stack: a first pass when it is created or changed, a last one when it is deleted.
+    async fn records(&self, request: &CustomResource) -> Result<(String, Value), Failure> {
+        match request {
+            CustomResource::Create(create) => self.first_pass(&create.resource_properties).await,
+            CustomResource::Update(update) => {
+                let new = target(&update.resource_properties)?;
+                // A replaced target is cleaned up when all else has succeeded, where a refusal would come too late.
+                if let Ok(old) = target(&update.old_resource_properties)
+                    && old.physical_id() != new.physical_id()
+                {
+                    self.refuse_while_in_use(&old).await?;
+                }
+                self.first_pass(&update.resource_properties).await
+            }
+            CustomResource::Delete(delete) => match target(&delete.resource_properties) {
+                Ok(target) => {
+                    let removed = self.tear_down(&target).await?;
+                    Ok((delete.physical_resource_id.clone(), json!({"Removed": removed.to_string()})))
+                }
+                // Its creation was refused for the same reason, so there is nothing to remove; another refusal would
+                // only leave the stack stuck.
+                Err(failure) => {
+                    tracing::error!(failure = failure.chain(), "nothing removed");
+                    Ok((delete.physical_resource_id.clone(), json!({"Removed": "0"})))
+                }
+            },
+            _ => Err(unknown_request()),
+        }
+    }
+
     async fn first_pass(&self, properties: &Value) -> Result<(String, Value), Failure> {
         let physical_id = target(properties)?.physical_id();
         let outcome = self.measured_pass(self.config.dry_run, None).await?;
         let published: usize = outcome.plan.published.values().sum();
+        let published = if outcome.dry_run { 0 } else { published };
         Ok((physical_id, json!({"Published": published.to_string()})))
     }
 
-    /// Deletion works on what the properties name: after a change of the domain the configuration names another one.
-    async fn last_pass(&self, properties: &Value) -> Result<Value, Failure> {
-        match target(properties) {
-            Ok(target) => Ok(json!({"Removed": self.tear_down(&target).await?.to_string()})),
-            // Its creation was refused for the same reason, so there is nothing to remove; another refusal would only
-            // leave the stack stuck.
-            Err(failure) => {
-                tracing::error!(failure = failure.chain(), "nothing removed");
-                Ok(json!({"Removed": "0"}))
+    /// The first thing that is asked when the stack is deleted, while everything still works.
+    async fn guard(&self, request: &CustomResource) -> Result<(String, Value), Failure> {
+        let guarded = ("guard".to_owned(), json!({}));
+        match request {
+            CustomResource::Create(_) | CustomResource::Update(_) => Ok(guarded),
+            CustomResource::Delete(delete) => {
+                if let Ok(target) = target(&delete.resource_properties) {
+                    self.refuse_while_in_use(&target).await?;
+                }
+                Ok(guarded)
             }
+            _ => Err(unknown_request()),
         }
     }
+}
+
+fn unknown_request() -> Failure {
+    Failure::permanent("CloudFormation sent a kind of request that this version does not know")
 }
 
 fn target(properties: &Value) -> Result<Target, Failure> {

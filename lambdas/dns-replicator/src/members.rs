@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_ecs::{
     operation::{describe_services::DescribeServicesError, describe_tasks::DescribeTasksError},
@@ -16,6 +16,61 @@ use crate::config::{Target, TierTarget};
 /// `DescribeTasks` takes at most this many.
 const TASKS_PER_CALL: usize = 100;
 
+/// An instance of a Cloud Map service.
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: String,
+    /// `AWS_INSTANCE_IPV4`.
+    address: Option<String>,
+    /// `ECS_CLUSTER_NAME`.
+    cluster: Option<String>,
+}
+
+impl Instance {
+    /// The instance together with what ECS says of its task.
+    pub(crate) fn with_task(self, tasks: &Tasks, cluster: &str) -> Registration {
+        let task = match self.cluster {
+            // Another cluster knows nothing of this task, which says nothing about it.
+            Some(other) if Some(other.as_str()) != last_part(cluster) => {
+                Task::Unknown(format!("it belongs to cluster {other}, not to {cluster}"))
+            }
+            _ => tasks.of(&self.id),
+        };
+        Registration { id: self.id, address: self.address, task }
+    }
+}
+
+fn instance(summary: InstanceSummary) -> Option<Instance> {
+    let mut attributes = summary.attributes.unwrap_or_default();
+    let address = attributes.remove("AWS_INSTANCE_IPV4");
+    Some(Instance { id: summary.id?, address, cluster: attributes.remove("ECS_CLUSTER_NAME") })
+}
+
+/// What ECS said of the tasks that it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Tasks {
+    /// By task id.
+    Described(HashMap<String, Task>),
+    /// There is no such cluster.
+    NoSuchCluster,
+}
+
+impl Tasks {
+    /// None of these exists any more.
+    pub(crate) fn none_left<'a>(instances: impl Iterator<Item = &'a Instance>) -> Self {
+        Self::Described(instances.map(|instance| (instance.id.clone(), Task::Missing)).collect())
+    }
+
+    /// What it said of one.
+    pub(crate) fn of(&self, id: &str) -> Task {
+        match self {
+            _ if !is_task_id(id) => Task::Foreign,
+            Self::Described(tasks) => tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("no answer".to_owned())),
+            Self::NoSuchCluster => Task::Unknown("it knows no such cluster".to_owned()),
+        }
+    }
+}
+
 /// Who is registered in Cloud Map, and what ECS says of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
@@ -30,52 +85,21 @@ impl Members {
         Self { cloud_map, ecs }
     }
 
-    /// All registrations of both tiers, each with its task. Whole, or a failure.
-    pub(crate) async fn registered(&self, target: &Target) -> Result<[Vec<Registration>; 2], Failure> {
-        let absent = |tier: &TierTarget| {
-            let (tier, service) = (tier.tier, &tier.cloud_map_service);
-            let variable = tier.to_ascii_uppercase();
-            Failure::permanent(format!("there is no Cloud Map service {service}: correct {variable}_CLOUD_MAP_SERVICE"))
-        };
-        let no_cluster = Task::Unknown(format!("it knows no cluster {:?}", target.ecs_cluster));
-        let [cores, replicas] = self.read(target, &no_cluster).await?;
-        let [core, replica] = &target.tiers;
-        Ok([cores.ok_or_else(|| absent(core))?, replicas.ok_or_else(|| absent(replica))?])
-    }
-
-    /// The registrations of both tiers when a stack goes away: services and cluster may be gone, and with them the tasks.
-    pub(crate) async fn left_over(&self, target: &Target) -> Result<[Vec<Registration>; 2], Failure> {
-        Ok(self.read(target, &Task::Missing).await?.map(Option::unwrap_or_default))
-    }
-
-    /// The registrations of each tier, or nothing where there is no such Cloud Map service. Without a cluster every task
-    /// is `no_cluster`.
-    async fn read(&self, target: &Target, no_cluster: &Task) -> Result<[Option<Vec<Registration>>; 2], Failure> {
+    /// All instances of each tier's Cloud Map service, or nothing where there is no such service.
+    pub(crate) async fn listed(&self, target: &Target) -> Result<[Option<Vec<Instance>>; 2], Failure> {
         let [core, replica] = &target.tiers;
         let (cores, replicas) = tokio::try_join!(biased; self.instances(core), self.instances(replica))?;
-        let ids = cores.iter().chain(&replicas).flatten().filter_map(InstanceSummary::id).filter(|id| is_task_id(id));
-        let tasks = self.tasks(&target.ecs_cluster, ids.map(str::to_owned).collect()).await?;
-        let task = |id: &str| match &tasks {
-            _ if !is_task_id(id) => Task::Foreign,
-            None => no_cluster.clone(),
-            Some(tasks) => tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("no answer".to_owned())),
-        };
-        let registration = |instance: InstanceSummary| {
-            let id = instance.id?;
-            let address = instance.attributes.and_then(|mut all| all.remove("AWS_INSTANCE_IPV4"));
-            Some(Registration { address, task: task(&id), id })
-        };
-        Ok([cores, replicas].map(|tier| Some(tier?.into_iter().filter_map(registration).collect())))
+        Ok([cores, replicas])
     }
 
     /// All instances of a tier's Cloud Map service, or nothing when there is no such service.
-    async fn instances(&self, tier: &TierTarget) -> Result<Option<Vec<InstanceSummary>>, Failure> {
+    async fn instances(&self, tier: &TierTarget) -> Result<Option<Vec<Instance>>, Failure> {
         let service = &tier.cloud_map_service;
         let mut pages = self.cloud_map.list_instances().service_id(service).into_paginator().send();
         let mut instances = Vec::new();
         while let Some(page) = pages.next().await {
             match page {
-                Ok(page) => instances.extend(page.instances.unwrap_or_default()),
+                Ok(page) => instances.extend(page.instances.unwrap_or_default().into_iter().filter_map(instance)),
                 Err(error) if error.as_service_error().is_some_and(ListInstancesError::is_service_not_found) => {
                     return Ok(None);
                 }
@@ -88,9 +112,11 @@ impl Members {
         Ok(Some(instances))
     }
 
-    /// What ECS says of each of these tasks, or nothing when there is no such cluster. Asking by id, not by listing what
-    /// runs, tells a task that stopped from one that a stale list has left out.
-    async fn tasks(&self, cluster: &str, ids: Vec<String>) -> Result<Option<HashMap<String, Task>>, Failure> {
+    /// What ECS says of the tasks with these ids. Asking by id, not by listing what runs, tells a task that stopped from
+    /// one that a stale list has left out.
+    pub(crate) async fn tasks(&self, cluster: &str, ids: impl Iterator<Item = &str>) -> Result<Tasks, Failure> {
+        let ids: BTreeSet<&str> = ids.filter(|id| is_task_id(id)).collect();
+        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
         let mut tasks = HashMap::new();
         for ids in ids.chunks(TASKS_PER_CALL) {
             let answer = match self.ecs.describe_tasks().cluster(cluster).set_tasks(Some(ids.to_vec())).send().await {
@@ -98,7 +124,7 @@ impl Members {
                 Err(error)
                     if error.as_service_error().is_some_and(DescribeTasksError::is_cluster_not_found_exception) =>
                 {
-                    return Ok(None);
+                    return Ok(Tasks::NoSuchCluster);
                 }
                 Err(error) => return Err(Failure::call(&format!("describe the tasks of cluster {cluster}"), error)),
             };
@@ -124,42 +150,44 @@ impl Members {
                 tasks.insert(id.to_owned(), task);
             }
         }
-        Ok(Some(tasks))
+        Ok(Tasks::Described(tasks))
     }
 
-    /// How many tasks ECS wants for each tier's service, in the order given.
-    pub(crate) async fn services(&self, cluster: &str, tiers: &[&TierTarget]) -> Result<Vec<Service>, Failure> {
-        let names: Vec<_> = tiers.iter().map(|tier| tier.ecs_service.clone()).collect();
-        let answer = match self.ecs.describe_services().cluster(cluster).set_services(Some(names)).send().await {
+    /// How many tasks ECS wants for each of these services, by name. At most ten; none costs no call.
+    pub(crate) async fn services(&self, cluster: &str, names: &[&str]) -> Result<HashMap<String, Service>, Failure> {
+        if names.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let names = names.iter().map(|name| (*name).to_owned());
+        let asked = self.ecs.describe_services().cluster(cluster).set_services(Some(names.clone().collect()));
+        let answer = match asked.send().await {
             Ok(answer) => answer,
             Err(error)
                 if error.as_service_error().is_some_and(DescribeServicesError::is_cluster_not_found_exception) =>
             {
-                return Ok(vec![Service::ClusterMissing; tiers.len()]);
+                return Ok(names.map(|name| (name, Service::ClusterMissing)).collect());
             }
             Err(error) => return Err(Failure::call(&format!("describe the services of cluster {cluster}"), error)),
         };
-        tiers
-            .iter()
-            .map(|tier| {
-                let name = tier.ecs_service.as_str();
-                if let Some(service) = answer.services().iter().find(|service| service.service_name() == Some(name)) {
-                    let wants = u32::try_from(service.desired_count()).unwrap_or(0);
-                    let inactive = service.status() == Some("INACTIVE");
-                    return Ok(if inactive { Service::Missing } else { Service::Wants(wants) });
+        let mut services = HashMap::new();
+        for service in answer.services.unwrap_or_default() {
+            let wants = u32::try_from(service.desired_count).unwrap_or(0);
+            let inactive = service.status.as_deref() == Some("INACTIVE");
+            let Some(name) = service.service_name else { continue };
+            services.insert(name, if inactive { Service::Missing } else { Service::Wants(wants) });
+        }
+        for failure in answer.failures.unwrap_or_default() {
+            let Some(name) = failure.arn().and_then(last_part) else { continue };
+            match failure.reason() {
+                Some("MISSING") => _ = services.insert(name.to_owned(), Service::Missing),
+                reason => {
+                    let reason = reason.unwrap_or("no reason");
+                    let what = format!("ECS said nothing of service {name} in cluster {cluster}: {reason}");
+                    return Err(Failure::transient(what));
                 }
-                let failure = answer.failures().iter().find(|failure| failure.arn().and_then(last_part) == Some(name));
-                match failure.and_then(|failure| failure.reason()) {
-                    Some("MISSING") => Ok(Service::Missing),
-                    reason => {
-                        let reason = reason.unwrap_or("no answer");
-                        Err(Failure::transient(format!(
-                            "ECS said nothing of service {name} in cluster {cluster}: {reason}"
-                        )))
-                    }
-                }
-            })
-            .collect()
+            }
+        }
+        Ok(services)
     }
 
     /// Asks Cloud Map to forget an instance. It does so some seconds later.

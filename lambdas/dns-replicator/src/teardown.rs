@@ -1,19 +1,30 @@
 use cluster_core::dns::{self, Registration, Task};
 use cluster_lambda::Failure;
 
-use crate::{Replicator, config::Target, pass::log, zone::Applied};
+use crate::{Replicator, config::Target, members::Tasks};
 
 impl Replicator {
-    /// Removes what would keep a stack from being deleted: our record sets, and instances of tasks that are no more.
-    ///
-    /// Refuses while tasks run: their members would vanish from DNS under their clients. A transient failure means «not
-    /// yet»: Cloud Map forgets some seconds after it was asked, and whoever called looks again later.
-    pub async fn tear_down(&self, target: &Target) -> Result<usize, Failure> {
-        let left = self.members.left_over(target).await?;
+    /// Refuses while tasks of the target are registered and may run: their members would vanish from DNS, or stay there
+    /// for ever, under their clients.
+    pub async fn refuse_while_in_use(&self, target: &Target) -> Result<(), Failure> {
+        let left = self.left_over(target).await?;
         for (tier, registered) in target.tiers.iter().zip(&left) {
             refuse_what_is_in_use(target, &tier.cloud_map_service, registered)?;
         }
-        let removed = self.remove_records(target).await?;
+        Ok(())
+    }
+
+    /// Removes what would keep a stack from being deleted: our record sets, unless the names live on, and instances of
+    /// tasks that are no more. Answers how many record sets went.
+    ///
+    /// A transient failure means «not yet»: Cloud Map forgets some seconds after it was asked, and whoever called looks
+    /// again later.
+    pub async fn tear_down(&self, target: &Target) -> Result<usize, Failure> {
+        self.refuse_while_in_use(target).await?;
+        let serving = &self.config.target;
+        let names_live_on = target != serving && target.has_names_of(serving);
+        let removed = if names_live_on { 0 } else { self.remove_records(target).await? };
+        let left = self.left_over(target).await?;
         for (tier, registered) in target.tiers.iter().zip(&left) {
             for Registration { id, .. } in registered {
                 self.members.deregister(&tier.cloud_map_service, id).await?;
@@ -21,31 +32,35 @@ impl Replicator {
             }
         }
         let any = |left: &[Vec<Registration>; 2]| left.iter().any(|registered| !registered.is_empty());
-        if any(&left) && any(&self.members.left_over(target).await?) {
-            return Err(Failure::transient("Cloud Map still holds instances that were deregistered just now"));
+        if any(&left) && any(&self.left_over(target).await?) {
+            let why = "Cloud Map still holds instances that were deregistered; if that lasts, deregister them by hand";
+            return Err(Failure::transient(why));
         }
         Ok(removed)
     }
 
+    /// What is registered in either service, each with its task; a service that is gone has nothing.
+    async fn left_over(&self, target: &Target) -> Result<[Vec<Registration>; 2], Failure> {
+        let listed = self.members.listed(target).await?.map(Option::unwrap_or_default);
+        let ids = listed.iter().flatten().map(|instance| instance.id.as_str());
+        let cluster = &target.ecs_cluster;
+        let tasks = match self.members.tasks(cluster, ids).await? {
+            // The cluster's tasks went before it.
+            Tasks::NoSuchCluster => Tasks::none_left(listed.iter().flatten()),
+            tasks @ Tasks::Described(_) => tasks,
+        };
+        Ok(listed.map(|instances| instances.into_iter().map(|i| i.with_task(&tasks, cluster)).collect()))
+    }
+
     async fn remove_records(&self, target: &Target) -> Result<usize, Failure> {
         let names = target.tiers.each_ref().map(|tier| &tier.name);
-        let mut refused = String::new();
-        for _ in 0..2 {
-            let Some(records) = self.zone.records(&target.hosted_zone, &names).await? else { return Ok(0) };
-            let plan = dns::plan_removal(&records, &target.owner);
-            log(&plan, false);
-            if plan.changes.is_empty() {
-                return Ok(0);
-            }
-            match self.zone.apply(&target.hosted_zone, &plan).await? {
-                Applied::Accepted => return Ok(plan.changes.len()),
-                Applied::Refused(why) => refused = why,
-            }
-        }
-        Err(Failure::diverged(format!(
-            "Route 53 refused twice to remove our records from zone {}: {refused}",
-            target.hosted_zone
-        )))
+        let (plan, _) = self
+            .converge(&target.hosted_zone, false, async || {
+                let records = self.zone.records(&target.hosted_zone, &names).await?;
+                Ok(dns::plan_removal(records.iter().flatten(), &target.owner))
+            })
+            .await?;
+        Ok(plan.changes.len())
     }
 }
 
@@ -58,17 +73,17 @@ fn refuse_what_is_in_use(target: &Target, service: &str, registered: &[Registrat
             Task::Known { .. } => {
                 return Err(Failure::permanent(format!(
                     "task {id} of ECS cluster {cluster} is running and registered in Cloud Map service {service}: scale \
-                     its service to 0 or delete its stack, then delete this stack again"
+                     its service to 0 or delete its stack, then try again"
                 )));
             }
             Task::Foreign => {
                 return Err(Failure::permanent(format!(
-                    "instance {id:?} of Cloud Map service {service} was not registered by ECS: deregister it, then \
-                     delete this stack again"
+                    "instance {id:?} of Cloud Map service {service} was not registered by ECS: deregister it, then try \
+                     again"
                 )));
             }
             Task::Unknown(why) => {
-                return Err(Failure::transient(format!("ECS did not say whether task {id} still runs ({why})")));
+                return Err(Failure::transient(format!("ECS did not say whether task {id} still runs: {why}")));
             }
         }
     }

@@ -44,7 +44,7 @@ impl Zone {
     /// the end of the zone has passed them all.
     pub(crate) async fn records(&self, zone: &str, names: &[&Name]) -> Result<Option<Vec<Records>>, Failure> {
         let mut found: BTreeMap<&Name, Found> = names.iter().map(|name| (*name, Found::default())).collect();
-        for name in names {
+        'walk: for name in names {
             let mut identifier: Option<String> = None;
             loop {
                 let page = self
@@ -74,7 +74,7 @@ impl Zone {
                     }
                 }
                 if !page.is_truncated() {
-                    return Ok(Some(names.iter().filter_map(|name| Some(found.remove(name)?.records())).collect()));
+                    break 'walk;
                 }
                 let more_of_this_name = page.next_record_name().is_some_and(|next| Name::new(next) == **name)
                     && page.next_record_type() == Some(&RrType::A);

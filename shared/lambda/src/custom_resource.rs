@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -25,24 +26,55 @@ pub struct Answer {
     pub result: Result<Value, String>,
 }
 
-/// What identifies a request in its answer: (response URL, stack id, request id, logical id, physical id).
-fn identity(request: &Request) -> Option<(&str, &str, &str, &str, Option<&str>)> {
+/// What the three kinds of requests have in common.
+struct Common<'a> {
+    url: &'a str,
+    stack: &'a str,
+    id: &'a str,
+    logical_id: &'a str,
+    physical_id: Option<&'a str>,
+    resource_type: &'a str,
+}
+
+fn common(request: &Request) -> Option<Common<'_>> {
+    macro_rules! common {
+        ($request:ident, $physical_id:expr) => {
+            Some(Common {
+                url: &$request.response_url,
+                stack: &$request.stack_id,
+                id: &$request.request_id,
+                logical_id: &$request.logical_resource_id,
+                physical_id: $physical_id,
+                resource_type: &$request.resource_type,
+            })
+        };
+    }
     match request {
-        Request::Create(r) => Some((&r.response_url, &r.stack_id, &r.request_id, &r.logical_resource_id, None)),
-        Request::Update(r) => {
-            Some((&r.response_url, &r.stack_id, &r.request_id, &r.logical_resource_id, Some(&r.physical_resource_id)))
-        }
-        Request::Delete(r) => {
-            Some((&r.response_url, &r.stack_id, &r.request_id, &r.logical_resource_id, Some(&r.physical_resource_id)))
-        }
+        Request::Create(create) => common!(create, None),
+        Request::Update(update) => common!(update, Some(&update.physical_resource_id)),
+        Request::Delete(delete) => common!(delete, Some(&delete.physical_resource_id)),
         _ => None,
     }
+}
+
+/// Such as `Custom::DnsRecords`.
+#[must_use]
+pub fn resource_type(request: &Request) -> Option<&str> {
+    Some(common(request)?.resource_type)
+}
+
+/// How long ago CloudFormation asked, by the date in the signature of its response URL; nothing where it has none.
+#[must_use]
+pub fn age(request: &Request, now: Timestamp) -> Option<SignedDuration> {
+    let (_, rest) = common(request)?.url.split_once("X-Amz-Date=")?;
+    let date = DateTime::strptime("%Y%m%dT%H%M%SZ", rest.split('&').next()?).ok()?;
+    Some(now.duration_since(TimeZone::UTC.to_timestamp(date).ok()?))
 }
 
 /// The physical id that CloudFormation knows, if it knows one.
 #[must_use]
 pub fn physical_id(request: &Request) -> Option<&str> {
-    identity(request)?.4
+    common(request)?.physical_id
 }
 
 /// The connector that carries answers over TLS in a function.
@@ -57,7 +89,7 @@ pub fn connector(sleep: Option<SharedAsyncSleep>) -> Result<SharedHttpConnector,
 
 /// Puts the answer where CloudFormation waits for it. Tries three times: nothing else would ever answer.
 pub async fn answer(connector: &SharedHttpConnector, request: &Request, answer: &Answer) -> Result<(), Failure> {
-    let (url, stack, id, logical, _) = identity(request)
+    let Common { url, stack, id, logical_id, .. } = common(request)
         .ok_or_else(|| Failure::permanent("CloudFormation sent a kind of request that this version does not know"))?;
     let (status, reason, data) = match &answer.result {
         Ok(data) => ("SUCCESS", String::new(), data.clone()),
@@ -69,7 +101,7 @@ pub async fn answer(connector: &SharedHttpConnector, request: &Request, answer: 
         "PhysicalResourceId": answer.physical_id,
         "StackId": stack,
         "RequestId": id,
-        "LogicalResourceId": logical,
+        "LogicalResourceId": logical_id,
         "Data": data,
     })
     .to_string();
@@ -94,4 +126,27 @@ async fn put(connector: &SharedHttpConnector, url: &str, body: &str) -> Result<(
     let response = connector.call(request).await.map_err(|error| Failure::transient("no response").caused_by(error))?;
     let status = response.status().as_u16();
     if (200..300).contains(&status) { Ok(()) } else { Err(Failure::transient(format!("response {status}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(url: &str) -> Request {
+        serde_json::from_value(json!({
+            "RequestType": "Delete", "ResponseURL": url, "StackId": "s", "RequestId": "r", "ResourceType": "Custom::X",
+            "LogicalResourceId": "l", "PhysicalResourceId": "p", "ResourceProperties": {},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_request_is_as_old_as_the_signature_of_its_url() {
+        let now = "2026-11-23T10:03:00Z".parse().unwrap();
+        let signed = request("https://bucket/x?X-Amz-Algorithm=A&X-Amz-Date=20261123T100000Z&X-Amz-Expires=7200");
+        assert_eq!(age(&signed, now), Some(SignedDuration::from_mins(3)));
+        for url in ["https://bucket/x", "https://bucket/x?X-Amz-Date=yesterday", "https://bucket/x?Expires=1"] {
+            assert_eq!(age(&request(url), now), None, "{url}");
+        }
+    }
 }

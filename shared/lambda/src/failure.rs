@@ -52,10 +52,11 @@ impl Failure {
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
         let refused = error.raw_response().is_some_and(|response| response.status().is_client_error());
-        let throttled = error.code().is_some_and(|code| {
-            ["Throttl", "TooManyRequests", "RequestLimit", "PriorRequestNotComplete"].iter().any(|c| code.contains(c))
-        });
-        let kind = if refused && !throttled { Kind::Permanent } else { Kind::Transient };
+        // Rights that were granted seconds ago, as while a stack is created, are not yet known everywhere.
+        let passing =
+            ["Throttl", "TooManyRequests", "RequestLimit", "PriorRequestNotComplete", "AccessDenied", "NotAuthorized"];
+        let passes = error.code().is_some_and(|code| passing.iter().any(|part| code.contains(part)));
+        let kind = if refused && !passes { Kind::Permanent } else { Kind::Transient };
         Self { kind, message: format!("could not {step}"), source: Some(error.into()) }
     }
 

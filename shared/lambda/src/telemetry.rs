@@ -26,7 +26,11 @@ impl FormatTime for Rfc3339 {
 
 /// Starts logging, at the level that Lambda asks for (`AWS_LAMBDA_LOG_LEVEL`) or INFO.
 pub fn init() {
-    let level = env::process("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "INFO".to_owned());
+    let level = match env::process("AWS_LAMBDA_LOG_LEVEL").as_deref() {
+        Some("FATAL") => "ERROR".to_owned(),
+        Some(level) => level.to_owned(),
+        None => "INFO".to_owned(),
+    };
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -201,7 +201,7 @@ impl World {
                 self.cloud_map.services.remove(physical_id);
             }
             "AWS::Route53::HostedZone" => {
-                let records = self.route53.zones.get(physical_id).map_or(0, |zone| zone.records.len());
+                let records = self.route53.zones.get(physical_id).map_or(0, Zone::written);
                 if records > 0 {
                     return Err(format!("HostedZoneNotEmpty: zone {physical_id} still has {records} record sets"));
                 }

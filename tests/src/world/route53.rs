@@ -154,10 +154,20 @@ fn turned(name: &str) -> String {
 }
 
 impl Zone {
-    /// An empty zone.
+    /// A zone with nothing but what Route 53 itself puts there.
     #[must_use]
     pub fn new(name: &str, managed_by: Option<String>) -> Self {
-        Self { name: absolute(name), managed_by, records: BTreeMap::new() }
+        let mut zone = Self { name: absolute(name), managed_by, records: BTreeMap::new() };
+        zone.put(RecordSet::simple(name, "NS", 172_800, &["ns-0.awsdns-00.com."]));
+        let soa = "ns-0.awsdns-00.com. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400";
+        zone.put(RecordSet::simple(name, "SOA", 900, &[soa]));
+        zone
+    }
+
+    /// How many record sets were written since; while there are any, the zone cannot be deleted.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.records.values().filter(|set| !["NS", "SOA"].contains(&set.r#type.as_str())).count()
     }
 
     /// The record sets under a name.

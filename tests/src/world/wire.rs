@@ -28,6 +28,10 @@ pub enum Fault {
     Throttle,
     /// The service answers 503.
     ServerError,
+    /// The service answers that the caller may not.
+    Denied,
+    /// The answer says that no page follows, whether one does or not.
+    CutPage,
     /// The connection breaks before the service has seen the request.
     Reset,
     /// The service does its work, then the connection breaks.
@@ -133,8 +137,10 @@ impl HttpConnector for Wire {
             tokio::time::sleep(LATENCY).await;
             let answer = match wire.next_fault() {
                 None => wire.world().answer(&parsed),
-                Some(Fault::Throttle) => throttle(&parsed),
+                Some(Fault::Throttle) => refusal(&parsed, 400, "ThrottlingException", "Rate exceeded"),
                 Some(Fault::ServerError) => Answer { status: 503, body: String::new() },
+                Some(Fault::Denied) => refusal(&parsed, 403, "AccessDeniedException", "not authorized to perform this"),
+                Some(Fault::CutPage) => cut(&wire.world().answer(&parsed)),
                 Some(Fault::Reset) => return Err(ConnectorError::io("connection reset by peer".into())),
                 Some(Fault::ResetAfterEffect) => {
                     wire.world().answer(&parsed);
@@ -176,11 +182,27 @@ fn parse(request: &HttpRequest) -> Request {
     }
 }
 
-fn throttle(request: &Request) -> Answer {
+/// A refusal in the protocol of the request.
+fn refusal(request: &Request, status: u16, code: &str, message: &str) -> Answer {
     let body = if request.target.is_some() {
-        r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#
+        format!(r#"{{"__type":"{code}","message":"{message}"}}"#)
     } else {
-        "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"
+        let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
+        format!("<ErrorResponse>{error}</ErrorResponse>")
     };
-    Answer { status: 400, body: body.to_owned() }
+    Answer { status, body }
+}
+
+/// The same answer as if no page followed.
+fn cut(answer: &Answer) -> Answer {
+    let body = match serde_json::from_str::<serde_json::Value>(&answer.body) {
+        Ok(mut body) => {
+            if let Some(body) = body.as_object_mut() {
+                body.remove("NextToken");
+            }
+            body.to_string()
+        }
+        Err(_) => answer.body.replace("<IsTruncated>true", "<IsTruncated>false"),
+    };
+    Answer { body, status: answer.status }
 }

@@ -1,6 +1,9 @@
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
-use super::plan::{Policy, Reason};
+use super::{
+    plan::{Policy, Reason},
+    record::RecordSet,
+};
 
 /// An instance of a Cloud Map service, with what ECS says of the task behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,12 @@ pub fn is_task_id(id: &str) -> bool {
 }
 
 impl Registration {
+    /// Stands for a published member that Cloud Map does not list.
+    pub(super) fn unlisted(id: &str, record: &RecordSet, tasks: &BTreeMap<String, Task>) -> Self {
+        let task = tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("nobody asked".to_owned()));
+        Self { id: id.to_owned(), address: record.values.first().cloned(), task }
+    }
+
     /// Whether the name should lead to this member, and why (not).
     pub(super) fn judge(&self, published: bool, policy: &Policy) -> Result<(Ipv4Addr, Reason), Reason> {
         if self.task == Task::Foreign {

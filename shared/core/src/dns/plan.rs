@@ -28,17 +28,20 @@ pub struct Tier {
     pub name: Name,
     /// All instances of its Cloud Map service.
     pub registered: Vec<Registration>,
-    /// What ECS wants; needed, and asked for, only when no task is registered.
+    /// What ECS says of published members that Cloud Map does not list, by member.
+    pub unlisted: BTreeMap<String, Task>,
+    /// What ECS wants; needed, and asked for, only when nothing registered may still run.
     pub service: Option<Service>,
     /// All A record sets under `name`.
     pub records: Records,
 }
 
 impl Tier {
-    /// Whether the plan needs to know how many tasks ECS wants: nothing that ECS registered is there.
+    /// Whether the plan needs to know how many tasks ECS wants: no task that is registered may still run.
     #[must_use]
     pub fn needs_service(registered: &[Registration]) -> bool {
-        registered.iter().all(|registration| registration.task == Task::Foreign)
+        let over = |task: &Task| matches!(task, Task::Foreign | Task::Missing | Task::Known { wanted: false, .. });
+        registered.iter().all(|registration| over(&registration.task))
     }
 }
 
@@ -57,6 +60,9 @@ pub enum Reason {
     /// The address is none that a client could reach.
     #[error("address {0:?} is not a usable IPv4 address")]
     UnusableAddress(String),
+    /// Absence from a list is no proof: the list may be stale, or a page of it lost.
+    #[error("Cloud Map does not list it, but its task is running")]
+    Unlisted,
     /// ECS forgot the task.
     #[error("ECS knows no such task any more")]
     TaskGone,
@@ -93,14 +99,14 @@ pub enum Reason {
     /// Fail static: everything registered is unfit at once.
     #[error("no registered member is fit, and an empty answer would cut off every client")]
     NoneFit,
-    /// Fail static: nothing is registered, yet ECS wants tasks.
-    #[error("nothing is registered, but ECS wants {0} tasks: a failed read or a full restart")]
-    NothingRegistered(u32),
+    /// Fail static: nobody is left, yet ECS wants tasks.
+    #[error("no member is left, but ECS wants {0} tasks: a failed read or a full restart")]
+    NobodyLeft(u32),
     /// Fail static: the cluster cannot be found.
-    #[error("nothing is registered, and ECS knows no such cluster: check the cluster's name")]
+    #[error("no member is left, and ECS knows no such cluster: check the parameter EcsClusterName")]
     ClusterMissing,
     /// Fail static: nobody asked ECS.
-    #[error("nothing is registered, and it is not known what ECS wants")]
+    #[error("no member is left, and it is not known what ECS wants")]
     ServiceNotAsked,
     /// The service is scaled to nothing.
     #[error("the ECS service wants no tasks")]
@@ -215,6 +221,14 @@ fn plan_tier(tier: &Tier, policy: &Policy, plan: &mut Plan) {
         .collect();
     let mut unfit: BTreeMap<&str, Reason> = BTreeMap::new();
     let mut fit = Vec::new();
+    let unlisted = published.iter().filter(|(id, _)| !tier.registered.iter().any(|r| r.id == **id));
+    let unlisted: Vec<_> = unlisted.map(|(id, record)| Registration::unlisted(id, record, &tier.unlisted)).collect();
+    for registration in &unlisted {
+        if let Ok((address, why)) = registration.judge(true, policy) {
+            let why = if why == Reason::Running { Reason::Unlisted } else { why };
+            fit.push((registration.id.as_str(), address, why));
+        }
+    }
     for registration in &tier.registered {
         let id = registration.id.as_str();
         match registration.judge(published.contains_key(id), policy) {
@@ -292,7 +306,7 @@ fn fail_static(tier: &Tier) -> Option<Reason> {
     }
     match tier.service {
         Some(Service::Wants(0) | Service::Missing) => None,
-        Some(Service::Wants(tasks)) => Some(Reason::NothingRegistered(tasks)),
+        Some(Service::Wants(tasks)) => Some(Reason::NobodyLeft(tasks)),
         Some(Service::ClusterMissing) => Some(Reason::ClusterMissing),
         None => Some(Reason::ServiceNotAsked),
     }

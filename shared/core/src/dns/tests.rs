@@ -32,7 +32,11 @@ fn record(set_identifier: &str, address: &str) -> RecordSet {
 
 fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
     let records = Records { multivalue, other: 0 };
-    Tier { tier: "core".into(), name: Name::new(NAME), registered, service: None, records }
+    // Whoever is published and not listed has stopped, where a test does not say otherwise.
+    let unlisted =
+        records.multivalue.iter().filter_map(|set| policy().owner.member(&set.set_identifier).map(str::to_owned));
+    let unlisted = unlisted.map(|member| (member, Task::Missing)).collect();
+    Tier { tier: "core".into(), name: Name::new(NAME), registered, unlisted, service: None, records }
 }
 
 fn text(tier: &Tier) -> String {
@@ -126,11 +130,41 @@ fn a_name_is_never_emptied_because_all_members_are_unfit_at_once() {
 fn an_empty_registry_is_believed_only_when_ecs_wants_no_tasks() {
     let sets = || vec![record("neo4j/a", "10.0.1.1")];
     let given = |service| Tier { service, ..tier(vec![], sets()) };
-    insta::assert_snapshot!(text(&given(None)), @"= core.neo4j.service a kept: nothing is registered, and it is not known what ECS wants");
-    insta::assert_snapshot!(text(&given(Some(Service::Wants(3)))), @"= core.neo4j.service a kept: nothing is registered, but ECS wants 3 tasks: a failed read or a full restart");
-    insta::assert_snapshot!(text(&given(Some(Service::ClusterMissing))), @"= core.neo4j.service a kept: nothing is registered, and ECS knows no such cluster: check the cluster's name");
+    insta::assert_snapshot!(text(&given(None)), @"= core.neo4j.service a kept: no member is left, and it is not known what ECS wants");
+    insta::assert_snapshot!(text(&given(Some(Service::Wants(3)))), @"= core.neo4j.service a kept: no member is left, but ECS wants 3 tasks: a failed read or a full restart");
+    insta::assert_snapshot!(text(&given(Some(Service::ClusterMissing))), @"= core.neo4j.service a kept: no member is left, and ECS knows no such cluster: check the parameter EcsClusterName");
     insta::assert_snapshot!(text(&given(Some(Service::Wants(0)))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service wants no tasks");
     insta::assert_snapshot!(text(&given(Some(Service::Missing))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service does not exist");
+}
+
+#[test]
+fn a_running_member_that_a_list_leaves_out_stays_and_a_stopped_one_goes() {
+    let listed = member("a", "10.0.1.1", running(Health::Healthy));
+    let sets = || vec![record("neo4j/a", "10.0.1.1"), record("neo4j/b", "10.0.1.2")];
+    let given = |task: Task| Tier { unlisted: [("b".to_owned(), task)].into(), ..tier(vec![listed.clone()], sets()) };
+    let kept = "= core.neo4j.service b kept: Cloud Map does not list it, but its task is running";
+    assert_eq!(text(&given(running(Health::Healthy))), kept);
+    assert_eq!(text(&given(running(Health::Unknown))), kept);
+    let unknown = "= core.neo4j.service b kept: ECS gave no answer for the task (throttled)";
+    assert_eq!(text(&given(Task::Unknown("throttled".into()))), unknown);
+    let gone = "- core.neo4j.service A 10.0.1.2 (neo4j/b): no longer registered in Cloud Map";
+    for task in [stopping(), running(Health::Unhealthy), Task::Missing] {
+        assert_eq!(text(&given(task)), gone);
+    }
+}
+
+#[test]
+fn what_ecs_left_registered_does_not_hold_a_name_that_ecs_wants_empty() {
+    for left in [Task::Missing, stopping()] {
+        let given = |service| Tier {
+            service,
+            ..tier(vec![member("a", "10.0.1.1", left.clone())], vec![record("neo4j/a", "10.0.1.1")])
+        };
+        assert!(text(&given(Some(Service::Wants(0)))).starts_with("- core.neo4j.service A 10.0.1.1"), "{left:?}");
+        let kept =
+            "= core.neo4j.service a kept: no member is left, but ECS wants 3 tasks: a failed read or a full restart";
+        assert_eq!(text(&given(Some(Service::Wants(3)))), kept);
+    }
 }
 
 #[test]
@@ -245,13 +279,14 @@ fn any_tier() -> impl Strategy<Value = Tier> {
         Just(Service::Missing),
         Just(Service::ClusterMissing)
     ]);
-    (registered, sets, service).prop_map(|(registered, sets, service)| {
+    let unlisted = btree_map(id(), any_task(), 0..150);
+    (registered, unlisted, sets, service).prop_map(|(registered, unlisted, sets, service)| {
         let registered =
             registered.into_iter().map(|(id, (address, task))| Registration { id, address, task }).collect();
         let sets = sets
             .into_iter()
             .map(|((owner, id), (address, ttl))| RecordSet { ttl, ..record(&format!("{owner}/{id}"), &address) });
-        Tier { service, ..tier(registered, sets.collect()) }
+        Tier { unlisted, service, ..tier(registered, sets.collect()) }
     })
 }
 
@@ -279,7 +314,7 @@ proptest! {
     fn a_name_runs_empty_only_on_the_word_of_ecs(before in any_tier()) {
         let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
         if ours(&before) > 0 && ours(&after) == 0 {
-            prop_assert!(matches!(before.service, Some(Service::Wants(0) | Service::Missing)));
+            prop_assert!(matches!(before.service, Some(Service::Wants(0) | Service::Missing)), "{:?}", before.service);
             prop_assert!(Tier::needs_service(&before.registered));
         }
     }
@@ -294,6 +329,26 @@ proptest! {
             let addresses: Vec<&String> = fresh.flat_map(|set| &set.values).collect();
             prop_assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len());
             prop_assert!(addresses.iter().all(|address| address.parse::<Ipv4Addr>().is_ok()));
+        }
+    }
+
+    #[test]
+    fn who_runs_stays_whatever_the_list_leaves_out(before in any_tier(), lost in any::<prop::sample::Index>()) {
+        let whole = plan(std::slice::from_ref(&before), &policy());
+        let whole = apply(&before, &whole);
+        let mut part = whole.clone();
+        let cut = lost.index(part.registered.len().max(1));
+        let lost = part.registered.split_off(cut.min(part.registered.len()));
+        part.unlisted = lost.into_iter().map(|registration| (registration.id, registration.task)).collect();
+        let kept = apply(&part, &plan(std::slice::from_ref(&part), &policy()));
+        for set in whole.records.multivalue {
+            let runs = |member: &str| matches!(
+                part.unlisted.get(member),
+                Some(Task::Known { last_status, wanted: true, health }) if last_status == "RUNNING" && *health != Health::Unhealthy
+            );
+            if policy().owner.member(&set.set_identifier).is_some_and(runs) {
+                prop_assert!(kept.records.multivalue.contains(&set), "{set} was removed");
+            }
         }
     }
 
