@@ -1,7 +1,7 @@
 //! A cluster's discovery in a world of its own, with the real function running against it in process.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -15,7 +15,7 @@ use cluster_lambda::{Failure, telemetry::Sink};
 use dns_replicator::{Clients, Config, Replicator};
 use serde_json::{Value, json};
 
-use crate::world::{REGION, Request, World, wire::Wire};
+use crate::world::{REGION, Request, World, route53::RecordSet, wire::Wire};
 
 /// The ECS cluster, and the owner of the records.
 pub const CLUSTER: &str = "neo4j";
@@ -179,6 +179,15 @@ impl Inside {
         fit.map(|(_, task)| task.address.to_string()).collect()
     }
 
+    /// The ids of the same tasks.
+    #[must_use]
+    pub fn fit_members(&self, service: &str) -> BTreeSet<String> {
+        let world = self.wire.world();
+        let tasks = world.ecs.clusters[CLUSTER].wanted(service);
+        let fit = tasks.filter(|(_, task)| task.status == "RUNNING" && task.health == "HEALTHY");
+        fit.map(|(id, _)| id.clone()).collect()
+    }
+
     /// The last value of a metric, under these dimensions besides the cluster.
     ///
     /// # Panics
@@ -233,7 +242,7 @@ impl Default for Inside {
 
 /// What SQS hands to a function.
 #[must_use]
-pub fn messages<const N: usize>(bodies: &[String; N]) -> Value {
+pub fn messages(bodies: &[String]) -> Value {
     let records = bodies.iter().enumerate().map(
         |(n, body)| json!({"messageId": format!("m-{n}"), "eventSource": "aws:sqs", "body": body, "attributes": {}}),
     );
@@ -265,4 +274,22 @@ pub fn play<T>(story: impl Future<Output = T>) -> T {
 /// Whether a request is an answer to CloudFormation, which the world keeps with its messages.
 pub(crate) fn is_cloudformation_answer(request: &Request) -> bool {
     request.method == "PUT" && request.path == "/cfn"
+}
+
+/// Writes the records that a pass would write now: an earlier one that everybody thought dead.
+pub(crate) fn write_as_another(world: &mut World) {
+    let Some(cluster) = world.ecs.clusters.get(CLUSTER) else { return };
+    let fit = |service: &str| -> BTreeMap<String, String> {
+        let tasks = cluster.wanted(service).filter(|(_, task)| task.status == "RUNNING" && task.health == "HEALTHY");
+        tasks.map(|(id, task)| (format!("{CLUSTER}/{id}"), task.address.to_string())).collect()
+    };
+    let wanted = ["core", "replica"].map(|tier| (format!("{tier}.{DOMAIN}"), fit(tier)));
+    for zone in world.route53.zones.values_mut().filter(|zone| zone.managed_by.is_none()) {
+        for (name, fit) in &wanted {
+            let there: Vec<_> = zone.under(name).filter_map(|set| set.set_identifier.clone()).collect();
+            for (id, address) in fit.iter().filter(|(id, _)| !there.contains(id)) {
+                zone.put(RecordSet::multivalue(name, id, address));
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod end_to_end;
+mod exploration;
 mod replicator;
 mod template;
 mod world;

@@ -15,7 +15,7 @@ const GONE_AFTER: i64 = 4;
 const UNHEALTHY_AFTER: i64 = 30;
 
 /// Namespaces and services by id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CloudMap {
     /// Namespaces.
     pub namespaces: BTreeMap<String, Namespace>,

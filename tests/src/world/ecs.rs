@@ -25,7 +25,7 @@ const STOP: i64 = 8;
 const REMEMBERED: i64 = 3600;
 
 /// Clusters by name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ecs {
     /// What there is.
     pub clusters: BTreeMap<String, Cluster>,
@@ -34,7 +34,7 @@ pub struct Ecs {
 }
 
 /// A cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cluster {
     /// Services by name.
     pub services: BTreeMap<String, Service>,
@@ -70,6 +70,8 @@ pub struct Task {
     pub health: &'static str,
     /// The address of its host, which is also its own.
     pub address: Ipv4Addr,
+    /// When it was told to stop.
+    pub stopped_at: Option<Timestamp>,
     definition: String,
     next: Option<(Timestamp, Step)>,
 }
@@ -185,7 +187,16 @@ impl World {
         let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
         let (Some(address), Some(found)) = (state.free_host(), state.services.get(service)) else { return };
         let (service, definition) = (service.to_owned(), found.definition.clone());
-        let task = Task { service, status: "PENDING", wanted: true, health: "UNKNOWN", address, definition, next };
+        let task = Task {
+            service,
+            status: "PENDING",
+            wanted: true,
+            health: "UNKNOWN",
+            address,
+            stopped_at: None,
+            definition,
+            next,
+        };
         state.tasks.insert(id.clone(), task);
         self.announce(cluster, &id);
     }
@@ -205,6 +216,7 @@ impl World {
         let task = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(id));
         let Some(task) = task.filter(|task| task.wanted) else { return };
         task.wanted = false;
+        task.stopped_at = Some(self.now);
         task.next = next;
         self.announce(cluster, id);
     }

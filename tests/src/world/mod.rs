@@ -30,7 +30,7 @@ pub const ACCOUNT: &str = "000000000000";
 pub const REGION: &str = "eu-west-1";
 
 /// Everything there is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// The present.
     pub now: Timestamp,
@@ -96,6 +96,29 @@ pub struct Request {
     pub target: Option<String>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
+        operation.map_or(self.method != "GET", |operation| {
+            !["Describe", "List", "Get"].iter().any(|v| operation.starts_with(v))
+        })
+    }
+
+    /// What it does, as far as it decides which faults can make a difference.
+    #[must_use]
+    pub fn kind(&self) -> wire::Kind {
+        let lists = self.target.as_deref().map_or(self.method == "GET", |target| target.contains(".List"));
+        match (self.writes(), lists) {
+            (true, _) if self.target.is_none() && self.method == "POST" => wire::Kind::Batch,
+            (true, _) => wire::Kind::Write,
+            (false, true) => wire::Kind::List,
+            (false, false) => wire::Kind::Read,
+        }
+    }
 }
 
 /// What an API answers.
@@ -174,8 +197,7 @@ impl World {
             "AmazonSQS" => "sqs",
             other => other,
         };
-        let reads = ["Describe", "List", "Get"].iter().any(|verb| operation.starts_with(verb));
-        self.calls.push(Call { at: self.now, action: format!("{prefix}:{operation}"), write: !reads });
+        self.calls.push(Call { at: self.now, action: format!("{prefix}:{operation}"), write: request.writes() });
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let result = match prefix {
             "ecs" => self.answer_ecs(operation, &body),

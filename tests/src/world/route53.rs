@@ -18,7 +18,7 @@ const MULTIVALUE_LIMIT: usize = 100;
 const BATCH_LIMIT: usize = 1_000;
 
 /// Zones by id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Route53 {
     /// What there is.
     pub zones: BTreeMap<String, Zone>,
@@ -280,8 +280,7 @@ impl World {
             ("POST", Some((zone, _))) => ("ChangeResourceRecordSets", self.change_records(zone, &request.body)),
             _ => ("Unknown", Err(Refusal::new("InvalidAction", format!("the world has no {}", request.path)))),
         };
-        let write = request.method != "GET";
-        self.calls.push(Call { at: self.now, action: format!("route53:{action}"), write });
+        self.calls.push(Call { at: self.now, action: format!("route53:{action}"), write: request.writes() });
         match result {
             Ok(body) => Answer { status: 200, body },
             Err(refusal) => {

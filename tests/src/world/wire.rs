@@ -1,6 +1,7 @@
 //! The world behind the SDK's own HTTP connector, in process, on tokio's paused clock.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -22,7 +23,7 @@ use super::{Answer, Request, World};
 const LATENCY: Duration = Duration::from_millis(20);
 
 /// What happens to one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The service answers that there were too many.
     Throttle,
@@ -38,6 +39,14 @@ pub enum Fault {
     ResetAfterEffect,
     /// No answer ever comes.
     Hang,
+    /// This call and the two after it fail: more than the SDK retries.
+    Outage,
+    /// A read answers what was true when the world was last remembered.
+    Stale,
+    /// Route 53 refuses the batch.
+    Refuse,
+    /// Another writer, with the same aims, writes just before this batch arrives.
+    SecondWriter,
     /// The function's process dies with the request on its way.
     Kill,
     /// The function's process dies when the service has done its work.
@@ -53,10 +62,51 @@ struct Shared {
     world: Mutex<World>,
     began: Instant,
     began_at: Timestamp,
-    /// What happens to the n-th call from now, counted from 1.
-    plan: Mutex<Option<(usize, Fault)>>,
+    faults: Mutex<Faults>,
     killed: Notify,
 }
+
+/// What a call does, as far as it decides which faults can make a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It reads a list, perhaps in pages.
+    List,
+    /// It reads.
+    Read,
+    /// It writes.
+    Write,
+    /// It is a batch of changes for Route 53.
+    Batch,
+}
+
+impl Fault {
+    /// Whether it can do to such a call what another fault could not.
+    #[must_use]
+    pub fn suits(self, kind: Kind) -> bool {
+        match self {
+            Self::Refuse | Self::SecondWriter => kind == Kind::Batch,
+            Self::ResetAfterEffect | Self::KillAfterEffect => matches!(kind, Kind::Write | Kind::Batch),
+            Self::Stale => matches!(kind, Kind::List | Kind::Read),
+            Self::CutPage => kind == Kind::List,
+            _ => true,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// The calls that have come.
+    calls: Vec<Kind>,
+    /// By the number of the call, counted from 1.
+    planned: BTreeMap<usize, Fault>,
+    /// What made a difference, and to which call.
+    struck: Vec<(usize, Fault)>,
+    /// What stale reads see.
+    past: Option<World>,
+}
+
+/// What another writer would write.
+type Writer = fn(&mut World);
 
 impl Wire {
     /// Serves this world. Its time is tokio's from now on.
@@ -67,7 +117,7 @@ impl Wire {
             world: Mutex::new(world),
             began: Instant::now(),
             began_at,
-            plan: Mutex::new(None),
+            faults: Mutex::default(),
             killed: Notify::new(),
         }))
     }
@@ -83,6 +133,10 @@ impl Wire {
         world
     }
 
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets virtual time pass.
     pub async fn sleep(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -91,13 +145,32 @@ impl Wire {
 
     /// Plans a fault for the n-th call from now, counted from 1.
     pub fn plan(&self, nth: usize, fault: Fault) {
-        *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some((nth, fault));
+        let mut faults = self.faults();
+        let call = faults.calls.len() + nth;
+        faults.planned.insert(call, fault);
     }
 
-    /// Whether the planned fault has not happened yet.
+    /// Forgets faults that have not come.
+    pub fn calm(&self) {
+        self.faults().planned.clear();
+    }
+
+    /// The faults that made a difference: (call, fault).
     #[must_use]
-    pub fn is_fault_pending(&self) -> bool {
-        self.0.plan.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    pub fn struck(&self) -> Vec<(usize, Fault)> {
+        self.faults().struck.clone()
+    }
+
+    /// The calls that have come, whatever became of them.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Kind> {
+        self.faults().calls.clone()
+    }
+
+    /// Remembers the present for stale reads.
+    pub fn remember(&self) {
+        let past = self.world().clone();
+        self.faults().past = Some(past);
     }
 
     /// Waits until a fault kills the process.
@@ -105,19 +178,61 @@ impl Wire {
         self.0.killed.notified().await;
     }
 
-    fn next_fault(&self) -> Option<Fault> {
-        let mut plan = self.0.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        match plan.as_mut() {
-            Some((1, fault)) => {
-                let fault = *fault;
-                *plan = None;
-                Some(fault)
+    /// Counts a call, and says which fault it meets.
+    fn next_fault(&self, request: &Request) -> Option<Fault> {
+        let mut faults = self.faults();
+        let kind = request.kind();
+        faults.calls.push(kind);
+        let call = faults.calls.len();
+        let fault = faults.planned.remove(&call)?;
+        if fault == Fault::Outage {
+            // The SDK tries three times.
+            for next in 1..3 {
+                faults.planned.entry(call + next).or_insert(Fault::ServerError);
             }
-            Some((n, _)) => {
-                *n -= 1;
-                None
+        }
+        let suits = fault.suits(kind);
+        if suits {
+            faults.struck.push((call, fault));
+        }
+        suits.then_some(fault)
+    }
+
+    /// The last fault made no difference after all.
+    fn missed(&self) {
+        self.faults().struck.pop();
+    }
+
+    /// The answer to a request that meets a fault, where there is one.
+    fn answer(&self, request: &Request, fault: Option<Fault>, writer: Writer) -> Answer {
+        match fault {
+            Some(Fault::Throttle) => refusal(request, 400, "ThrottlingException", "Rate exceeded"),
+            Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, body: String::new() },
+            Some(Fault::Denied) => refusal(request, 403, "AccessDeniedException", "not authorized to perform this"),
+            Some(Fault::Refuse) => refusal(request, 400, "InvalidChangeBatch", "[Tried to do what cannot be done]"),
+            Some(Fault::CutPage) => {
+                let whole = self.world().answer(request);
+                let part = cut(&whole);
+                if part == whole {
+                    self.missed();
+                }
+                part
             }
-            None => None,
+            Some(Fault::Stale) => {
+                let now = self.world().answer(request);
+                let past = self.faults().past.as_mut().map(|past| past.answer(request));
+                let past = past.unwrap_or_else(|| now.clone());
+                if past == now {
+                    self.missed();
+                }
+                past
+            }
+            Some(Fault::SecondWriter) => {
+                let mut world = self.world();
+                writer(&mut world);
+                world.answer(request)
+            }
+            _ => self.world().answer(request),
         }
     }
 }
@@ -135,29 +250,24 @@ impl HttpConnector for Wire {
         HttpConnectorFuture::new(async move {
             let parsed = parse(&request);
             tokio::time::sleep(LATENCY).await;
-            let answer = match wire.next_fault() {
-                None => wire.world().answer(&parsed),
-                Some(Fault::Throttle) => refusal(&parsed, 400, "ThrottlingException", "Rate exceeded"),
-                Some(Fault::ServerError) => Answer { status: 503, body: String::new() },
-                Some(Fault::Denied) => refusal(&parsed, 403, "AccessDeniedException", "not authorized to perform this"),
-                Some(Fault::CutPage) => cut(&wire.world().answer(&parsed)),
+            let fault = wire.next_fault(&parsed);
+            match fault {
                 Some(Fault::Reset) => return Err(ConnectorError::io("connection reset by peer".into())),
                 Some(Fault::ResetAfterEffect) => {
                     wire.world().answer(&parsed);
                     return Err(ConnectorError::io("connection reset by peer".into()));
                 }
-                Some(Fault::Hang) => {
-                    std::future::pending::<()>().await;
-                    return Err(ConnectorError::timeout("never".into()));
-                }
-                Some(fault) => {
-                    if fault == Fault::KillAfterEffect {
+                Some(Fault::Hang) => std::future::pending::<()>().await,
+                Some(Fault::Kill | Fault::KillAfterEffect) => {
+                    if fault == Some(Fault::KillAfterEffect) {
                         wire.world().answer(&parsed);
                     }
                     wire.0.killed.notify_one();
-                    std::future::pending::<Answer>().await
+                    std::future::pending::<()>().await;
                 }
-            };
+                _ => {}
+            }
+            let answer = wire.answer(&parsed, fault, crate::inside::write_as_another);
             let response = http::Response::builder().status(answer.status).body(SdkBody::from(answer.body));
             let response = response.map_err(|error| ConnectorError::other(error.into(), None))?;
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
