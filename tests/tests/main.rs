@@ -7,8 +7,10 @@
     reason = "helpers of tests: a panic is a failed test"
 )]
 
+mod bad_input;
 mod end_to_end;
 mod exploration;
+mod lessons;
 mod replicator;
 mod template;
 mod world;

@@ -22,7 +22,7 @@ use ecs::Ecs;
 use route53::Route53;
 
 use crate::inside::is_cloudformation_answer;
-pub use resources::Resource;
+pub use resources::{Operation, Resource};
 
 /// The account of every ARN.
 pub const ACCOUNT: &str = "000000000000";

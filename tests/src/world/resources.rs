@@ -19,7 +19,7 @@ pub struct Resource {
 }
 
 /// A finished operation, one that is under way, or a refusal.
-pub(super) type Operation = Result<Option<Resource>, String>;
+pub type Operation = Result<Option<Resource>, String>;
 
 fn text(properties: &Value, key: &str) -> String {
     match &properties[key] {
@@ -45,7 +45,7 @@ fn short(name: &str) -> String {
 
 impl World {
     /// Creates a resource.
-    pub(crate) fn create(&mut self, r#type: &str, logical_id: &str, properties: &Value) -> Operation {
+    pub fn create(&mut self, r#type: &str, logical_id: &str, properties: &Value) -> Operation {
         let named = |key: &str| {
             let given = text(properties, key);
             if given.is_empty() { logical_id.to_owned() } else { given }
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// Updates a resource in place, or answers a new physical id: a replacement.
-    pub(crate) fn update(
+    pub fn update(
         &mut self,
         r#type: &str,
         logical_id: &str,
@@ -161,7 +161,7 @@ impl World {
     }
 
     /// Deletes a resource. A service drains first.
-    pub(crate) fn delete(&mut self, r#type: &str, physical_id: &str, properties: &Value) -> Operation {
+    pub fn delete(&mut self, r#type: &str, physical_id: &str, properties: &Value) -> Operation {
         let gone = || done(physical_id.to_owned(), json!({}));
         match r#type {
             "AWS::ECS::Cluster" => {
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// Whether a deletion is finished.
-    pub(crate) fn status(&mut self, r#type: &str, physical_id: &str) -> Operation {
+    pub fn status(&mut self, r#type: &str, physical_id: &str) -> Operation {
         if r#type == "AWS::ECS::Service" {
             let name = short(physical_id);
             for cluster in self.ecs.clusters.values_mut() {

@@ -83,9 +83,14 @@ impl Fault {
     /// Whether it can do to such a call what another fault could not.
     #[must_use]
     pub fn suits(self, kind: Kind) -> bool {
+        let after_effect = matches!(self, Self::ResetAfterEffect | Self::KillAfterEffect);
+        self.meets(kind) && (!after_effect || matches!(kind, Kind::Write | Kind::Batch))
+    }
+
+    /// Whether it can happen to such a call at all.
+    fn meets(self, kind: Kind) -> bool {
         match self {
             Self::Refuse | Self::SecondWriter => kind == Kind::Batch,
-            Self::ResetAfterEffect | Self::KillAfterEffect => matches!(kind, Kind::Write | Kind::Batch),
             Self::Stale => matches!(kind, Kind::List | Kind::Read),
             Self::CutPage => kind == Kind::List,
             _ => true,
@@ -191,11 +196,11 @@ impl Wire {
                 faults.planned.entry(call + next).or_insert(Fault::ServerError);
             }
         }
-        let suits = fault.suits(kind);
-        if suits {
+        let meets = fault.meets(kind);
+        if meets {
             faults.struck.push((call, fault));
         }
-        suits.then_some(fault)
+        meets.then_some(fault)
     }
 
     /// The last fault made no difference after all.
