@@ -5,10 +5,15 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
+CARGO_FUZZ := 0.13.2
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 VENV := .venv
 DENY := .tools/bin/cargo-deny
+FUZZ := .tools/bin/cargo-fuzz
+# How long `make soak` explores and fuzzes.
+SEEDS ?= 50000
+FUZZ_SECONDS ?= 300
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/.tools/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= eu-west-1
@@ -17,7 +22,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 TEMPLATES := $(wildcard infra/*.yaml)
 
-.PHONY: help tools prerequisites linux check test demo audit format rust-lint rust-test template-lint deny end-to-end release clean
+.PHONY: help tools prerequisites linux check test demo audit format rust-lint rust-test pairs soak template-lint deny end-to-end release clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
@@ -29,7 +34,12 @@ demo: tools linux ## play the story on a local AWS: deploy, members come and go,
 
 check: tools format rust-lint rust-test template-lint ## the fast layers: format, lints, decisions, world, templates
 
-test: check deny end-to-end ## everything, as CI runs it
+test: check deny pairs end-to-end ## everything, as CI runs it
+
+soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads input (SEEDS, FUZZ_SECONDS)
+	cargo run --quiet -p cluster-tests --bin explore -- --soak $(SEEDS)
+	cd fuzz && for target in event environment; do \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
 audit: $(DENY) ## also ask the advisory database, which needs the network
 	cargo deny check
@@ -61,6 +71,10 @@ $(DENY):
 	@echo "installing cargo-deny $(CARGO_DENY) into .tools (about two minutes, once)"
 	@cargo install --quiet --locked --root .tools --version $(CARGO_DENY) cargo-deny
 
+$(FUZZ):
+	@echo "installing cargo-fuzz $(CARGO_FUZZ) into .tools (about a minute, once)"
+	@cargo install --quiet --locked --root .tools --version $(CARGO_FUZZ) cargo-fuzz
+
 format:
 	cargo fmt --all --check
 
@@ -70,7 +84,11 @@ rust-lint:
 
 # The function's own binary is not tested by itself but built, so that a broken `main` is found here.
 rust-test:
-	cargo test --workspace --quiet -- --skip end_to_end
+	cargo test --workspace --quiet -- --skip end_to_end --skip exploration
+	cargo test -p cluster-tests --quiet --test main exploration -- --skip pairs --nocapture
+
+pairs:
+	cargo test -p cluster-tests --quiet --test main exploration::pairs -- --nocapture
 
 template-lint: $(VENV)/installed
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
@@ -92,4 +110,4 @@ end-to-end: linux $(VENV)/installed
 	cargo test -p cluster-tests --test main end_to_end -- --nocapture
 
 clean: ## remove everything that was built or installed here
-	rm -rf target .aws-sam .venv .tools
+	rm -rf target fuzz/target .aws-sam .venv .tools
