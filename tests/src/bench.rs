@@ -160,3 +160,29 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::inside;
+
+    #[test]
+    fn a_warm_up_reads_every_service_that_a_pass_reads_and_is_no_pass() {
+        inside::play(async {
+            let inside = planner::populated(3, 0);
+            inside.wire.sleep(300).await;
+            let results = inside.replicator().touch().await;
+            assert!(results.iter().all(Result::is_ok), "{results:?}");
+            let world = inside.wire.world();
+            let actions: BTreeSet<_> = world.calls.iter().map(|call| call.action.as_str()).collect();
+            let reads = ["ecs:DescribeServices", "route53:ListResourceRecordSets", "servicediscovery:ListInstances"];
+            assert_eq!(actions, BTreeSet::from(reads));
+            assert!(world.calls.iter().all(|call| !call.write));
+            drop(world);
+            assert!(inside.published("core").is_empty());
+            assert!(inside.metrics.lock().unwrap().is_empty(), "no metric that an alarm could mistake for a pass");
+        });
+    }
+}

@@ -24,6 +24,7 @@ async fn main() -> Result<(), Error> {
         metrics: telemetry::Sink::stdout(),
     };
     let replicator = Replicator::new(config, clients);
+    cluster_lambda::warm_up(Box::pin(replicator.touch())).await;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         // Lambda would end the process without a word; this way the log and the answer say what happened.
         let left = left_of(&event.context).saturating_sub(Duration::from_secs(2));

@@ -13,4 +13,4 @@ mod sdk;
 
 pub use failure::{Failure, Kind};
 #[cfg(feature = "function")]
-pub use sdk::{connector, sdk_config};
+pub use sdk::{connector, sdk_config, warm_up};

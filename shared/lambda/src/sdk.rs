@@ -21,6 +21,9 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use crate::{Failure, env};
 
+/// The longest that [`warm_up`] holds the init phase up.
+const WARM_UP: Duration = Duration::from_millis(1_500);
+
 /// What carries all requests of a function, to AWS and to CloudFormation alike: one pool of connections, and one
 /// certificate store, which takes milliseconds to parse. Left to itself each client parses two stores of its own.
 #[must_use]
@@ -43,8 +46,8 @@ pub fn connector() -> SharedHttpConnector {
 /// The behaviour version is pinned: an update of the SDK must not change the time-outs of functions that drain a
 /// database. An attempt that hangs gives way to the next one early enough for three of them to fit into one invocation.
 ///
-/// Lambda hands region and credentials over as environment variables, always. `aws_config::defaults` would search
-/// profiles, instance metadata and web identities as well, which costs each start time and a third of a megabyte.
+/// Lambda hands region and credentials over as environment variables, always. `aws_config::defaults` would bring along what
+/// searches profiles, instance metadata and web identities, which costs size and time at each start.
 pub fn sdk_config(lookup: fn(&str) -> Option<String>, connector: &SharedHttpConnector) -> Result<SdkConfig, Failure> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
@@ -80,8 +83,25 @@ impl LoadServiceConfig for Variables {
     }
 }
 
+/// Makes first calls in the init phase, which Lambda runs at full speed whatever the function's memory: connections, TLS
+/// sessions and pages of the binary are there when the first event comes.
+///
+/// Only calls that change nothing belong here. Nothing follows from their answers: a failure shows itself again in the
+/// first event, which can tell whoever sent it.
+pub async fn warm_up<const N: usize>(calls: impl Future<Output = [Result<(), Failure>; N]>) {
+    let Ok(results) = tokio::time::timeout(WARM_UP, calls).await else {
+        tracing::debug!("the calls to warm up took too long");
+        return;
+    };
+    for failure in results.into_iter().filter_map(Result::err) {
+        tracing::debug!(failure = failure.chain(), "a call to warm up failed");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
 
     fn lookup(name: &str) -> Option<String> {
@@ -110,5 +130,14 @@ mod tests {
         assert_eq!(config.region().map(Region::as_ref), Some("eu-west-1"));
         let text = sdk_config(|_| None, &connector()).unwrap_err().to_string();
         assert_eq!(text, "environment variable AWS_REGION is missing or empty: set it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_warm_up_neither_fails_the_function_nor_holds_it_up() {
+        let began = tokio::time::Instant::now();
+        warm_up(async { [Err(Failure::transient("throttled")), Ok(())] }).await;
+        assert!(began.elapsed().is_zero());
+        warm_up(pending::<[_; 1]>()).await;
+        assert_eq!(began.elapsed(), WARM_UP);
     }
 }
