@@ -22,7 +22,7 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 TEMPLATES := $(wildcard infra/*.yaml)
 
-.PHONY: help tools prerequisites linux check test demo audit format rust-lint rust-test pairs soak template-lint deny end-to-end release clean
+.PHONY: help tools prerequisites linux check test demo bench audit format rust-lint rust-test pairs soak template-lint deny end-to-end release clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
@@ -101,6 +101,15 @@ release: tools ## build what is deployed to an account: arm64, optimised (about 
 
 deny: $(DENY)
 	cargo deny --log-level error check bans licenses sources
+
+# In a folder of its own, so that other flags of other builds do not make it start over.
+bench: prerequisites linux ## what the function costs beside a hello-world: size, start, events, memory, planning
+	@echo "building release binaries for this machine: about ten minutes the first time, one after a change"
+	@cargo build --quiet --release -p hello-world --target-dir target/bench
+	@cargo build --quiet --release -p dns-replicator --target-dir target/bench
+	@echo "building the bench itself"
+	@cargo build --quiet --profile bench -p cluster-tests --bin bench --target-dir target/bench
+	@./target/bench/release/bench target/bench/release/hello-world target/bench/release/dns-replicator
 
 linux:
 	@[ "$$(uname -s)" = Linux ] || { echo "missing: Linux" >&2; \

@@ -121,6 +121,12 @@ impl Inside {
         other
     }
 
+    /// The environment that the template gives to the function.
+    #[must_use]
+    pub fn variables(&self) -> &[(&'static str, String)] {
+        &self.variables
+    }
+
     /// The function as a fresh process has it.
     ///
     /// # Panics

@@ -8,6 +8,7 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod bench;
 pub mod explore;
 pub mod inside;
 pub mod narrator;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use cluster_lambda::{Failure, custom_resource, env, telemetry};
+use cluster_lambda::{Failure, env, telemetry};
 use dns_replicator::{Clients, Config, Replicator};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -11,17 +11,20 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::read(&env::process).inspect_err(|failure| tracing::error!("{}", failure.chain()))?;
-    let sdk = cluster_lambda::sdk_config().await;
+    let connector = cluster_lambda::connector();
+    let sdk = cluster_lambda::sdk_config(env::process, &connector)
+        .inspect_err(|failure| tracing::error!("{}", failure.chain()))?;
     let clients = Clients {
         cloud_map: aws_sdk_servicediscovery::Client::new(&sdk),
         ecs: aws_sdk_ecs::Client::new(&sdk),
         route53: aws_sdk_route53::Client::new(&sdk),
         sqs: aws_sdk_sqs::Client::new(&sdk),
-        answers: custom_resource::connector(sdk.sleep_impl())?,
+        answers: connector,
         clock: sdk.time_source().unwrap_or_default(),
         metrics: telemetry::Sink::stdout(),
     };
     let replicator = Replicator::new(config, clients);
+    cluster_lambda::warm_up(Box::pin(replicator.touch())).await;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         // Lambda would end the process without a word; this way the log and the answer say what happened.
         let left = left_of(&event.context).saturating_sub(Duration::from_secs(2));

@@ -70,6 +70,20 @@ impl Replicator {
         )))
     }
 
+    /// Reads a little of each service that a pass reads, with the pass's own calls and rights, so that connections are
+    /// there when the first event comes. What it reads is not believed: by then it may be old.
+    pub async fn touch(&self) -> [Result<(), Failure>; 3] {
+        let target = &self.config.target;
+        let services = target.tiers.each_ref().map(|tier| tier.ecs_service.as_str());
+        let names = target.tiers.each_ref().map(|tier| &tier.name);
+        let (members, services, records) = tokio::join!(
+            self.members.listed(target),
+            self.members.services(&target.ecs_cluster, &services),
+            self.zone.records(&target.hosted_zone, &names),
+        );
+        [members.map(drop), services.map(drop), records.map(drop)]
+    }
+
     async fn observe(&self) -> Result<Vec<Tier>, Failure> {
         let target = &self.config.target;
         let names = target.tiers.each_ref().map(|tier| &tier.name);

@@ -1,11 +1,8 @@
 //! Answers to CloudFormation about a custom resource. A request without an answer leaves its stack hanging.
 
-use std::time::Duration;
-
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest as Request;
-use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector},
+    http::{HttpConnector, SharedHttpConnector},
     orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
@@ -75,16 +72,6 @@ pub fn age(request: &Request, now: Timestamp) -> Option<SignedDuration> {
 #[must_use]
 pub fn physical_id(request: &Request) -> Option<&str> {
     common(request)?.physical_id
-}
-
-/// The connector that carries answers over TLS in a function.
-pub fn connector(sleep: Option<SharedAsyncSleep>) -> Result<SharedHttpConnector, Failure> {
-    let settings = HttpConnectorSettings::builder()
-        .connect_timeout(Duration::from_secs(3))
-        .read_timeout(Duration::from_secs(5))
-        .build();
-    aws_smithy_http_client::default_connector(&settings, sleep)
-        .ok_or_else(|| Failure::permanent("this build has no TLS connector for CloudFormation's answers"))
 }
 
 /// Puts the answer where CloudFormation waits for it. Tries three times: nothing else would ever answer.

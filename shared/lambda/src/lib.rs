@@ -2,13 +2,15 @@
 
 pub mod env;
 mod failure;
-mod sdk;
 pub mod telemetry;
 
 #[cfg(feature = "function")]
 pub mod custom_resource;
 #[cfg(feature = "function")]
 pub mod queue;
+#[cfg(feature = "function")]
+mod sdk;
 
 pub use failure::{Failure, Kind};
-pub use sdk::sdk_config;
+#[cfg(feature = "function")]
+pub use sdk::{connector, sdk_config, warm_up};

@@ -5,7 +5,7 @@ use std::{fmt, io::Write, sync::Arc};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing_subscriber::{
-    EnvFilter,
+    filter::LevelFilter,
     fmt::{format::Writer, time::FormatTime},
 };
 
@@ -26,19 +26,22 @@ impl FormatTime for Rfc3339 {
 
 /// Starts logging, at the level that Lambda asks for (`AWS_LAMBDA_LOG_LEVEL`) or INFO.
 pub fn init() {
-    let level = match env::process("AWS_LAMBDA_LOG_LEVEL").as_deref() {
-        Some("FATAL") => "ERROR".to_owned(),
-        Some(level) => level.to_owned(),
-        None => "INFO".to_owned(),
-    };
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_span_list(false)
         .with_target(false)
         .with_timer(Rfc3339)
-        .with_env_filter(EnvFilter::new(level))
+        .with_max_level(level(env::process("AWS_LAMBDA_LOG_LEVEL").as_deref()))
         .init();
+}
+
+fn level(asked: Option<&str>) -> LevelFilter {
+    match asked {
+        Some("FATAL") => LevelFilter::ERROR,
+        Some(level) => level.parse().unwrap_or(LevelFilter::INFO),
+        None => LevelFilter::INFO,
+    }
 }
 
 /// The unit of a metric, named as CloudWatch names it.
@@ -133,6 +136,19 @@ impl fmt::Debug for Sink {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_level_is_what_lambda_asks_for() {
+        for (asked, level_is) in [
+            (Some("TRACE"), LevelFilter::TRACE),
+            (Some("WARN"), LevelFilter::WARN),
+            (Some("FATAL"), LevelFilter::ERROR),
+            (Some("loud"), LevelFilter::INFO),
+            (None, LevelFilter::INFO),
+        ] {
+            assert_eq!(level(asked), level_is, "{asked:?}");
+        }
+    }
 
     #[test]
     fn metrics_are_one_line_that_cloudwatch_understands() {

@@ -1,6 +1,7 @@
 //! The world on loopback: the APIs and CloudFormation's forwarder over HTTP, in real time that can be wound forward.
 
 use std::{
+    fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -12,11 +13,11 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::post,
+    serve::Listener,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::{Request, World, resources::Operation};
 
@@ -66,7 +67,11 @@ impl Live {
     }
 
     /// Serves APIs and forwarder on this socket, until the task is aborted.
-    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+    pub async fn serve<L>(self, listener: L) -> std::io::Result<()>
+    where
+        L: Listener,
+        L::Addr: Debug,
+    {
         let router = Router::new().route("/resources", post(resource)).fallback(api).with_state(self);
         axum::serve(listener, router).await
     }
