@@ -8,6 +8,7 @@
 )]
 
 mod end_to_end;
+mod permissions;
 mod replicator;
 mod template;
 mod world;

@@ -58,6 +58,8 @@ pub struct Call {
     pub at: Timestamp,
     /// Named as IAM names it, such as `ecs:DescribeTasks`.
     pub action: String,
+    /// What it touches, as ARNs: IAM asks for each of them.
+    pub resources: Vec<String>,
     /// Whether it changes anything.
     pub write: bool,
 }
@@ -175,8 +177,10 @@ impl World {
             other => other,
         };
         let reads = ["Describe", "List", "Get"].iter().any(|verb| operation.starts_with(verb));
-        self.calls.push(Call { at: self.now, action: format!("{prefix}:{operation}"), write: !reads });
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let resources = touched(prefix, operation, &body);
+        let (at, action) = (self.now, format!("{prefix}:{operation}"));
+        self.calls.push(Call { at, action, resources, write: !reads });
         let result = match prefix {
             "ecs" => self.answer_ecs(operation, &body),
             "servicediscovery" => self.answer_cloud_map(operation, &body),
@@ -210,6 +214,26 @@ impl World {
         let id = self.id(32);
         Ok(json!({"MessageId": id}))
     }
+}
+
+/// What a call of a JSON protocol touches, as IAM names it.
+fn touched(prefix: &str, operation: &str, body: &Value) -> Vec<String> {
+    let text = |key: &str| body[key].as_str().unwrap_or_default();
+    match (prefix, operation) {
+        ("ecs", "DescribeTasks") => ecs::arns("task", body, "tasks"),
+        ("ecs", "DescribeServices") => ecs::arns("service", body, "services"),
+        ("servicediscovery", _) => vec![cloud_map::arn("service", text("ServiceId"))],
+        ("sqs", _) => vec![queue_arn(text("QueueUrl"))],
+        _ => Vec::new(),
+    }
+}
+
+/// The ARN of the queue behind a URL.
+#[must_use]
+pub fn queue_arn(url: &str) -> String {
+    let mut parts = url.rsplit('/');
+    let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("arn:aws:sqs:{REGION}:{account}:{name}")
 }
 
 /// A page of `items`: those from `token` on, and the token of the next page.

@@ -22,6 +22,17 @@ const BATCH_LIMIT: usize = 1_000;
 pub struct Route53 {
     /// What there is.
     pub zones: BTreeMap<String, Zone>,
+    /// Every batch that was sent, taken or refused, in the order of the calls.
+    pub batches: Vec<Batch>,
+}
+
+/// (action, record set) of each change.
+pub type Batch = Vec<(String, RecordSet)>;
+
+/// The ARN of a zone.
+#[must_use]
+pub fn arn(zone: &str) -> String {
+    format!("arn:aws:route53:::hostedzone/{zone}")
 }
 
 /// A private zone.
@@ -281,7 +292,8 @@ impl World {
             _ => ("Unknown", Err(Refusal::new("InvalidAction", format!("the world has no {}", request.path)))),
         };
         let write = request.method != "GET";
-        self.calls.push(Call { at: self.now, action: format!("route53:{action}"), write });
+        let resources = zone.map(|(zone, _)| arn(zone)).into_iter().collect();
+        self.calls.push(Call { at: self.now, action: format!("route53:{action}"), resources, write });
         match result {
             Ok(body) => Answer { status: 200, body },
             Err(refusal) => {
@@ -342,6 +354,7 @@ impl World {
         let changes = request.change_batch.changes.change;
         let changes: Vec<_> = changes.iter().map(|c| (c.action.as_str(), c.resource_record_set.clone())).collect();
         let now = self.now;
+        self.route53.batches.push(changes.iter().map(|(action, set)| ((*action).to_owned(), set.clone())).collect());
         self.zone(zone)?.change(&changes)?;
         let info = format!("<Id>/change/C1</Id><Status>PENDING</Status><SubmittedAt>{now}</SubmittedAt>");
         Ok(format!(
