@@ -8,6 +8,7 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod given_zone;
 pub mod inside;
 pub mod narrator;
 pub mod stage;

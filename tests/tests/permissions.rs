@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster_tests::{
     inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, messages, play},
     template::{all, read, render, resources},
-    world::{ACCOUNT, REGION, World, cloud_map, queue_arn, route53},
+    world::{ACCOUNT, Call, Context, REGION, World, cloud_map, queue_arn, route53},
 };
 use serde_json::{Value, json};
 
@@ -14,16 +14,13 @@ const TASK: &str = "0123456789abcdef0123456789abcdef";
 const TRIGGERS: &str = "arn:aws:sqs:eu-west-1:000000000000:triggers.fifo";
 const UNDELIVERED: &str = "arn:aws:sqs:eu-west-1:000000000000:undelivered";
 const LOG_STREAMS: &str = "arn:aws:logs:eu-west-1:000000000000:log-group:replicator:log-stream:*";
-const NAMES: &str = "route53:ChangeResourceRecordSetsNormalizedRecordNames";
-const TYPES: &str = "route53:ChangeResourceRecordSetsRecordTypes";
-const ACTIONS: &str = "route53:ChangeResourceRecordSetsActions";
 
 /// What IAM is asked: may this be done to that, in these circumstances?
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Question {
     action: String,
     resource: String,
-    context: BTreeMap<&'static str, BTreeSet<String>>,
+    context: Context,
 }
 
 /// A statement that allows something.
@@ -139,30 +136,13 @@ fn rights(names: &BTreeMap<String, String>) -> Vec<Statement> {
 
 /// What IAM was asked by each call so far.
 fn questions(world: &World) -> Vec<Vec<Question>> {
-    let mut batches = world.route53.batches.iter();
-    let mut asked = |call: &cluster_tests::world::Call| {
-        let context = match call.action.as_str() {
-            "route53:ChangeResourceRecordSets" => circumstances(batches.next().unwrap()),
-            _ => BTreeMap::new(),
-        };
+    let of = |call: &Call| {
         assert!(!call.resources.is_empty(), "nobody says what {} touches", call.action);
-        let question = |resource: &String| {
-            let (action, resource) = (call.action.clone(), resource.clone());
-            Question { action, resource, context: context.clone() }
-        };
-        call.resources.iter().map(question).collect()
+        let Call { action, resources, context, .. } = call.clone();
+        let question = |resource| Question { action: action.clone(), resource, context: context.clone() };
+        resources.into_iter().map(question).collect()
     };
-    world.calls.iter().map(&mut asked).collect()
-}
-
-/// What Route 53 tells IAM of a batch.
-fn circumstances(batch: &route53::Batch) -> BTreeMap<&'static str, BTreeSet<String>> {
-    let all = |said: &dyn Fn(&(String, route53::RecordSet)) -> String| batch.iter().map(said).collect();
-    BTreeMap::from([
-        (NAMES, all(&|(_, set)| set.name.trim_end_matches('.').to_ascii_lowercase())),
-        (TYPES, all(&|(_, set)| set.r#type.clone())),
-        (ACTIONS, all(&|(action, _)| action.clone())),
-    ])
+    world.calls.iter().map(of).collect()
 }
 
 /// The whole life of a stack, in three chapters: under its first domain, while its domain changes, and under the second.
@@ -261,7 +241,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
     let names = names(&inside, DOMAIN);
     let done: BTreeSet<_> = chapters[..2].iter().flatten().flatten().cloned().collect();
     let (mut unused, mut said) = (BTreeSet::new(), BTreeSet::new());
-    let mut changed = BTreeMap::from([(NAMES, BTreeSet::new()), (TYPES, BTreeSet::new()), (ACTIONS, BTreeSet::new())]);
+    let mut changed = BTreeMap::<_, BTreeSet<String>>::new();
     for statement in rights(&names) {
         for (action, resource) in statement.actions.iter().flat_map(|a| statement.resources.iter().map(move |r| (a, r)))
         {
@@ -279,7 +259,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
             said.insert((key.clone(), strings(values).into_iter().collect::<BTreeSet<_>>()));
         }
     }
-    let changed: BTreeSet<_> = changed.into_iter().map(|(key, values)| (key.to_owned(), values)).collect();
+    let changed: BTreeSet<_> = changed.into_iter().map(|(key, values)| ((*key).to_owned(), values)).collect();
     assert_eq!(said, changed, "the conditions allow what is written, and no more");
 
     let queue = "Lambda polls the queue with the function's role";
@@ -310,10 +290,9 @@ fn the_replicator_may_not_touch_what_is_not_its_own() {
     let names = names(&inside, DOMAIN);
     let rights = rights(&names);
     let asks = |action: &str, resource: &str, batch: &[(&str, &str, &str)]| {
-        let batch = batch.iter().map(|(action, name, kind)| {
-            ((*action).to_owned(), route53::RecordSet::simple(name, kind, 10, &["10.0.0.1"]))
-        });
-        let (action, resource, context) = (action.to_owned(), resource.to_owned(), circumstances(&batch.collect()));
+        let set = |name, kind| route53::RecordSet::simple(name, kind, 10, &["10.0.0.1"]);
+        let batch: Vec<_> = batch.iter().map(|(action, name, kind)| (*action, set(name, kind))).collect();
+        let (action, resource, context) = (action.to_owned(), resource.to_owned(), route53::circumstances(&batch));
         let question = Question { action, resource, context };
         rights.iter().any(|statement| statement.allows(&question))
     };
