@@ -9,6 +9,7 @@ CARGO_FUZZ := 0.13.2
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 VENV := .venv
+CHECKOV := .venv-checkov
 DENY := .tools/bin/cargo-deny
 FUZZ := .tools/bin/cargo-fuzz
 # How long `make soak` explores and fuzzes.
@@ -22,7 +23,8 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 TEMPLATES := $(wildcard infra/*.yaml)
 
-.PHONY: help tools prerequisites linux check test demo bench audit format rust-lint rust-test pairs soak template-lint deny end-to-end release clean
+.PHONY: help tools prerequisites linux check test demo bench audit format rust-lint rust-test pairs soak template-lint \
+  template-check deny end-to-end release clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
@@ -34,7 +36,7 @@ demo: tools linux ## play the story on a local AWS: deploy, members come and go,
 
 check: tools format rust-lint rust-test template-lint ## the fast layers: format, lints, decisions, world, templates
 
-test: check deny pairs end-to-end ## everything, as CI runs it
+test: check template-check deny pairs end-to-end ## everything, as CI runs it
 
 soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads input (SEEDS, FUZZ_SECONDS)
 	cargo run --quiet -p cluster-tests --bin explore -- --soak $(SEEDS)
@@ -67,6 +69,13 @@ $(VENV)/installed: tests/requirements.txt
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+$(CHECKOV)/installed: tests/requirements-checkov.txt
+	@echo "installing checkov into $(CHECKOV) (about 300 MB, half a minute)"
+	@rm -rf $(CHECKOV)
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 $(DENY):
 	@echo "installing cargo-deny $(CARGO_DENY) into .tools (about two minutes, once)"
 	@cargo install --quiet --locked --root .tools --version $(CARGO_DENY) cargo-deny
@@ -94,6 +103,12 @@ template-lint: $(VENV)/installed
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
 	@mkdir -p target; for template in $(TEMPLATES); do echo "sam validate --lint $$template"; \
 	  sam validate --lint --template-file $$template > target/validate.log 2>&1 || { cat target/validate.log; exit 1; }; done
+	python tests/template/lint.py
+
+# What takes longer, or needs checkov.
+template-check: $(VENV)/installed $(CHECKOV)/installed
+	python tests/template/lint.py --sam
+	python tests/template/findings.py
 
 release: tools ## build what is deployed to an account: arm64, optimised (about five minutes)
 	sam build --config-env dev --build-dir target/release-build
@@ -119,4 +134,4 @@ end-to-end: linux $(VENV)/installed
 	cargo test -p cluster-tests --test main end_to_end -- --nocapture
 
 clean: ## remove everything that was built or installed here
-	rm -rf target fuzz/target .aws-sam .venv .tools
+	rm -rf target fuzz/target .aws-sam .venv .venv-checkov .tools

@@ -55,6 +55,7 @@ def environment(port: int, verbose: bool, scratch: str) -> None:
         "MINISTACK_REGION": REGION,
         "LOG_LEVEL": "INFO" if verbose else "ERROR",
         "LAMBDA_EXECUTOR": "local",
+        "AUTH": "true",  # signatures are checked and policies enforced
         "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{port}",
         "NO_PROXY": f"{LOOPBACK},localhost",
         "TMPDIR": scratch,  # unpacked function code goes there, and away with it
@@ -254,7 +255,82 @@ class Clock:
         self.wound.set()
 
 
+DENIED: list[str] = []
+LAMBDA, SCHEDULER, EVENTS = (f"{name}.amazonaws.com" for name in ("lambda", "scheduler", "events"))
+POLLER = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+
+
+def denial(who: str, action: str, resource: str, policies: Any, context: Props | None = None) -> str | None:
+    """Why these policies do not allow this, in AWS's words."""
+    from ministack.core.iam_evaluator import EvalContext, evaluate
+
+    told = {key.lower(): value for key, value in (context or {}).items()}
+    asked = EvalContext(principal_arn=who, principal_type="AssumedRole", principal_account=ACCOUNT, action=action,
+                        resource_arn=resource, region=REGION, secure_transport=True, service_context=told)
+    if evaluate(asked, policies).decision == "Allow":
+        return None
+    why = (f"User: {who} is not authorized to perform: {action} on resource: {resource} "
+           f"because no identity-based policy allows the {action} action")
+    if why not in DENIED:
+        DENIED.append(why)
+    return why
+
+
+def denied_to_caller(authorization: str, action: str, resources: list[str], context: Props) -> str | None:
+    """Whether whoever signed a request to the world may make it."""
+    from ministack.core.iam_evaluator import AuthError, resolve_principal
+
+    key = authorization.partition("Credential=")[2].partition("/")[0]
+    caller = resolve_principal(key, ACCOUNT) if key else AuthError("MissingAuthenticationToken", "no signature")
+    if isinstance(caller, AuthError):
+        DENIED.append(f"{action}: {caller.code}: {caller.message}")
+        return DENIED[-1]
+    if caller.policies is None:  # the account's root
+        return None
+    denials = (denial(caller.arn, action, resource, caller.policies, context) for resource in resources or ["*"])
+    return next(filter(None, denials), None)
+
+
+def denied_to_service(service: str, role: str, resource: str, *actions: str) -> str | None:
+    """Whether a service that has taken a role may do this, and may take it at all."""
+    from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate_resource_policy
+    from ministack.services import iam
+
+    name = role.rpartition("/")[2]
+    asked = EvalContext(principal_arn=service, principal_type="Service", principal_account="",
+                        action="sts:AssumeRole", resource_arn="*", region=REGION, secure_transport=True,
+                        service_context={"aws:sourceaccount": ACCOUNT})
+    found = iam._roles.get_scoped(ACCOUNT, None, name) or {"AssumeRolePolicyDocument": '{"Statement": []}'}
+    trust = json.loads(found["AssumeRolePolicyDocument"])
+    statements = [statement | {"Resource": "*"} for statement in trust["Statement"]]
+    if evaluate_resource_policy({"Statement": statements}, asked, service=service).decision != "Allow":
+        DENIED.append(f"{service} may not take the role {role}")
+        return DENIED[-1]
+    policies = _gather_role_policies(name, ACCOUNT)
+    return next(filter(None, (denial(role, action, resource, policies) for action in actions)), None)
+
+
+def rights() -> None:
+    """What the emulator does without asking, although it enforces policies: it polls queues and delivers events."""
+    from ministack import app
+    from ministack.core import iam_evaluator
+    from ministack.services import lambda_svc
+
+    # Loopback stands for TLS: policies deny whatever comes without it.
+    pin, mappings = app.pin_request_origin, lambda_svc._iter_all_esms
+    app.pin_request_origin = lambda address, _secure: pin(address, True)
+    iam_evaluator._request_origin = contextvars.ContextVar("origin", default=(LOOPBACK, True))
+
+    def may_poll(mapping: Props) -> bool:
+        function = lambda_svc._functions.get_scoped(ACCOUNT, REGION, mapping["FunctionName"]) or {}
+        role = function.get("config", {}).get("Role", "")
+        return not denied_to_service(LAMBDA, role, mapping["EventSourceArn"], *POLLER)
+
+    lambda_svc._iter_all_esms = lambda: (found for found in mappings() if may_poll(found[2]))
+
+
 CLOCK = Clock()
+SENDER: contextvars.ContextVar[tuple[str, str]] = contextvars.ContextVar("sender")
 EVENT_TIME: contextvars.ContextVar[float | None] = contextvars.ContextVar("event_time", default=None)
 
 
@@ -269,11 +345,19 @@ def events() -> None:
             for name, value in (("execution-id", str(uuid.uuid4())), ("scheduled-time", due),
                                 ("schedule-arn", rule["Arn"]), ("attempt-number", "1")):
                 target = target | {"Input": target["Input"].replace(f"<aws.scheduler.{name}>", value)}
+        sender = (SCHEDULER, target["RoleArn"]) if event["Source"] == "aws.scheduler" else (EVENTS, rule["Arn"])
+        SENDER.set(sender)
         invoke(target, event, rule, view)
 
     def dispatch_to_sqs(spec: Any, payload: str, parameters: Props | None = None) -> None:
         # The emulator's own puts equal bodies into a FIFO queue twice; the queue drops the second.
         queue = sqs._queue_by_arn(str(spec))
+        service, who = SENDER.get()
+        if service == SCHEDULER and denied_to_service(service, who, str(spec), "sqs:SendMessage"):
+            return None
+        if service == EVENTS and not sqs.queue_policy_allows(str(spec), service, who, ACCOUNT):
+            DENIED.append(f"{who} may not send to {spec}")
+            return None
         if not queue or not queue["is_fifo"]:
             return dispatch(spec, payload, parameters)
         group = (parameters or {}).get("MessageGroupId")
@@ -300,7 +384,9 @@ async def put_events(entries: list[Props]) -> Props:
 
 
 def open_door(port: int, loop: asyncio.AbstractEventLoop) -> None:
-    """Events of AWS services come in here, where PutEvents refuses the sources `aws.*`; and time is wound forward."""
+    """Events of AWS services come in here, where PutEvents refuses the sources `aws.*`; time is wound forward; and
+    the world asks whether whoever calls it may."""
+    from ministack.core.responses import request_scope
 
     class Door(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # noqa: N802
@@ -313,6 +399,11 @@ def open_door(port: int, loop: asyncio.AbstractEventLoop) -> None:
                 elif self.path == "/wind":
                     CLOCK.wind(float(json.loads(body)["seconds"]))
                     status, answer = 200, {}
+                elif self.path == "/rights":
+                    with request_scope(ACCOUNT, REGION):
+                        status, answer = 200, {"denied": denied_to_caller(**json.loads(body))}
+                elif self.path == "/denied":
+                    status, answer = 200, {"denied": DENIED}
                 else:
                     raise ValueError(f"no such door: {self.path}")
             except Exception as error:
@@ -386,6 +477,7 @@ def main() -> None:
         nested_stacks()
         deletions()
         events()
+        rights()
         asyncio.run(serve(args.port, args.door))
     sys.stdout.flush()
     os._exit(0)  # threads of the emulator that still wait for something must not hold us here

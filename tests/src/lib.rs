@@ -10,6 +10,7 @@
 
 pub mod bench;
 pub mod explore;
+pub mod given_zone;
 pub mod inside;
 pub mod narrator;
 pub mod stage;

@@ -5,9 +5,14 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4::SigningParams,
+};
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -103,6 +108,7 @@ impl Stage {
         };
         let http = reqwest::Client::builder().no_proxy().build().map_err(|e| trouble("no HTTP client")(&e))?;
         let door = format!("http://127.0.0.1:{door}");
+        live.obey(http.clone(), format!("{door}/rights"));
         tasks.push(tokio::spawn(hand_on_events(live.clone(), http.clone(), door.clone())));
         Ok(Self {
             live,
@@ -154,12 +160,52 @@ impl Stage {
     }
 
     async fn cloudformation(&self, action: &str, stack: &str) -> Result<String, Trouble> {
-        let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/cloudformation/aws4_request, \
-                     SignedHeaders=host, Signature=none";
         let form = [("Action", action), ("StackName", stack), ("Version", "2010-05-15")];
-        let request = self.http.post(&self.gateway).header("Authorization", scope).form(&form);
-        let response = request.send().await.map_err(|e| trouble("CloudFormation did not answer")(&e))?;
+        let form = reqwest::Url::parse_with_params(&self.gateway, form).map_err(|e| trouble("no form")(&e))?;
+        let body = form.query().unwrap_or_default().to_owned();
+        let kind = [("Content-Type", "application/x-www-form-urlencoded")];
+        let response = self.ask_aws("cloudformation", "/", &kind, body).await?;
         response.text().await.map_err(|e| trouble("CloudFormation's answer broke off")(&e))
+    }
+
+    /// The alarms, as CloudWatch words them.
+    pub async fn alarms(&self) -> Result<String, Trouble> {
+        let target = ("X-Amz-Target", "GraniteServiceVersion20100801.DescribeAlarms");
+        let headers = [("Content-Type", "application/x-amz-json-1.0"), target];
+        let response = self.ask_aws("monitoring", "/", &headers, "{}".to_owned()).await?;
+        response.text().await.map_err(|e| trouble("CloudWatch's answer broke off")(&e))
+    }
+
+    /// A signed request, as the account's root.
+    async fn ask_aws(
+        &self,
+        service: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Result<reqwest::Response, Trouble> {
+        let url = format!("{}{path}", self.gateway);
+        let identity = Credentials::new("test", "test", None, None, "stage").into();
+        #[expect(clippy::disallowed_methods, reason = "a signature says when it was made")]
+        let now = SystemTime::now();
+        let scope = SigningParams::builder().identity(&identity).region("eu-west-1").name(service).time(now);
+        let scope = scope.settings(SigningSettings::default()).build().map_err(|e| trouble("no signature")(&e))?;
+        let signable = SignableRequest::new("POST", &url, std::iter::empty(), SignableBody::Bytes(body.as_bytes()));
+        let signable = signable.map_err(|e| trouble("no signature")(&e))?;
+        let signed = sign(signable, &scope.into()).map_err(|e| trouble("no signature")(&e))?;
+        let request = http::Request::post(&url);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let mut request = request.body(body).map_err(|e| trouble("no request")(&e))?;
+        signed.into_parts().0.apply_to_request_http1x(&mut request);
+        let request = reqwest::Request::try_from(request).map_err(|e| trouble("no request")(&e))?;
+        self.http.execute(request).await.map_err(|e| trouble(&format!("{service} did not answer"))(&e))
+    }
+
+    /// Every denial so far: of a call, a delivery, a poll.
+    pub async fn denied(&self) -> Result<Vec<String>, Trouble> {
+        let answer = self.http.post(format!("{}/denied", self.door)).send().await;
+        let answer: Value = answer.map_err(|e| trouble("the door is shut")(&e))?.json().await.unwrap_or_default();
+        serde_json::from_value(answer["denied"].clone()).map_err(|e| trouble("no list of denials")(&e))
     }
 
     /// The outputs of a stack.
@@ -221,8 +267,9 @@ impl Stage {
 
     /// Invokes a function, as a person would.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Trouble> {
-        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.gateway);
-        let response = self.http.post(url).json(event).send().await.map_err(|e| trouble("no invocation")(&e))?;
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let kind = [("Content-Type", "application/json")];
+        let response = self.ask_aws("lambda", &path, &kind, event.to_string()).await?;
         let failed = response.headers().contains_key("x-amz-function-error");
         let answer: Value = response.json().await.map_err(|e| trouble("the function's answer is no JSON")(&e))?;
         if failed { Err(format!("{function} failed: {answer}")) } else { Ok(answer) }
@@ -250,8 +297,20 @@ impl Stage {
         Ok(began.elapsed())
     }
 
-    /// Ends everything that was started.
-    pub async fn close(mut self) {
+    /// Ends everything that was started. However well a story was told, it fails when anybody was denied anything.
+    pub async fn end(self, told: Result<(), Trouble>) -> Result<(), Trouble> {
+        let denied = self.denied().await;
+        self.close().await;
+        match (told, denied?) {
+            (told, denied) if denied.is_empty() => told,
+            (told, denied) => {
+                let told = told.err().map(|why| format!("{why}\n")).unwrap_or_default();
+                Err(format!("{told}denied by IAM:\n  {}", denied.join("\n  ")))
+            }
+        }
+    }
+
+    async fn close(mut self) {
         drop(self.launcher.stdin.take());
         if tokio::time::timeout(Duration::from_secs(10), self.launcher.wait()).await.is_err() {
             _ = self.launcher.kill().await;

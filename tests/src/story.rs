@@ -23,8 +23,7 @@ const A_WHILE: u64 = 70;
 pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
     let stage = narrator.work("starting the local AWS", Stage::open()).await?;
     let told = Story { stage: &stage, narrator }.tell().await;
-    stage.close().await;
-    told
+    stage.end(told).await
 }
 
 struct Story<'a> {

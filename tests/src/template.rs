@@ -1,6 +1,6 @@
 //! Reads CloudFormation templates as the service reads them: short forms become long ones.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
@@ -109,4 +109,66 @@ fn scalar_value(scalar: &Scalar<'_>) -> Value {
         Scalar::FloatingPoint(value) => json!(value.into_inner()),
         Scalar::String(value) => json!(value),
     }
+}
+
+/// A part of a template as it is deployed: conditions decided, references and texts filled in.
+///
+/// `names` holds what `Ref` gives under a logical id, and what `Fn::GetAtt` gives under `id.attribute`.
+///
+/// # Panics
+/// When a name is missing, or a function is used that this does not know.
+#[must_use]
+pub fn render(part: &Value, template: &Value, names: &BTreeMap<String, String>) -> Value {
+    let inside = |part: &Value| render(part, template, names);
+    let name = |name: &str| names.get(name).unwrap_or_else(|| panic!("nobody says what {name} is")).clone();
+    let map = match part {
+        Value::Array(items) => return items.iter().map(inside).filter(|item| !item.is_null()).collect(),
+        Value::Object(map) => map,
+        plain => return plain.clone(),
+    };
+    let only = map.iter().next().filter(|_| map.len() == 1);
+    match only.map(|(key, value)| (key.as_str(), value)) {
+        Some(("Ref", id)) if id == "AWS::NoValue" => Value::Null,
+        Some(("Ref", id)) => json!(name(id.as_str().unwrap())),
+        Some(("Fn::GetAtt", parts)) => {
+            let parts: Vec<_> = parts.as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+            json!(name(&parts.join(".")))
+        }
+        Some(("Fn::Sub", Value::String(text))) => json!(fill(text, &name)),
+        Some(("Fn::Sub", parts)) => {
+            let own = inside(&parts[1]);
+            let name = |key: &str| own[key].as_str().map_or_else(|| name(key), str::to_owned);
+            json!(fill(parts[0].as_str().unwrap(), &name))
+        }
+        Some(("Fn::If", parts)) => {
+            let condition = &template["Conditions"][parts[0].as_str().unwrap()];
+            inside(&parts[if holds(&inside(condition)) { 1 } else { 2 }])
+        }
+        Some((function, _)) if function.starts_with("Fn::") && !["Fn::Equals", "Fn::Not"].contains(&function) => {
+            panic!("{function} is not known here")
+        }
+        _ => {
+            let all = map.iter().map(|(key, value)| (key.clone(), inside(value)));
+            Value::Object(all.filter(|(_, value)| !value.is_null()).collect())
+        }
+    }
+}
+
+/// Whether a rendered condition holds.
+fn holds(condition: &Value) -> bool {
+    match (&condition["Fn::Equals"], &condition["Fn::Not"]) {
+        (Value::Array(two), _) => two[0] == two[1],
+        (_, Value::Array(one)) => !holds(&one[0]),
+        _ => panic!("no condition that is known here: {condition}"),
+    }
+}
+
+/// A text with its `${…}` filled in.
+fn fill(text: &str, name: &dyn Fn(&str) -> String) -> String {
+    let mut parts = text.split("${");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |filled, part| {
+        let (inner, rest) = part.split_once('}').unwrap();
+        filled + &name(inner) + rest
+    })
 }

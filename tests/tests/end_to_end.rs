@@ -1,12 +1,28 @@
-//! The real template, deployed by `sam deploy`, with the real binaries: the story that `make demo` tells.
+//! The real template, deployed by `sam deploy`, with the real binaries, under enforced IAM.
 
-use cluster_tests::{narrator::Narrator, story};
+use std::sync::{Mutex, PoisonError};
 
+use cluster_tests::{given_zone, narrator::Narrator, story};
+
+/// Builds and logs have one place each.
+static STAGE: Mutex<()> = Mutex::new(());
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+/// The story that `make demo` tells.
 #[test]
 fn the_whole_story_holds_from_the_deployment_to_the_deletion() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut narrator = Narrator::new();
-    let told = runtime.block_on(story::play(&mut narrator));
+    let told = runtime().block_on(story::play(&mut narrator));
     narrator.summary();
     told.unwrap();
+}
+
+#[test]
+fn a_given_zone_serves_as_well_and_keeps_what_others_wrote() {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    runtime().block_on(given_zone::play(&mut Narrator::new())).unwrap();
 }

@@ -11,6 +11,7 @@ mod bad_input;
 mod end_to_end;
 mod exploration;
 mod lessons;
+mod permissions;
 mod replicator;
 mod template;
 mod world;

@@ -120,7 +120,8 @@ impl CloudMap {
 }
 
 /// The ARN of a namespace or service.
-pub(super) fn arn(kind: &str, id: &str) -> String {
+#[must_use]
+pub fn arn(kind: &str, id: &str) -> String {
     format!("arn:aws:servicediscovery:{REGION}:{ACCOUNT}:{kind}/{id}")
 }
 

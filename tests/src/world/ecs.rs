@@ -121,6 +121,13 @@ fn arn(kind: &str, name: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{kind}/{name}")
 }
 
+/// The ARNs of the tasks or services that a request names.
+pub(super) fn arns(kind: &str, body: &Value, key: &str) -> Vec<String> {
+    let cluster = short(body["cluster"].as_str().unwrap_or("default"));
+    let named = body[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+    named.map(|name| arn(kind, &format!("{cluster}/{}", short(name)))).collect()
+}
+
 impl World {
     /// A machine joins a cluster, ready for tasks.
     pub fn add_host(&mut self, cluster: &str, address: Ipv4Addr, zone: &str) {

@@ -12,7 +12,10 @@ pub mod route53;
 pub mod serve;
 pub mod wire;
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -51,6 +54,9 @@ pub struct World {
     ids: fastrand::Rng,
 }
 
+/// What IAM is told of a call besides who does what to what: values by condition key.
+pub type Context = BTreeMap<&'static str, BTreeSet<String>>;
+
 /// One call to an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -58,6 +64,10 @@ pub struct Call {
     pub at: Timestamp,
     /// Named as IAM names it, such as `ecs:DescribeTasks`.
     pub action: String,
+    /// What it touches, as ARNs: IAM asks for each of them.
+    pub resources: Vec<String>,
+    /// The values of the service's own condition keys.
+    pub context: Context,
     /// Whether it changes anything.
     pub write: bool,
 }
@@ -183,21 +193,31 @@ impl World {
         (calls.clone().count(), calls.filter(|call| call.write).count())
     }
 
+    /// What a request to any of the APIs asks for; nothing when it is an answer to CloudFormation.
+    #[must_use]
+    pub fn call(&self, request: &Request) -> Option<Call> {
+        if is_cloudformation_answer(request) {
+            return None;
+        }
+        let at = self.now;
+        let Some(target) = &request.target else {
+            let (action, resources, context) = route53::asked(request);
+            return Some(Call { at, action, resources, context, write: request.writes() });
+        };
+        let (prefix, operation) = operation(target);
+        let resources = touched(prefix, operation, &serde_json::from_slice(&request.body).unwrap_or_default());
+        Some(Call { at, action: format!("{prefix}:{operation}"), resources, context: Context::new(), write: request.writes() })
+    }
+
     /// Answers a request to any of the APIs.
     pub fn answer(&mut self, request: &Request) -> Answer {
-        if is_cloudformation_answer(request) {
+        let Some(call) = self.call(request) else {
             self.messages.push((request.path.clone(), String::from_utf8_lossy(&request.body).into_owned()));
             return Answer { status: 200, body: String::new() };
-        }
-        let Some(target) = &request.target else { return self.answer_route53(request) };
-        let (service, operation) = target.split_once('.').unwrap_or((target, ""));
-        let prefix = match service {
-            "AmazonEC2ContainerServiceV20141113" => "ecs",
-            "Route53AutoNaming_v20170314" => "servicediscovery",
-            "AmazonSQS" => "sqs",
-            other => other,
         };
-        self.calls.push(Call { at: self.now, action: format!("{prefix}:{operation}"), write: request.writes() });
+        self.calls.push(call);
+        let Some(target) = &request.target else { return self.answer_route53(request) };
+        let (prefix, operation) = operation(target);
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let result = match prefix {
             "ecs" => self.answer_ecs(operation, &body),
@@ -208,10 +228,7 @@ impl World {
         self.settle();
         match result {
             Ok(value) => Answer { status: 200, body: value.to_string() },
-            Err(refusal) => {
-                let body = json!({"__type": refusal.code, "message": refusal.message}).to_string();
-                Answer { status: 400, body }
-            }
+            Err(refusal) => refused(request, refusal),
         }
     }
 
@@ -232,6 +249,47 @@ impl World {
         let id = self.id(32);
         Ok(json!({"MessageId": id}))
     }
+}
+
+/// A refusal in the protocol of the request.
+fn refused(request: &Request, refusal: Refusal) -> Answer {
+    if request.target.is_none() {
+        return route53::refused(refusal);
+    }
+    let body = json!({"__type": refusal.code, "message": refusal.message}).to_string();
+    Answer { status: 400, body }
+}
+
+/// The prefix that IAM knows a service by, and the operation.
+fn operation(target: &str) -> (&str, &str) {
+    let (service, operation) = target.split_once('.').unwrap_or((target, ""));
+    let prefix = match service {
+        "AmazonEC2ContainerServiceV20141113" => "ecs",
+        "Route53AutoNaming_v20170314" => "servicediscovery",
+        "AmazonSQS" => "sqs",
+        other => other,
+    };
+    (prefix, operation)
+}
+
+/// What a call of a JSON protocol touches, as IAM names it.
+fn touched(prefix: &str, operation: &str, body: &Value) -> Vec<String> {
+    let text = |key: &str| body[key].as_str().unwrap_or_default();
+    match (prefix, operation) {
+        ("ecs", "DescribeTasks") => ecs::arns("task", body, "tasks"),
+        ("ecs", "DescribeServices") => ecs::arns("service", body, "services"),
+        ("servicediscovery", _) => vec![cloud_map::arn("service", text("ServiceId"))],
+        ("sqs", _) => vec![queue_arn(text("QueueUrl"))],
+        _ => Vec::new(),
+    }
+}
+
+/// The ARN of the queue behind a URL.
+#[must_use]
+pub fn queue_arn(url: &str) -> String {
+    let mut parts = url.rsplit('/');
+    let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("arn:aws:sqs:{REGION}:{account}:{name}")
 }
 
 /// A page of `items`: those from `token` on, and the token of the next page.

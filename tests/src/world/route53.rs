@@ -9,7 +9,7 @@ use std::{
 use quick_xml::{de, se};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Call, Refusal, Request, World};
+use super::{Answer, Context, Refusal, Request, World};
 
 const XMLNS: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
 /// The most multivalue records of one name and type.
@@ -22,6 +22,12 @@ const BATCH_LIMIT: usize = 1_000;
 pub struct Route53 {
     /// What there is.
     pub zones: BTreeMap<String, Zone>,
+}
+
+/// The ARN of a zone.
+#[must_use]
+pub fn arn(zone: &str) -> String {
+    format!("arn:aws:route53:::hostedzone/{zone}")
 }
 
 /// A private zone.
@@ -272,31 +278,61 @@ fn broken_rules(records: &BTreeMap<Key, RecordSet>) -> Vec<String> {
     reasons
 }
 
+/// The zone that a request is about.
+fn zone_in(request: &Request) -> Option<&str> {
+    Some(request.path.strip_prefix("/2013-04-01/hostedzone/")?.split_once("/rrset")?.0)
+}
+
+/// The action, the resources and the circumstances that IAM is asked about.
+pub(super) fn asked(request: &Request) -> (String, Vec<String>, Context) {
+    let zone = zone_in(request).map(arn).into_iter().collect();
+    let action = match request.method.as_str() {
+        "GET" => "route53:ListResourceRecordSets",
+        _ => "route53:ChangeResourceRecordSets",
+    };
+    let changes = de::from_str(&String::from_utf8_lossy(&request.body)).ok();
+    let changes = changes.map_or_else(Vec::new, |request: ChangeRequest| request.change_batch.changes.change);
+    let changes: Vec<_> = changes.iter().map(|c| (c.action.as_str(), c.resource_record_set.clone())).collect();
+    (action.to_owned(), zone, if changes.is_empty() { Context::new() } else { circumstances(&changes) })
+}
+
+/// What IAM is told of a batch of (action, record set).
+#[must_use]
+pub fn circumstances(batch: &[(&str, RecordSet)]) -> Context {
+    let normalized = |set: &RecordSet| absolute(&set.name).trim_end_matches('.').to_owned();
+    Context::from([
+        (
+            "route53:ChangeResourceRecordSetsNormalizedRecordNames",
+            batch.iter().map(|(_, set)| normalized(set)).collect(),
+        ),
+        ("route53:ChangeResourceRecordSetsRecordTypes", batch.iter().map(|(_, set)| set.r#type.clone()).collect()),
+        ("route53:ChangeResourceRecordSetsActions", batch.iter().map(|(action, _)| (*action).to_owned()).collect()),
+    ])
+}
+
+/// A refusal as Route 53 words it.
+pub(super) fn refused(refusal: Refusal) -> Answer {
+    let (code, message) = (refusal.code, quick_xml::escape::escape(refusal.message));
+    let status = match code {
+        "AccessDenied" => 403,
+        "NoSuchHostedZone" => 404,
+        _ => 400,
+    };
+    let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
+    let body = format!("<ErrorResponse xmlns=\"{XMLNS}\">{error}<RequestId>r</RequestId></ErrorResponse>");
+    Answer { status, body }
+}
+
 impl World {
     pub(super) fn answer_route53(&mut self, request: &Request) -> Answer {
-        let zone = request.path.strip_prefix("/2013-04-01/hostedzone/").and_then(|rest| rest.split_once("/rrset"));
-        let (action, result) = match (request.method.as_str(), zone) {
-            ("GET", Some((zone, _))) => ("ListResourceRecordSets", self.list_records(zone, &request.query)),
-            ("POST", Some((zone, _))) => ("ChangeResourceRecordSets", self.change_records(zone, &request.body)),
-            _ => ("Unknown", Err(Refusal::new("InvalidAction", format!("the world has no {}", request.path)))),
+        let result = match (request.method.as_str(), zone_in(request)) {
+            ("GET", Some(zone)) => self.list_records(zone, &request.query),
+            ("POST", Some(zone)) => self.change_records(zone, &request.body),
+            _ => Err(Refusal::new("InvalidAction", format!("the world has no {}", request.path))),
         };
-        self.calls.push(Call { at: self.now, action: format!("route53:{action}"), write: request.writes() });
         match result {
             Ok(body) => Answer { status: 200, body },
-            Err(refusal) => {
-                let (code, message) = (refusal.code, quick_xml::escape::escape(refusal.message));
-                let status = match code {
-                    "AccessDenied" => 403,
-                    "NoSuchHostedZone" => 404,
-                    _ => 400,
-                };
-                let error =
-                    format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
-                Answer {
-                    status,
-                    body: format!("<ErrorResponse xmlns=\"{XMLNS}\">{error}<RequestId>r</RequestId></ErrorResponse>"),
-                }
-            }
+            Err(refusal) => refused(refusal),
         }
     }
 

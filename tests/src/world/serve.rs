@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Debug,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,10 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, Method, StatusCode, Uri,
+        header::{AUTHORIZATION, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
     routing::post,
     serve::Listener,
@@ -19,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Request, World, resources::Operation};
+use super::{Call, Refusal, Request, World, resources::Operation};
 
 /// A handle on a world that lives in real time.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ struct Shared {
     began: Instant,
     began_at: Timestamp,
     wound: Mutex<SignedDuration>,
+    /// Who says whether a caller may: a URL and a way to ask there.
+    authority: OnceLock<(reqwest::Client, String)>,
 }
 
 impl Live {
@@ -38,7 +43,31 @@ impl Live {
     #[must_use]
     pub fn new(world: World) -> Self {
         let (began_at, wound) = (world.now, Mutex::default());
-        Self(Arc::new(Shared { world: Mutex::new(world), began: Instant::now(), began_at, wound }))
+        let (world, authority) = (Mutex::new(world), OnceLock::new());
+        Self(Arc::new(Shared { world, began: Instant::now(), began_at, wound, authority }))
+    }
+
+    /// Asks there before it answers a call, from now on.
+    pub fn obey(&self, http: reqwest::Client, url: String) {
+        _ = self.0.authority.set((http, url));
+    }
+
+    /// Why the call may not be made, if it may not.
+    async fn denied(&self, headers: &HeaderMap, call: &Call) -> Option<String> {
+        let (http, url) = self.0.authority.get()?;
+        let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Call { action, resources, context, .. } = call;
+        let question = json!({
+            "authorization": authorization, "action": action, "resources": resources, "context": context,
+        });
+        let answer = async { http.post(url).json(&question).send().await?.json::<Value>().await };
+        match answer.await {
+            Ok(answer) => match &answer["denied"] {
+                Value::Null if answer.get("denied").is_some() => None,
+                why => Some(why.as_str().map_or_else(|| answer.to_string(), str::to_owned)),
+            },
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     /// The world as it is now.
@@ -87,7 +116,15 @@ async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: Header
         target,
         body: body.to_vec(),
     };
-    let answer = live.world().answer(&request);
+    let call = live.world().call(&request);
+    let denied = match &call {
+        Some(call) => live.denied(&headers, call).await,
+        None => None,
+    };
+    let answer = match denied {
+        Some(message) => super::refused(&request, Refusal { code: "AccessDenied", message }),
+        None => live.world().answer(&request),
+    };
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(CONTENT_TYPE, kind)], answer.body).into_response()
 }
