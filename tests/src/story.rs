@@ -124,7 +124,7 @@ impl Story<'_> {
     async fn a_member_turns_unhealthy(&mut self) -> Result<(), Trouble> {
         let stage = self.stage;
         // The next sweep comes 60 s after the last: let the member fail shortly before it, so that ECS has not acted yet.
-        stage.wind(48).await?;
+        stage.wind(50).await?;
         let ill = {
             let world = stage.live.world();
             let cluster = &world.ecs.clusters[CLUSTER];

@@ -206,7 +206,13 @@ impl World {
         };
         let (prefix, operation) = operation(target);
         let resources = touched(prefix, operation, &serde_json::from_slice(&request.body).unwrap_or_default());
-        Some(Call { at, action: format!("{prefix}:{operation}"), resources, context: Context::new(), write: request.writes() })
+        Some(Call {
+            at,
+            action: format!("{prefix}:{operation}"),
+            resources,
+            context: Context::new(),
+            write: request.writes(),
+        })
     }
 
     /// Answers a request to any of the APIs.
