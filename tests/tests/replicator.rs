@@ -289,6 +289,8 @@ fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
         let inside = Inside::new();
         inside.scale("core", 1);
         inside.wire.sleep(60).await;
+        inside.invoke(json!({"dryRun": true})).await.unwrap();
+        assert_eq!(inside.metric("Divergence", None), None, "looking is no pass");
         for answer in [
             inside.invoke(json!({"dryRun": true})).await.unwrap(),
             inside.with("DRY_RUN", "true").sweep().await.unwrap()["pass"].clone(),
@@ -299,6 +301,7 @@ fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
             assert_eq!((&answer["applied"], &answer["dryRun"]), (&json!(false), &json!(true)));
         }
         assert_eq!(inside.wire.world().calls.iter().filter(|call| call.write).count(), 0);
+        assert_eq!(inside.metric("RecordsPublished", Some("core")), None, "nothing was published");
     });
 }
 
