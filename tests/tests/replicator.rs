@@ -526,3 +526,31 @@ fn a_page_that_is_cut_short_removes_nobody() {
         assert_eq!(inside.published("core"), addresses(1..=5));
     });
 }
+
+#[test]
+fn whoever_registers_while_the_last_pass_works_is_not_deregistered() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        let task = inside.a_task("core");
+        inside.wire.world().scale(CLUSTER, "core", 0);
+        inside.wire.sleep(30).await;
+        let register = |id: &str| {
+            let mut world = inside.wire.world();
+            let long_ago = world.now - std::time::Duration::from_secs(10);
+            world.cloud_map.register(&inside.registries[0], id, [], true, long_ago);
+        };
+        register("0123456789abcdef0123456789abcdef");
+        let late = async {
+            // After the reading that clears the rest, before what follows from it.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            register(&task);
+        };
+        let ((), answer) = tokio::join!(biased; late, inside.invoke(inside.custom_resource("Delete", Some("id"))));
+        assert_eq!(answer.unwrap_err().kind(), Kind::Transient);
+        inside.wire.sleep(10).await;
+        let world = inside.wire.world();
+        let left: Vec<_> = world.cloud_map.services[&inside.registries[0]].instances.keys().cloned().collect();
+        assert_eq!(left, [task]);
+    });
+}

@@ -1,4 +1,4 @@
-use cluster_core::dns::{self, Registration, Task};
+use cluster_core::dns::{self, InUse, Registration};
 use cluster_lambda::Failure;
 
 use crate::{Replicator, config::Target, members::Tasks};
@@ -7,11 +7,20 @@ impl Replicator {
     /// Refuses while tasks of the target are registered and may run: their members would vanish from DNS, or stay there
     /// for ever, under their clients.
     pub async fn refuse_while_in_use(&self, target: &Target) -> Result<(), Failure> {
+        self.out_of_use(target).await.map(drop)
+    }
+
+    /// What is registered and certainly the rest of stopped tasks; a failure as long as anything else is.
+    async fn out_of_use(&self, target: &Target) -> Result<[Vec<Registration>; 2], Failure> {
         let left = self.left_over(target).await?;
         for (tier, registered) in target.tiers.iter().zip(&left) {
-            refuse_what_is_in_use(target, &tier.cloud_map_service, registered)?;
+            for registration in registered {
+                if let Some(in_use) = registration.in_use() {
+                    return Err(refusal(&registration.id, &in_use, &target.ecs_cluster, &tier.cloud_map_service));
+                }
+            }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Removes what would keep a stack from being deleted: our record sets, unless the names live on, and instances of
@@ -20,11 +29,11 @@ impl Replicator {
     /// A transient failure means «not yet»: Cloud Map forgets some seconds after it was asked, and whoever called looks
     /// again later.
     pub async fn tear_down(&self, target: &Target) -> Result<usize, Failure> {
-        self.refuse_while_in_use(target).await?;
+        // Only what this one reading has cleared is deregistered: whoever registers from now on is not in it.
+        let left = self.out_of_use(target).await?;
         let serving = &self.config.target;
         let names_live_on = target != serving && target.has_names_of(serving);
         let removed = if names_live_on { 0 } else { self.remove_records(target).await? };
-        let left = self.left_over(target).await?;
         for (tier, registered) in target.tiers.iter().zip(&left) {
             for Registration { id, .. } in registered {
                 self.members.deregister(&tier.cloud_map_service, id).await?;
@@ -64,28 +73,15 @@ impl Replicator {
     }
 }
 
-/// Whatever is not certainly the rest of a stopped task stays, and the stack with it.
-fn refuse_what_is_in_use(target: &Target, service: &str, registered: &[Registration]) -> Result<(), Failure> {
-    for Registration { id, task, .. } in registered {
-        let cluster = &target.ecs_cluster;
-        match task {
-            Task::Missing | Task::Known { wanted: false, .. } => {}
-            Task::Known { .. } => {
-                return Err(Failure::permanent(format!(
-                    "task {id} of ECS cluster {cluster} is running and registered in Cloud Map service {service}: scale \
-                     its service to 0 or delete its stack, then try again"
-                )));
-            }
-            Task::Foreign => {
-                return Err(Failure::permanent(format!(
-                    "instance {id:?} of Cloud Map service {service} was not registered by ECS: deregister it, then try \
-                     again"
-                )));
-            }
-            Task::Unknown(why) => {
-                return Err(Failure::transient(format!("ECS did not say whether task {id} still runs: {why}")));
-            }
-        }
+fn refusal(id: &str, in_use: &InUse, cluster: &str, service: &str) -> Failure {
+    match in_use {
+        InUse::Running => Failure::permanent(format!(
+            "task {id} of ECS cluster {cluster} is running and registered in Cloud Map service {service}: scale its \
+             service to 0 or delete its stack, then try again"
+        )),
+        InUse::Foreign => Failure::permanent(format!(
+            "instance {id:?} of Cloud Map service {service} was not registered by ECS: deregister it, then try again"
+        )),
+        InUse::Unknown(why) => Failure::transient(format!("ECS did not say whether task {id} still runs: {why}")),
     }
-    Ok(())
 }

@@ -6,7 +6,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use member::{Health, Registration, Service, Task, is_task_id};
+pub use member::{Health, InUse, Registration, Service, Task, is_task_id};
 pub use plan::{Change, Kept, Plan, Policy, Reason, Tier, plan, plan_removal};
 pub use record::{Name, Owner, RecordSet, Records};
 

@@ -47,6 +47,17 @@ pub enum Health {
     Unknown,
 }
 
+/// Why an instance must not be deregistered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// Its task is wanted.
+    Running,
+    /// ECS did not register it.
+    Foreign,
+    /// ECS did not say, with what it said instead.
+    Unknown(String),
+}
+
 /// How many tasks ECS wants for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -71,6 +82,17 @@ impl Registration {
     pub(super) fn unlisted(id: &str, record: &RecordSet, tasks: &BTreeMap<String, Task>) -> Self {
         let task = tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("nobody asked".to_owned()));
         Self { id: id.to_owned(), address: record.values.first().cloned(), task }
+    }
+
+    /// Why it must not be deregistered, or nothing when it is certainly the rest of a stopped task.
+    #[must_use]
+    pub fn in_use(&self) -> Option<InUse> {
+        match &self.task {
+            Task::Missing | Task::Known { wanted: false, .. } => None,
+            Task::Known { .. } => Some(InUse::Running),
+            Task::Foreign => Some(InUse::Foreign),
+            Task::Unknown(why) => Some(InUse::Unknown(why.clone())),
+        }
     }
 
     /// Whether the name should lead to this member, and why (not).

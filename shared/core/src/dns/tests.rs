@@ -247,6 +247,19 @@ fn names_are_one_whatever_their_case_and_dot() {
 }
 
 #[test]
+fn only_the_rest_of_a_stopped_task_is_out_of_use() {
+    for (task, in_use) in [
+        (Task::Missing, None),
+        (stopping(), None),
+        (running(Health::Unhealthy), Some(InUse::Running)),
+        (Task::Foreign, Some(InUse::Foreign)),
+        (Task::Unknown("throttled".into()), Some(InUse::Unknown("throttled".into()))),
+    ] {
+        assert_eq!(member("a", "10.0.1.1", task).in_use(), in_use);
+    }
+}
+
+#[test]
 fn only_task_ids_may_be_asked_of_ecs() {
     assert!(is_task_id("0123456789abcdef0123456789abcdef"));
     assert!(is_task_id("8f4fd0a5-1c2b-4f6e-9d0a-0123456789ab"));
