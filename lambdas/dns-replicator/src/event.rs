@@ -1,63 +1,13 @@
-use aws_lambda_events::{
-    cloudformation::CloudFormationCustomResourceRequest as CustomResource,
-    sqs::{SqsEvent, SqsMessage},
-};
+use aws_lambda_events::{cloudformation::CloudFormationCustomResourceRequest as CustomResource, sqs::SqsMessage};
 use cluster_lambda::{
-    Failure, Kind,
-    custom_resource::{self, Answer},
-    queue::{self, Trigger},
+    Event, Failure, Kind, custom_resource,
+    queue::Trigger,
     telemetry::{self, Metric},
 };
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{Names, Outcome, Replicator, Target};
-
-/// A request of CloudFormation is tried by Lambda at once, after one minute and after three: from this age on no other
-/// try follows.
-const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
-
-/// What may wake the function.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Messages of the queue: task changes and sweeps.
-    Messages(Vec<SqsMessage>),
-    /// CloudFormation creates, updates or deletes the stack.
-    CustomResource(Box<CustomResource>),
-    /// A person invokes the function: `{}` for a pass, `{"dryRun": true}` to see the plan.
-    Operator(Request),
-}
-
-/// What a person asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Request {
-    /// Plan, but write nothing.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-impl Event {
-    /// Tells the three apart by their shape.
-    pub fn read(payload: Value) -> Result<Self, Failure> {
-        let unreadable = |what: &str, error: serde_json::Error| {
-            Failure::permanent(format!("the event looks like {what}, but cannot be read")).caused_by(error)
-        };
-        if payload.get("Records").is_some() {
-            let event: SqsEvent = serde_json::from_value(payload).map_err(|e| unreadable("messages of a queue", e))?;
-            return Ok(Self::Messages(event.records));
-        }
-        if payload.get("RequestType").is_some() {
-            let request = serde_json::from_value(payload).map_err(|e| unreadable("a custom resource", e))?;
-            return Ok(Self::CustomResource(Box::new(request)));
-        }
-        serde_json::from_value(payload).map(Self::Operator).map_err(|error| {
-            let known = "messages of its queue, a CloudFormation custom resource, {} or {\"dryRun\": true}";
-            Failure::permanent(format!("unknown event: this function takes {known}")).caused_by(error)
-        })
-    }
-}
 
 /// Whether a pass should follow. What happened is looked up afterwards, so the detail does not matter.
 fn is_known(trigger: &Trigger) -> bool {
@@ -84,34 +34,16 @@ impl Replicator {
 
     /// One pass for all messages together: each is only a reason to look.
     async fn messages(&self, messages: &[SqsMessage]) -> Result<Value, Failure> {
-        let (mut look, mut since, mut buried) = (false, None, 0);
-        for message in messages {
-            match queue::trigger(message) {
-                Ok(trigger) if is_known(&trigger) => {
-                    look = true;
-                    if trigger.source == "aws.ecs" {
-                        since = [since, trigger.time].into_iter().flatten().min();
-                        let said = |key: &str| trigger.detail.get(key).and_then(Value::as_str).unwrap_or("unsaid");
-                        let (task, status, wanted) = (said("taskArn"), said("lastStatus"), said("desiredStatus"));
-                        tracing::info!(task, status, wanted, "task changed");
-                    }
-                }
-                Ok(trigger) => {
-                    tracing::warn!(source = trigger.source, detail_type = trigger.detail_type, "unknown event ignored");
-                }
-                Err(why) => {
-                    tracing::error!(
-                        why,
-                        message = message.message_id,
-                        "malformed message moved to the dead-letter queue"
-                    );
-                    self.dead_letters.bury(message, &why).await?;
-                    buried += 1;
-                }
-            }
+        let (triggers, buried) = self.dead_letters.sort(messages, is_known).await?;
+        let tasks: Vec<_> = triggers.iter().filter(|trigger| trigger.source == "aws.ecs").collect();
+        for trigger in &tasks {
+            let said = |key: &str| trigger.detail.get(key).and_then(Value::as_str).unwrap_or("unsaid");
+            let (task, status, wanted) = (said("taskArn"), said("lastStatus"), said("desiredStatus"));
+            tracing::info!(task, status, wanted, "task changed");
         }
+        let since = tasks.iter().filter_map(|trigger| trigger.time).min();
         let dry_run = self.config.dry_run;
-        let pass = if look { self.measured_pass(dry_run, since).await?.answer() } else { Value::Null };
+        let pass = if triggers.is_empty() { Value::Null } else { self.measured_pass(dry_run, since).await?.answer() };
         Ok(json!({"pass": pass, "malformed": buried}))
     }
 
@@ -155,23 +87,13 @@ impl Replicator {
         lines
     }
 
-    /// Answers CloudFormation. Only a transient failure goes unanswered: Lambda then invokes the function again one
-    /// minute later, and once more after another two. The last try answers whatever comes.
     async fn custom_resource(&self, request: &CustomResource) -> Result<Value, Failure> {
-        let known = custom_resource::physical_id(request).unwrap_or("none").to_owned();
         let result = match custom_resource::resource_type(request) {
             Some("Custom::DnsRecords") => self.records(request).await,
             Some("Custom::DnsGuard") => self.guard(request).await,
-            other => Err(Failure::permanent(format!("this function is no custom resource of type {other:?}"))),
+            _ => Err(custom_resource::unknown_type(request)),
         };
-        let last_try = custom_resource::age(request, self.now()).is_some_and(|age| age >= LAST_TRY);
-        let answer = match result {
-            Ok((physical_id, data)) => Answer { physical_id, result: Ok(data) },
-            Err(failure) if failure.kind() == Kind::Transient && !last_try => return Err(failure),
-            Err(failure) => Answer { physical_id: known, result: Err(failure.chain()) },
-        };
-        custom_resource::answer(&self.answers, request, &answer).await?;
-        Ok(json!({"answered": answer.physical_id, "failed": answer.result.err()}))
+        custom_resource::respond(&self.answers, request, self.now(), result).await
     }
 
     /// The records of the stack: a first pass when it is created or changed, a last one when it is deleted.
@@ -200,7 +122,7 @@ impl Replicator {
                     Ok((delete.physical_resource_id.clone(), json!({"Removed": "0"})))
                 }
             },
-            _ => Err(unknown_request()),
+            _ => Err(custom_resource::unknown_request()),
         }
     }
 
@@ -223,13 +145,9 @@ impl Replicator {
                 }
                 Ok(guarded)
             }
-            _ => Err(unknown_request()),
+            _ => Err(custom_resource::unknown_request()),
         }
     }
-}
-
-fn unknown_request() -> Failure {
-    Failure::permanent("CloudFormation sent a kind of request that this version does not know")
 }
 
 fn target(properties: &Value) -> Result<Target, Failure> {

@@ -10,8 +10,8 @@ mod pass;
 mod teardown;
 mod zone;
 
+pub use cluster_lambda::Event;
 pub use config::{Config, Names, Target, TierTarget};
-pub use event::Event;
 pub use pass::Outcome;
 
 use aws_smithy_async::time::SharedTimeSource;

@@ -9,7 +9,10 @@ use aws_smithy_types::body::SdkBody;
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
 
-use crate::Failure;
+use crate::{Failure, Kind};
+
+/// Lambda tries a request at once, after one minute and after three: from this age on no other try follows.
+const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
 
 /// CloudFormation refuses an answer over 4,096 bytes; this leaves room for everything but the reason.
 const LONGEST_REASON: usize = 2_000;
@@ -74,10 +77,43 @@ pub fn physical_id(request: &Request) -> Option<&str> {
     common(request)?.physical_id
 }
 
+/// Answers CloudFormation with a physical id and attributes, or with why there are none; answers what was answered.
+///
+/// Only a transient failure goes unanswered: Lambda then invokes the function again one minute later, and once more after
+/// another two. The last try answers whatever comes.
+pub async fn respond(
+    connector: &SharedHttpConnector,
+    request: &Request,
+    now: Timestamp,
+    result: Result<(String, Value), Failure>,
+) -> Result<Value, Failure> {
+    let known = physical_id(request).unwrap_or("none").to_owned();
+    let last_try = age(request, now).is_some_and(|age| age >= LAST_TRY);
+    let what = match result {
+        Ok((physical_id, data)) => Answer { physical_id, result: Ok(data) },
+        Err(failure) if failure.kind() == Kind::Transient && !last_try => return Err(failure),
+        Err(failure) => Answer { physical_id: known, result: Err(failure.chain()) },
+    };
+    answer(connector, request, &what).await?;
+    Ok(json!({"answered": what.physical_id, "failed": what.result.err()}))
+}
+
+/// The refusal of a request that is for another function.
+#[must_use]
+pub fn unknown_type(request: &Request) -> Failure {
+    let other = resource_type(request);
+    Failure::permanent(format!("this function is no custom resource of type {other:?}"))
+}
+
+/// The refusal of a request that is neither a creation nor an update nor a deletion.
+#[must_use]
+pub fn unknown_request() -> Failure {
+    Failure::permanent("CloudFormation sent a kind of request that this version does not know")
+}
+
 /// Puts the answer where CloudFormation waits for it. Tries three times: nothing else would ever answer.
 pub async fn answer(connector: &SharedHttpConnector, request: &Request, answer: &Answer) -> Result<(), Failure> {
-    let Common { url, stack, id, logical_id, .. } = common(request)
-        .ok_or_else(|| Failure::permanent("CloudFormation sent a kind of request that this version does not know"))?;
+    let Common { url, stack, id, logical_id, .. } = common(request).ok_or_else(unknown_request)?;
     let (status, reason, data) = match &answer.result {
         Ok(data) => ("SUCCESS", String::new(), data.clone()),
         Err(reason) => ("FAILED", reason.chars().take(LONGEST_REASON).collect(), json!({})),

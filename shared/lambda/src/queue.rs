@@ -43,6 +43,34 @@ impl DeadLetters {
         Self { client, queue_url }
     }
 
+    /// Sorts messages: answers the events that `is_known` takes, and how many messages nobody could read. Those are moved
+    /// to the dead-letter queue; unknown events are logged and let go.
+    pub async fn sort(
+        &self,
+        messages: &[SqsMessage],
+        is_known: impl Fn(&Trigger) -> bool,
+    ) -> Result<(Vec<Trigger>, usize), Failure> {
+        let (mut triggers, mut buried) = (Vec::new(), 0);
+        for message in messages {
+            match trigger(message) {
+                Ok(trigger) if is_known(&trigger) => triggers.push(trigger),
+                Ok(trigger) => {
+                    tracing::warn!(source = trigger.source, detail_type = trigger.detail_type, "unknown event ignored");
+                }
+                Err(why) => {
+                    tracing::error!(
+                        why,
+                        message = message.message_id,
+                        "malformed message moved to the dead-letter queue"
+                    );
+                    self.bury(message, &why).await?;
+                    buried += 1;
+                }
+            }
+        }
+        Ok((triggers, buried))
+    }
+
     /// Moves a message there, with the reason as its attribute `Why`.
     pub async fn bury(&self, message: &SqsMessage, why: &str) -> Result<(), Failure> {
         let id = message.message_id.as_deref().unwrap_or("unknown");

@@ -51,6 +51,8 @@ pub enum Unit {
     Count,
     /// A duration.
     Milliseconds,
+    /// A longer duration.
+    Seconds,
 }
 
 /// One value of one metric.
@@ -77,6 +79,13 @@ impl Metric {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn milliseconds(name: &'static str, value: i64) -> Self {
         Self { name, unit: Unit::Milliseconds, value: value as f64 }
+    }
+
+    /// A duration in seconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn seconds(name: &'static str, value: i64) -> Self {
+        Self { name, unit: Unit::Seconds, value: value as f64 }
     }
 }
 
