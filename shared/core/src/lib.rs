@@ -4,3 +4,4 @@
 //! of the cluster reads the world, asks this crate what to do, and carries the answer out without choices of its own.
 
 pub mod dns;
+pub mod instance;

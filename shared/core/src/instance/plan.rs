@@ -1,0 +1,401 @@
+use std::{collections::BTreeMap, fmt};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Group, Host, Instance, Life, Reading, State, Volume, VolumeStatus};
+
+/// What a decision goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The cluster's name, which its volumes carry as the tag `neo4j:cluster`.
+    pub cluster: String,
+    /// How long after the attachment of its volume an instance may take to register with ECS.
+    pub register_timeout: SignedDuration,
+}
+
+/// What is done about an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Attach this volume.
+    Attach {
+        /// The volume's id.
+        volume: String,
+    },
+    /// Leave it as it is.
+    Wait {
+        /// Whether the hook's time-out begins anew, so that it never runs out. Without, there is a deadline.
+        heartbeat: bool,
+    },
+    /// Complete the launch: the instance goes into service.
+    Admit,
+    /// Abandon the launch: Auto Scaling terminates the instance and launches another.
+    Refuse,
+    /// Set its container instance to DRAINING.
+    Drain {
+        /// The container instance's ARN.
+        host: String,
+    },
+    /// Complete the hook before its termination.
+    Release,
+    /// Terminate a retained instance.
+    Terminate,
+}
+
+/// Why something is done about an instance, or is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The stack goes away. Abandoning a launch would only make Auto Scaling launch the next.
+    #[error("the cluster is being deleted")]
+    Deleting,
+    /// Its volume is free.
+    #[error("volume {0} is available")]
+    Available(String),
+    /// The group has a core, but no volume.
+    #[error("its group names no data volume: give the group the tag neo4j:volume")]
+    NoVolumeTag,
+    /// The group has a volume, but no core.
+    #[error("its group names a data volume, but no core: give the group the tag neo4j:core")]
+    NoCoreTag,
+    /// The group's volume is not among the cluster's.
+    #[error(
+        "the cluster has no volume {0}: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster"
+    )]
+    NoSuchVolume(String),
+    /// The volume holds something else than this core's data.
+    #[error(
+        "volume {volume} has the tag {tag}={}, not {wants}: correct the group's tag neo4j:volume, or the volume's tag",
+        shown(.has.as_deref())
+    )]
+    ForeignVolume {
+        /// The volume's id.
+        volume: String,
+        /// The tag's key.
+        tag: &'static str,
+        /// The tag's value.
+        has: Option<String>,
+        /// What it should be.
+        wants: String,
+    },
+    /// No instance in another zone can have the volume.
+    #[error("volume {volume} is in zone {zone}, but the instance is in {instance}: correct the group's subnet")]
+    OtherZone {
+        /// The volume's id.
+        volume: String,
+        /// The volume's zone.
+        zone: String,
+        /// The instance's zone.
+        instance: String,
+    },
+    /// The volume is broken or on its way out.
+    #[error(
+        "volume {volume} is in state {status}: restore it from a snapshot, and name the new volume in the group's tag"
+    )]
+    UnusableVolume {
+        /// The volume's id.
+        volume: String,
+        /// Its state.
+        status: String,
+    },
+    /// Another instance has the volume, or gets it by the same plan.
+    #[error("volume {volume} is held by {by}, which must let go of it first")]
+    Held {
+        /// The volume's id.
+        volume: String,
+        /// The other instance.
+        by: String,
+    },
+    /// The volume is not free, and EC2 does not say why.
+    #[error("volume {0} is in use, but EC2 does not say by which instance")]
+    HeldUnseen(String),
+    /// The volume is not there yet.
+    #[error("volume {0} is being created")]
+    CreatingVolume(String),
+    /// The volume is on its way.
+    #[error("volume {0} is not attached yet")]
+    Attaching(String),
+    /// Nothing but the ECS agent is missing.
+    #[error("volume {volume} is attached, but the ECS agent {agent}")]
+    Registering {
+        /// The volume's id.
+        volume: String,
+        /// What is wrong with the agent.
+        agent: String,
+    },
+    /// The ECS agent took too long.
+    #[error(
+        "volume {volume} was attached more than {seconds} s ago, but the ECS agent {agent}: look at the instance's \
+         console output for the mount and for ecs.service"
+    )]
+    NeverRegistered {
+        /// The volume's id.
+        volume: String,
+        /// The policy's time-out.
+        seconds: i64,
+        /// What is wrong with the agent.
+        agent: String,
+    },
+    /// The agent says that it is another core's.
+    #[error(
+        "its ECS agent registered with neo4j.core={}, but its group is that of core {wants}: correct ecs.config in the \
+         group's launch template",
+        shown(.has.as_deref())
+    )]
+    OtherCore {
+        /// The attribute's value.
+        has: Option<String>,
+        /// The group's core.
+        wants: String,
+    },
+    /// The agent did not wait for the volume.
+    #[error(
+        "its ECS agent registered although volume {0} is not attached, so that Neo4j would write to the root disk: make \
+         ecs.service require the mount in the group's launch template"
+    )]
+    RegisteredWithoutVolume(String),
+    /// All is there.
+    #[error("volume {0} is attached, and the ECS agent is connected")]
+    Ready(String),
+    /// All is there that a replica needs.
+    #[error("the ECS agent is connected")]
+    Connected,
+    /// A replica's agent is missing.
+    #[error("the ECS agent {0}")]
+    AwaitingAgent(String),
+    /// It takes no part in the cluster.
+    #[error("it is no container instance of the ECS cluster: it never joined, or has left")]
+    NotJoined,
+    /// Nothing runs on it.
+    #[error("no task is left on it")]
+    NoTasks,
+    /// ECS cannot reach it, and there is no cluster that could lose by it.
+    #[error("its ECS agent is disconnected, and the cluster is not complete")]
+    Disconnected,
+    /// Its tasks have not stopped.
+    #[error("tasks on it that have not stopped: {0}")]
+    TasksStopping(usize),
+    /// It may be what the quorum hangs on.
+    #[error(
+        "tasks on it: {0}, and nothing can prove yet that the others have quorum without them: when the hook runs out, \
+         Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its \
+         tasks"
+    )]
+    QuorumUnproven(usize),
+    /// A task placed now would be killed.
+    #[error("no task is left on it, and none must be placed any more")]
+    Emptied,
+    /// Its hook was abandoned.
+    #[error(
+        "Auto Scaling retains it, since nothing could prove that the others have quorum without it: once the other cores \
+         are healthy, stop its tasks and terminate it by terminate-instance-in-auto-scaling-group"
+    )]
+    Retained,
+}
+
+/// How an absent tag or attribute is shown.
+fn shown(value: Option<&str>) -> &str {
+    value.unwrap_or("(none)")
+}
+
+impl Reason {
+    /// Whether only people can mend it. Such a launch gets no heartbeat: the hook's own time-out abandons it, which limits
+    /// how many instances are launched in vain.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        matches!(
+            self,
+            Self::NoVolumeTag
+                | Self::NoCoreTag
+                | Self::NoSuchVolume(_)
+                | Self::ForeignVolume { .. }
+                | Self::OtherZone { .. }
+                | Self::UnusableVolume { .. }
+                | Self::OtherCore { .. }
+        )
+    }
+}
+
+/// One instance, with what is done about it and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The instance's Auto Scaling group.
+    pub group: String,
+    /// The EC2 id.
+    pub instance: String,
+    /// The state in which it is held.
+    pub state: State,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub why: Reason,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, instance, action, why, .. } = self;
+        match action {
+            Action::Attach { volume } => write!(f, "+ {group} {instance} attach {volume}: {why}"),
+            Action::Wait { .. } => write!(f, "= {group} {instance} waits: {why}"),
+            Action::Admit => write!(f, "+ {group} {instance} admit: {why}"),
+            Action::Refuse => write!(f, "- {group} {instance} refuse: {why}"),
+            Action::Drain { .. } => write!(f, "- {group} {instance} drain: {why}"),
+            Action::Release => write!(f, "- {group} {instance} release: {why}"),
+            Action::Terminate => write!(f, "- {group} {instance} terminate: {why}"),
+        }
+    }
+}
+
+/// What to do about every instance that Auto Scaling holds. The steps do not depend on each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a plan that is not applied changes nothing"]
+pub struct Plan {
+    /// By group and instance; at most one for each instance.
+    pub steps: Vec<Step>,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// What is decided about one instance.
+type Verdict = (Action, Reason);
+
+/// Waits, and lets the hook's time-out run: it is the deadline.
+fn wait(why: Reason) -> Verdict {
+    (Action::Wait { heartbeat: false }, why)
+}
+
+/// Waits as long as it takes.
+fn wait_on(why: Reason) -> Verdict {
+    (Action::Wait { heartbeat: true }, why)
+}
+
+/// Plans what becomes of every instance that Auto Scaling holds.
+///
+/// A volume goes only to an instance of the group that names it, only when its own tags say the same, and only to one: its
+/// data is the core. An instance with tasks is let go only where no quorum can be lost with it.
+pub fn plan(reading: &Reading, policy: &Policy, now: Timestamp) -> Plan {
+    let groups = reading.groups.iter();
+    let mut instances: Vec<_> = groups.flat_map(|group| group.instances.iter().map(move |i| (group, i))).collect();
+    // Of two that could have a volume the first one gets it: always the same, whatever the order of the answer.
+    instances.sort_by_key(|(group, instance)| (&group.name, &instance.id));
+    let mut given: BTreeMap<String, String> = BTreeMap::new();
+    let mut plan = Plan::default();
+    for (group, instance) in instances {
+        let Some(mut verdict) = judge(reading, group, instance, policy, now) else { continue };
+        if let (Action::Attach { volume }, _) = &verdict {
+            let by = given.entry(volume.clone()).or_insert_with(|| instance.id.clone());
+            if *by != instance.id {
+                verdict = wait_on(Reason::Held { volume: volume.clone(), by: by.clone() });
+            }
+        }
+        let (action, why) = verdict;
+        let (group, state) = (group.name.clone(), instance.state.clone());
+        plan.steps.push(Step { group, instance: instance.id.clone(), state, action, why });
+    }
+    plan
+}
+
+/// What is decided about one instance, or nothing when it is not held.
+fn judge(reading: &Reading, group: &Group, instance: &Instance, policy: &Policy, now: Timestamp) -> Option<Verdict> {
+    let host = reading.hosts.get(&instance.id);
+    let deleting = reading.life == Life::Deleting;
+    Some(match instance.state {
+        State::PendingWait if deleting => (Action::Admit, Reason::Deleting),
+        State::PendingWait if group.is_core() => launching(reading, group, instance, policy, now),
+        State::PendingWait => match fault(host) {
+            None => (Action::Admit, Reason::Connected),
+            Some(agent) => wait(Reason::AwaitingAgent(agent)),
+        },
+        State::TerminatingWait => leaving(reading.life, host),
+        State::Retained if deleting => (Action::Terminate, Reason::Deleting),
+        State::Retained => wait(Reason::Retained),
+        State::Other(_) => return None,
+    })
+}
+
+/// A core's instance on its way in.
+fn launching(reading: &Reading, group: &Group, instance: &Instance, policy: &Policy, now: Timestamp) -> Verdict {
+    let (core, id, volume) = match own_volume(reading, group, instance, policy) {
+        Ok(found) => found,
+        Err(why) => return wait(why),
+    };
+    let host = reading.hosts.get(&instance.id);
+    if let Some(other) = volume.attachments.iter().find(|attachment| attachment.instance != instance.id) {
+        return wait_on(Reason::Held { volume: id.to_owned(), by: other.instance.clone() });
+    }
+    let Some(attachment) = volume.attachments.first() else {
+        return match volume.status {
+            VolumeStatus::Creating => wait(Reason::CreatingVolume(id.to_owned())),
+            VolumeStatus::Available if host.is_some() => {
+                (Action::Refuse, Reason::RegisteredWithoutVolume(id.to_owned()))
+            }
+            VolumeStatus::Available => (Action::Attach { volume: id.to_owned() }, Reason::Available(id.to_owned())),
+            VolumeStatus::InUse | VolumeStatus::Other(_) => wait_on(Reason::HeldUnseen(id.to_owned())),
+        };
+    };
+    if !attachment.attached {
+        return wait(Reason::Attaching(id.to_owned()));
+    }
+    if let Some(host) = host
+        && host.core.as_deref() != Some(core)
+    {
+        return wait(Reason::OtherCore { has: host.core.clone(), wants: core.to_owned() });
+    }
+    let Some(agent) = fault(host) else { return (Action::Admit, Reason::Ready(id.to_owned())) };
+    if attachment.since.is_some_and(|since| now.duration_since(since) > policy.register_timeout) {
+        let seconds = policy.register_timeout.as_secs();
+        return (Action::Refuse, Reason::NeverRegistered { volume: id.to_owned(), seconds, agent });
+    }
+    wait(Reason::Registering { volume: id.to_owned(), agent })
+}
+
+/// The core of a group, with the id and the state of its volume; or why this instance must not have that volume.
+fn own_volume<'a>(
+    reading: &'a Reading,
+    group: &'a Group,
+    instance: &Instance,
+    policy: &Policy,
+) -> Result<(&'a str, &'a str, &'a Volume), Reason> {
+    let id = group.volume.as_deref().ok_or(Reason::NoVolumeTag)?;
+    let core = group.core.as_deref().ok_or(Reason::NoCoreTag)?;
+    let volume = reading.volumes.get(id).ok_or_else(|| Reason::NoSuchVolume(id.to_owned()))?;
+    let tags = [("neo4j:cluster", &volume.cluster, policy.cluster.as_str()), ("neo4j:core", &volume.core, core)];
+    for (tag, has, wants) in tags {
+        if has.as_deref() != Some(wants) {
+            let (volume, has, wants) = (id.to_owned(), has.clone(), wants.to_owned());
+            return Err(Reason::ForeignVolume { volume, tag, has, wants });
+        }
+    }
+    if volume.zone != instance.zone {
+        let (zone, instance) = (volume.zone.clone(), instance.zone.clone());
+        return Err(Reason::OtherZone { volume: id.to_owned(), zone, instance });
+    }
+    if let VolumeStatus::Other(status) = &volume.status {
+        return Err(Reason::UnusableVolume { volume: id.to_owned(), status: status.clone() });
+    }
+    Ok((core, id, volume))
+}
+
+/// What keeps an ECS agent from taking tasks.
+fn fault(host: Option<&Host>) -> Option<String> {
+    match host {
+        None => Some("has not registered".to_owned()),
+        Some(host) if !host.connected => Some("is not connected".to_owned()),
+        Some(host) if !host.is_active() => Some(format!("is {}, not ACTIVE", host.status)),
+        Some(_) => None,
+    }
+}
+
+/// An instance on its way out.
+fn leaving(life: Life, host: Option<&Host>) -> Verdict {
+    let Some(host) = host else { return (Action::Release, Reason::NotJoined) };
+    match (life, host.tasks) {
+        (Life::Complete, 0) if host.is_active() => (Action::Drain { host: host.arn.clone() }, Reason::Emptied),
+        (_, 0) => (Action::Release, Reason::NoTasks),
+        (Life::Complete, tasks) => wait(Reason::QuorumUnproven(tasks)),
+        (Life::Creating | Life::Deleting, _) if !host.connected => (Action::Release, Reason::Disconnected),
+        (Life::Creating | Life::Deleting, tasks) => wait(Reason::TasksStopping(tasks)),
+    }
+}
