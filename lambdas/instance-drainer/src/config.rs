@@ -1,0 +1,107 @@
+use cluster_core::{dns::Owner, instance::Policy};
+use cluster_lambda::{
+    Failure,
+    env::{self, Lookup},
+};
+use jiff::SignedDuration;
+
+/// What the function needs to know, read once at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The name that the groups and volumes of the cluster carry as their tag `neo4j:cluster`.
+    pub cluster: String,
+    /// Name or ARN.
+    pub ecs_cluster: String,
+    /// The name of the `DynamoDB` table.
+    pub state_table: String,
+    /// How long after the attachment of its volume an instance may take to register with ECS.
+    pub register_timeout: SignedDuration,
+    /// Plan and log, but change nothing.
+    pub dry_run: bool,
+    /// URL of the FIFO queue for messages that nobody can read.
+    pub dead_letter_queue: String,
+}
+
+impl Config {
+    /// Reads the environment. Refuses the first variable that is missing or wrong, by name and value.
+    pub fn read(lookup: &impl Lookup) -> Result<Self, Failure> {
+        let cluster = env::required(lookup, "CLUSTER_NAME")?;
+        // The form of all names of a cluster; filters of EC2 would take a `*` or a `?` in it for «any».
+        if Owner::new(&cluster).is_none() {
+            return Err(env::wrong("CLUSTER_NAME", &cluster, "1 to 64 letters, digits, '-', '_' or '.'"));
+        }
+        let ecs_cluster = env::required(lookup, "ECS_CLUSTER")?;
+        let state_table = env::required(lookup, "STATE_TABLE")?;
+        let seconds = "a number of seconds from 60 to 7200";
+        let timeout: u32 = env::parsed(lookup, "REGISTER_TIMEOUT_SECONDS", seconds)?;
+        if !(60..=7_200).contains(&timeout) {
+            return Err(env::wrong("REGISTER_TIMEOUT_SECONDS", &timeout.to_string(), seconds));
+        }
+        Ok(Self {
+            cluster,
+            ecs_cluster,
+            state_table,
+            register_timeout: SignedDuration::from_secs(timeout.into()),
+            dry_run: env::parsed(lookup, "DRY_RUN", "true or false")?,
+            dead_letter_queue: env::required(lookup, "DEAD_LETTER_QUEUE_URL")?,
+        })
+    }
+
+    /// What the decision goes by.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy { cluster: self.cluster.clone(), register_timeout: self.register_timeout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 6] = [
+        ("CLUSTER_NAME", "neo4j"),
+        ("ECS_CLUSTER", "neo4j"),
+        ("STATE_TABLE", "neo4j-state"),
+        ("REGISTER_TIMEOUT_SECONDS", "600"),
+        ("DRY_RUN", "false"),
+        ("DEAD_LETTER_QUEUE_URL", "https://sqs/dead.fifo"),
+    ];
+
+    fn read(name: &str, value: Option<&str>) -> Result<Config, Failure> {
+        Config::read(&|asked: &str| {
+            if asked == name {
+                return value.map(str::to_owned);
+            }
+            GOOD.iter().find(|(n, _)| *n == asked).map(|(_, v)| (*v).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_whole_environment_is_read() {
+        let policy = read("", None).unwrap().policy();
+        assert_eq!(policy, Policy { cluster: "neo4j".into(), register_timeout: SignedDuration::from_mins(10) });
+    }
+
+    #[test]
+    fn each_missing_variable_is_named() {
+        for (name, _) in GOOD {
+            let text = read(name, None).unwrap_err().to_string();
+            assert_eq!(text, format!("environment variable {name} is missing or empty: set it"));
+        }
+    }
+
+    #[test]
+    fn each_wrong_value_is_named_with_its_form() {
+        for (name, value, form) in [
+            ("CLUSTER_NAME", "neo4j*", "1 to 64 letters"),
+            ("REGISTER_TIMEOUT_SECONDS", "ten", "a number of seconds from 60 to 7200"),
+            ("REGISTER_TIMEOUT_SECONDS", "59", "a number of seconds from 60 to 7200"),
+            ("REGISTER_TIMEOUT_SECONDS", "7201", "a number of seconds from 60 to 7200"),
+            ("DRY_RUN", "1", "true or false"),
+        ] {
+            let text = read(name, Some(value)).unwrap_err().to_string();
+            let start = format!("environment variable {name} is {value:?}, but should be {form}");
+            assert!(text.starts_with(&start), "{text}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+use aws_sdk_autoscaling::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{AutoScalingGroup, Filter},
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use cluster_core::instance::{Group, Instance, State};
+use cluster_lambda::Failure;
+
+/// The lifecycle hooks of every group of a cluster. Hooks of other names are other people's.
+const LAUNCH_HOOK: &str = "neo4j-launch";
+const TERMINATE_HOOK: &str = "neo4j-terminate";
+
+/// The cluster's Auto Scaling groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Groups {
+    client: Client,
+}
+
+/// How a lifecycle hook ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Auto Scaling goes on with the instance.
+    Continue,
+    /// Auto Scaling gives it up.
+    Abandon,
+}
+
+impl Groups {
+    /// Reads and writes through this client.
+    #[must_use]
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The groups of a cluster: those that carry its tag and its name.
+    pub(crate) async fn of(&self, cluster: &str) -> Result<Vec<Group>, Failure> {
+        let filter = Filter::builder().name("tag:neo4j:cluster").values(cluster).build();
+        let mut pages = self.client.describe_auto_scaling_groups().filters(filter).into_paginator().send();
+        let mut groups = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| Failure::call("describe the Auto Scaling groups", error))?;
+            groups
+                .extend(page.auto_scaling_groups.unwrap_or_default().iter().filter_map(|found| group(found, cluster)));
+        }
+        Ok(groups)
+    }
+
+    /// Completes the hook that holds an instance in this state. Answers whether it still held it.
+    pub(crate) async fn complete(&self, group: &str, instance: &str, state: &State, end: End) -> Result<bool, Failure> {
+        let result = match end {
+            End::Continue => "CONTINUE",
+            End::Abandon => "ABANDON",
+        };
+        let answer = self
+            .client
+            .complete_lifecycle_action()
+            .auto_scaling_group_name(group)
+            .lifecycle_hook_name(hook(state))
+            .instance_id(instance)
+            .lifecycle_action_result(result)
+            .send()
+            .await;
+        unless_over(answer, || format!("complete the lifecycle hook of instance {instance} in group {group}"))
+    }
+
+    /// Has the time-out begin anew of the hook that holds an instance in this state. Answers whether it still held it.
+    pub(crate) async fn heartbeat(&self, group: &str, instance: &str, state: &State) -> Result<bool, Failure> {
+        let answer = self
+            .client
+            .record_lifecycle_action_heartbeat()
+            .auto_scaling_group_name(group)
+            .lifecycle_hook_name(hook(state))
+            .instance_id(instance)
+            .send()
+            .await;
+        unless_over(answer, || format!("prolong the lifecycle hook of instance {instance} in group {group}"))
+    }
+
+    /// Terminates a retained instance. Answers whether it was still there.
+    pub(crate) async fn terminate(&self, instance: &str) -> Result<bool, Failure> {
+        let answer = self
+            .client
+            .terminate_instance_in_auto_scaling_group()
+            .instance_id(instance)
+            // A retained instance does not count towards the desired capacity, so there is nothing to take off.
+            .should_decrement_desired_capacity(false)
+            .send()
+            .await;
+        unless_over(answer, || format!("terminate the retained instance {instance}"))
+    }
+}
+
+/// The hook that holds an instance in this state.
+fn hook(state: &State) -> &'static str {
+    if *state == State::PendingWait { LAUNCH_HOOK } else { TERMINATE_HOOK }
+}
+
+/// Whether a write found what it was for. Auto Scaling has one code for all refusals and tells only by its message that
+/// the hook has ended («No active Lifecycle Action found with instance ID …») or that the instance has gone («Instance Id
+/// not found - No managed instance found for instance ID …»): somebody was quicker.
+fn unless_over<T, E>(
+    answer: Result<T, SdkError<E, HttpResponse>>,
+    step: impl FnOnce() -> String,
+) -> Result<bool, Failure>
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let over = ["No active Lifecycle Action found", "No managed instance found"];
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error)
+            if error.code() == Some("ValidationError")
+                && error.message().is_some_and(|message| over.iter().any(|part| message.contains(part))) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(Failure::call(&step(), error)),
+    }
+}
+
+/// A group, if it is this cluster's. The filter has said so already; a group by another name that somebody has tagged is
+/// none of ours all the same.
+fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
+    let name = found.auto_scaling_group_name()?;
+    let tag = |key: &str| {
+        let tag = found.tags().iter().find(|tag| tag.key() == Some(key));
+        tag.and_then(|tag| tag.value()).map(str::to_owned)
+    };
+    let ours = tag("neo4j:cluster").as_deref() == Some(cluster)
+        && name.strip_prefix(cluster).is_some_and(|rest| rest.starts_with('-'));
+    let instances = found.instances().iter().filter_map(|instance| {
+        Some(Instance {
+            id: instance.instance_id()?.to_owned(),
+            zone: instance.availability_zone()?.to_owned(),
+            state: State::from(instance.lifecycle_state()?.as_str()),
+        })
+    });
+    ours.then(|| Group {
+        name: name.to_owned(),
+        core: tag("neo4j:core"),
+        volume: tag("neo4j:volume"),
+        instances: instances.collect(),
+    })
+}

@@ -1,0 +1,80 @@
+//! Looks after the instances that Auto Scaling holds in a lifecycle hook, or retains.
+//!
+//! A core is one data volume and whichever instance has it. This function gives a new instance its core's volume, admits
+//! it once its ECS agent has registered, and lets an instance go only when nothing is lost with it.
+
+mod config;
+mod ec2;
+mod event;
+mod groups;
+mod hosts;
+mod life;
+mod origins;
+mod pass;
+mod volumes;
+
+pub use cluster_lambda::Event;
+pub use config::Config;
+pub use ec2::Ec2;
+pub use pass::{Outcome, Tally};
+
+use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use cluster_lambda::{queue::DeadLetters, telemetry::Sink};
+use groups::Groups;
+use hosts::Hosts;
+use life::LifeTable;
+use volumes::Volumes;
+
+/// The clients through which a [`Drainer`] sees and changes the world.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// EC2 Auto Scaling.
+    pub auto_scaling: aws_sdk_autoscaling::Client,
+    /// ECS.
+    pub ecs: aws_sdk_ecs::Client,
+    /// `DynamoDB`, for the state table.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// EC2.
+    pub ec2: Ec2,
+    /// SQS, for messages that nobody can read.
+    pub sqs: aws_sdk_sqs::Client,
+    /// What carries answers to CloudFormation.
+    pub answers: SharedHttpConnector,
+    /// Tells how long ago a volume was attached.
+    pub clock: SharedTimeSource,
+    /// Where metrics go.
+    pub metrics: Sink,
+}
+
+/// The function: its configuration and its view of the world.
+#[derive(Debug)]
+pub struct Drainer {
+    config: Config,
+    groups: Groups,
+    hosts: Hosts,
+    volumes: Volumes,
+    life: LifeTable,
+    dead_letters: DeadLetters,
+    answers: SharedHttpConnector,
+    clock: SharedTimeSource,
+    metrics: Sink,
+}
+
+impl Drainer {
+    /// Works through these clients.
+    #[must_use]
+    pub fn new(config: Config, clients: Clients) -> Self {
+        Self {
+            groups: Groups::new(clients.auto_scaling),
+            hosts: Hosts::new(clients.ecs, config.ecs_cluster.clone()),
+            volumes: Volumes::new(clients.ec2),
+            life: LifeTable::new(clients.dynamodb, config.state_table.clone()),
+            dead_letters: DeadLetters::new(clients.sqs, config.dead_letter_queue.clone()),
+            answers: clients.answers,
+            clock: clients.clock,
+            metrics: clients.metrics,
+            config,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+use std::collections::BTreeMap;
+
+use cluster_core::instance::{Attachment, Volume, VolumeStatus};
+use cluster_lambda::Failure;
+use serde::Deserialize;
+
+use crate::{Ec2, ec2::Error};
+
+/// The most volumes that one page may hold.
+const PAGE: &str = "500";
+/// The name that is asked for. On Nitro instances the device appears by another one, and is found by its volume's id.
+const DEVICE: &str = "/dev/sdf";
+
+/// The cluster's data volumes.
+#[derive(Clone, Debug)]
+pub(crate) struct Volumes {
+    ec2: Ec2,
+}
+
+/// What EC2 made of a request to attach a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attached {
+    /// It attaches it.
+    Asked,
+    /// The volume is not free: somebody was quicker, the reading was stale, or an earlier attempt has come through.
+    Taken,
+    /// The volume or the instance is in no state for it right now, with EC2's words.
+    NotNow(String),
+    /// The instance takes no more volumes, with EC2's words. Another type of instance would.
+    NoRoom(String),
+}
+
+impl Volumes {
+    /// Reads and writes through this client.
+    #[must_use]
+    pub(crate) fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+
+    /// All volumes with the cluster's tag, by id.
+    pub(crate) async fn of(&self, cluster: &str) -> Result<BTreeMap<String, Volume>, Failure> {
+        let step = "describe the volumes";
+        let mut volumes = BTreeMap::new();
+        let mut token: Option<String> = None;
+        loop {
+            let filter = [("Filter.1.Name", "tag:neo4j:cluster"), ("Filter.1.Value.1", cluster), ("MaxResults", PAGE)];
+            let next = token.as_deref().map(|token| ("NextToken", token));
+            let parameters: Vec<_> = filter.into_iter().chain(next).collect();
+            let answer = self.ec2.call("DescribeVolumes", &parameters).await.map_err(|error| error.failure(step))?;
+            let page: Page = quick_xml::de::from_str(&answer).map_err(|error| {
+                Failure::transient(format!("could not {step}"))
+                    .caused_by(format!("EC2's answer is unreadable: {error}"))
+            })?;
+            volumes.extend(page.volume_set.item.into_iter().map(volume));
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(volumes);
+            }
+        }
+    }
+
+    /// Has a volume attached to an instance. It is so some seconds later. Nothing is forced: EC2 refuses what another
+    /// instance holds, and that is the fence between the two.
+    pub(crate) async fn attach(&self, volume: &str, instance: &str) -> Result<Attached, Failure> {
+        let parameters = [("VolumeId", volume), ("InstanceId", instance), ("Device", DEVICE)];
+        match self.ec2.call("AttachVolume", &parameters).await {
+            Ok(_) => Ok(Attached::Asked),
+            Err(error) => match attached(&error) {
+                Some(attached) => Ok(attached),
+                None => Err(error.failure(&format!("attach volume {volume} to instance {instance}"))),
+            },
+        }
+    }
+}
+
+/// What a refusal to attach means, when it is no failure.
+fn attached(error: &Error) -> Option<Attached> {
+    match error.code()? {
+        "VolumeInUse" => Some(Attached::Taken),
+        "AttachmentLimitExceeded" => Some(Attached::NoRoom(error.to_string())),
+        "IncorrectState" | "IncorrectInstanceState" | "InvalidInstanceID.NotFound" => {
+            Some(Attached::NotNow(error.to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// An answer of `DescribeVolumes`. One without a set of volumes is none: it must not be taken for an empty list.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    volume_set: Set<VolumeItem>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Set<T> {
+    #[serde(default = "Vec::new")]
+    item: Vec<T>,
+}
+
+impl<T> Default for Set<T> {
+    fn default() -> Self {
+        Self { item: Vec::new() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VolumeItem {
+    volume_id: String,
+    availability_zone: String,
+    status: String,
+    #[serde(default)]
+    attachment_set: Set<AttachmentItem>,
+    #[serde(default)]
+    tag_set: Set<Tag>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AttachmentItem {
+    instance_id: Option<String>,
+    status: String,
+    attach_time: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+fn volume(item: VolumeItem) -> (String, Volume) {
+    let mut tags: BTreeMap<_, _> = item.tag_set.item.into_iter().map(|tag| (tag.key, tag.value)).collect();
+    let attachments = item.attachment_set.item.into_iter().filter(|attachment| attachment.status != "detached");
+    let volume = Volume {
+        zone: item.availability_zone,
+        status: VolumeStatus::from(item.status.as_str()),
+        cluster: tags.remove("neo4j:cluster"),
+        core: tags.remove("neo4j:core"),
+        attachments: attachments.map(attachment).collect(),
+    };
+    (item.volume_id, volume)
+}
+
+fn attachment(item: AttachmentItem) -> Attachment {
+    Attachment {
+        // Services of AWS attach volumes to what is no instance of ours.
+        instance: item.instance_id.unwrap_or_else(|| "a service of AWS".to_owned()),
+        attached: item.status == "attached",
+        since: item.attach_time.and_then(|time| time.parse().ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_as_ec2_documents_it() {
+        let answer = r#"<?xml version="1.0" encoding="UTF-8"?>
+            <DescribeVolumesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+              <requestId>59dbff89-35bd-4eac-99ed-be587EXAMPLE</requestId>
+              <volumeSet>
+                <item>
+                  <volumeId>vol-1234567890abcdef0</volumeId>
+                  <size>80</size>
+                  <snapshotId/>
+                  <availabilityZone>us-east-1a</availabilityZone>
+                  <status>in-use</status>
+                  <createTime>2026-11-22T09:00:00.000Z</createTime>
+                  <attachmentSet>
+                    <item>
+                      <volumeId>vol-1234567890abcdef0</volumeId>
+                      <instanceId>i-1234567890abcdef0</instanceId>
+                      <device>/dev/sdf</device>
+                      <status>attached</status>
+                      <attachTime>2026-11-23T10:00:00.000Z</attachTime>
+                      <deleteOnTermination>false</deleteOnTermination>
+                    </item>
+                    <item>
+                      <instanceId>i-0</instanceId>
+                      <status>detached</status>
+                    </item>
+                  </attachmentSet>
+                  <tagSet>
+                    <item><key>neo4j:core</key><value>1</value></item>
+                    <item><key>neo4j:cluster</key><value>neo4j</value></item>
+                    <item><key>empty</key><value/></item>
+                  </tagSet>
+                  <volumeType>gp3</volumeType>
+                  <encrypted>true</encrypted>
+                  <multiAttachEnabled>false</multiAttachEnabled>
+                </item>
+                <item>
+                  <volumeId>vol-2</volumeId>
+                  <availabilityZone>us-east-1b</availabilityZone>
+                  <status>available</status>
+                  <attachmentSet/>
+                </item>
+              </volumeSet>
+              <nextToken>next</nextToken>
+            </DescribeVolumesResponse>"#;
+        let page: Page = quick_xml::de::from_str(answer).unwrap();
+        assert_eq!(page.next_token.as_deref(), Some("next"));
+        let volumes: BTreeMap<_, _> = page.volume_set.item.into_iter().map(volume).collect();
+        let attachment = Attachment {
+            instance: "i-1234567890abcdef0".into(),
+            attached: true,
+            since: Some("2026-11-23T10:00:00Z".parse().unwrap()),
+        };
+        let first = Volume {
+            zone: "us-east-1a".into(),
+            status: VolumeStatus::InUse,
+            cluster: Some("neo4j".into()),
+            core: Some("1".into()),
+            attachments: vec![attachment],
+        };
+        let second = Volume {
+            zone: "us-east-1b".into(),
+            status: VolumeStatus::Available,
+            cluster: None,
+            core: None,
+            attachments: vec![],
+        };
+        assert_eq!(volumes, [("vol-1234567890abcdef0".into(), first), ("vol-2".into(), second)].into());
+    }
+
+    #[test]
+    fn no_volumes_are_an_empty_set_and_anything_else_is_no_answer() {
+        let read = |body: &str| {
+            quick_xml::de::from_str::<Page>(&format!("<DescribeVolumesResponse>{body}</DescribeVolumesResponse>"))
+        };
+        assert!(read("<volumeSet/>").unwrap().volume_set.item.is_empty());
+        for broken in ["", "<requestId>r</requestId>", "<volumeSet><item><volumeId>vol-1</volumeId></item></volumeSet>"]
+        {
+            assert!(read(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_to_attach_has_its_meaning() {
+        let meaning = |code: &str| attached(&Error::Refused { status: 400, code: code.into(), message: "why".into() });
+        assert_eq!(meaning("VolumeInUse"), Some(Attached::Taken));
+        assert_eq!(meaning("AttachmentLimitExceeded"), Some(Attached::NoRoom("AttachmentLimitExceeded: why".into())));
+        for code in ["IncorrectState", "IncorrectInstanceState", "InvalidInstanceID.NotFound"] {
+            assert_eq!(meaning(code), Some(Attached::NotNow(format!("{code}: why"))));
+        }
+        for code in ["UnauthorizedOperation", "InvalidVolume.NotFound", "InvalidVolume.ZoneMismatch"] {
+            assert_eq!(meaning(code), None, "{code}");
+        }
+    }
+}
