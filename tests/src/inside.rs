@@ -58,6 +58,7 @@ macro_rules! client {
         $krate::Client::from_conf(config.build())
     }};
 }
+pub(crate) use client;
 
 impl Inside {
     /// A world with zones, Cloud Map services, an ECS cluster and two services that want nothing yet.

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, REGION, Refusal, World};
+use super::{
+    ACCOUNT, REGION, Refusal, World, hosts,
+    hosts::Host,
+    placement::{Move, Placement},
+};
 
 /// From a task's placement to `ACTIVATING`, when ECS registers it in Cloud Map.
 const START: i64 = 6;
@@ -40,8 +44,8 @@ pub struct Cluster {
     pub services: BTreeMap<String, Service>,
     /// Tasks by id.
     pub tasks: BTreeMap<String, Task>,
-    /// Container instances: their address and zone.
-    pub hosts: BTreeMap<Ipv4Addr, String>,
+    /// Container instances by address.
+    pub hosts: BTreeMap<Ipv4Addr, Host>,
 }
 
 /// A service.
@@ -53,6 +57,8 @@ pub struct Service {
     pub definition: String,
     /// The Cloud Map service that its tasks are registered in.
     pub registry: Option<String>,
+    /// Where its tasks may go, and how many stay.
+    pub placement: Placement,
     /// False once it was deleted: then it drains, and is `INACTIVE` when its last task has stopped.
     pub active: bool,
 }
@@ -106,22 +112,27 @@ impl Cluster {
         self.tasks.iter().filter(move |(_, task)| task.service == service && task.wanted)
     }
 
-    fn free_host(&self) -> Option<Ipv4Addr> {
-        let taken = |host: &Ipv4Addr| self.tasks.values().any(|t| t.address == *host && t.status != "STOPPED");
-        self.hosts.keys().find(|host| !taken(host)).copied()
+    /// Whether ECS hears nothing of a task: its host's agent is silent.
+    fn is_frozen(&self, task: &Task) -> bool {
+        task.status != "STOPPED" && self.hosts.get(&task.address).is_some_and(|host| !host.connected)
     }
 }
 
 /// A name or ARN, as the APIs take both.
-fn short(name: &str) -> &str {
+pub(super) fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-fn arn(kind: &str, name: &str) -> String {
+pub(super) fn arn(kind: &str, name: &str) -> String {
     format!("arn:aws:ecs:{REGION}:{ACCOUNT}:{kind}/{name}")
 }
 
-/// The ARNs of the tasks or services that a request names.
+/// The ARN of the cluster that a request names.
+pub(super) fn cluster_arn(body: &Value) -> String {
+    arn("cluster", short(body["cluster"].as_str().unwrap_or("default")))
+}
+
+/// The ARNs of the tasks, services or hosts that a request names.
 pub(super) fn arns(kind: &str, body: &Value, key: &str) -> Vec<String> {
     let cluster = short(body["cluster"].as_str().unwrap_or("default"));
     let named = body[key].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -129,14 +140,6 @@ pub(super) fn arns(kind: &str, body: &Value, key: &str) -> Vec<String> {
 }
 
 impl World {
-    /// A machine joins a cluster, ready for tasks.
-    pub fn add_host(&mut self, cluster: &str, address: Ipv4Addr, zone: &str) {
-        if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
-            cluster.hosts.insert(address, zone.to_owned());
-        }
-        self.settle();
-    }
-
     /// Sets how many tasks a service wants.
     pub fn scale(&mut self, cluster: &str, service: &str, desired: usize) {
         let service = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
@@ -165,35 +168,30 @@ impl World {
         for (cluster, state) in &self.ecs.clusters {
             let due = state.tasks.iter().find_map(|(id, task)| {
                 let (at, step) = task.next?;
-                (at <= now).then(|| (cluster.clone(), id.clone(), step))
+                (at <= now && !state.is_frozen(task)).then(|| (cluster.clone(), id.clone(), step))
             });
             if let Some((cluster, id, step)) = due {
                 self.step(&cluster, &id, step);
                 return true;
             }
         }
-        let schedule = self.ecs.clusters.iter().find_map(|(cluster, state)| {
-            state.services.iter().find_map(|(name, service)| {
-                let (wanted, desired) = (state.wanted(name).count(), if service.active { service.desired } else { 0 });
-                let can = wanted > desired || (wanted < desired && state.free_host().is_some());
-                can.then(|| (cluster.clone(), name.clone(), wanted > desired))
-            })
+        let next = self.ecs.clusters.iter().find_map(|(cluster, state)| {
+            let moves = |service: &String| Some((cluster.clone(), service.clone(), state.next_move(service)?));
+            state.services.keys().find_map(moves)
         });
-        let Some((cluster, service, too_many)) = schedule else { return false };
-        if too_many {
-            self.stop_one(&cluster, &service);
-        } else {
-            self.start_one(&cluster, &service);
+        match next {
+            Some((cluster, service, Move::Start(address))) => self.start_one(&cluster, service, address),
+            Some((cluster, _, Move::Stop(id))) => self.stop(&cluster, &id),
+            None => return false,
         }
         true
     }
 
-    fn start_one(&mut self, cluster: &str, service: &str) {
+    fn start_one(&mut self, cluster: &str, service: String, address: Ipv4Addr) {
         let id = self.id(32);
         let next = Some((self.now + SignedDuration::from_secs(START), Step::Activate));
         let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
-        let (Some(address), Some(found)) = (state.free_host(), state.services.get(service)) else { return };
-        let (service, definition) = (service.to_owned(), found.definition.clone());
+        let Some(definition) = state.services.get(&service).map(|found| found.definition.clone()) else { return };
         let task = Task {
             service,
             status: "PENDING",
@@ -208,15 +206,6 @@ impl World {
         self.announce(cluster, &id);
     }
 
-    /// Stops the task that was placed on the highest address.
-    fn stop_one(&mut self, cluster: &str, service: &str) {
-        let Some(state) = self.ecs.clusters.get(cluster) else { return };
-        let newest = state.wanted(service).max_by_key(|(_, task)| task.address).map(|(id, _)| id.clone());
-        if let Some(id) = newest {
-            self.stop(cluster, &id);
-        }
-    }
-
     /// Begins to stop a task.
     pub fn stop(&mut self, cluster: &str, id: &str) {
         let next = Some((self.now + SignedDuration::from_secs(DEACTIVATE), Step::Deactivate));
@@ -226,6 +215,26 @@ impl World {
         task.stopped_at = Some(self.now);
         task.next = next;
         self.announce(cluster, id);
+    }
+
+    /// Every task on a host has ended at once, in whatever state it was.
+    pub(super) fn end_tasks(&mut self, cluster: &str, address: Ipv4Addr) {
+        let now = self.now;
+        let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
+        let mut ended = Vec::new();
+        for (id, task) in state.tasks.iter_mut().filter(|(_, t)| t.address == address && t.status != "STOPPED") {
+            (task.wanted, task.status) = (false, "STOPPED");
+            task.stopped_at.get_or_insert(now);
+            task.next = Some((now + SignedDuration::from_secs(REMEMBERED), Step::Forget));
+            let registry = state.services.get(&task.service).and_then(|service| service.registry.clone());
+            ended.push((id.clone(), registry));
+        }
+        for (id, registry) in ended {
+            if let Some(registry) = registry {
+                self.cloud_map.deregister(&registry, &id, now);
+            }
+            self.announce(cluster, &id);
+        }
     }
 
     fn step(&mut self, cluster: &str, id: &str, step: Step) {
@@ -239,7 +248,7 @@ impl World {
             Step::Activate => {
                 (task.status, task.next) = ("ACTIVATING", after(ACTIVATE, Step::Run));
                 let (address, service) = (task.address, task.service.clone());
-                let zone = state.hosts.get(&address).cloned().unwrap_or_default();
+                let zone = state.hosts.get(&address).map(|host| host.zone.clone()).unwrap_or_default();
                 if let Some(registry) = registry {
                     let family = self.ecs.definitions.get(&task.definition).map(|(family, _)| family.clone());
                     let attributes = [
@@ -283,24 +292,11 @@ impl World {
 
     /// Emits the event of a task's change of status.
     fn announce(&mut self, cluster: &str, id: &str) {
-        let Some(task) = self.ecs.clusters.get(cluster).and_then(|cluster| cluster.tasks.get(id)) else { return };
-        let arn_of_task = arn("task", &format!("{cluster}/{id}"));
-        let detail = json!({
-            "clusterArn": arn("cluster", cluster),
-            "taskArn": arn_of_task,
-            "taskDefinitionArn": task.definition,
-            "group": format!("service:{}", task.service),
-            "lastStatus": task.status,
-            "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
-            "healthStatus": task.health,
-        });
-        self.events.push(json!({
-            "Source": "aws.ecs",
-            "DetailType": "ECS Task State Change",
-            "Time": self.now.to_string(),
-            "Resources": [arn_of_task],
-            "Detail": detail.to_string(),
-        }));
+        let Some(state) = self.ecs.clusters.get(cluster) else { return };
+        let Some(task) = state.tasks.get(id) else { return };
+        let mut detail = task_item(cluster, state, id, task);
+        detail["taskDefinitionArn"] = json!(task.definition);
+        self.emit("aws.ecs", "ECS Task State Change", &[arn("task", &format!("{cluster}/{id}"))], &detail);
     }
 
     pub(super) fn answer_ecs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
@@ -310,18 +306,38 @@ impl World {
         match operation {
             "DescribeTasks" => describe_tasks(&name, cluster, body),
             "DescribeServices" => describe_services(&name, cluster, body),
+            "ListTasks" => hosts::list_tasks(&name, cluster, body, self.page),
+            "ListContainerInstances" => hosts::list_hosts(&name, cluster, body, self.page),
+            "DescribeContainerInstances" => hosts::describe_hosts(&name, cluster, body),
+            "UpdateContainerInstancesState" => self.update_hosts(&name, body),
             _ => Err(Refusal::new("UnknownOperationException", format!("the world has no ecs:{operation}"))),
         }
     }
 }
 
 /// The strings of a request's list, at most as many as the API takes.
-fn strings<'a>(body: &'a Value, key: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
+pub(super) fn strings<'a>(body: &'a Value, key: &str, most: usize) -> Result<Vec<&'a str>, Refusal> {
     let all: Vec<_> = body[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if all.is_empty() || all.len() > most {
         return Err(Refusal::new("InvalidParameterException", format!("{key} must hold 1 to {most} items.")));
     }
     Ok(all)
+}
+
+/// A task as the API and the events describe it.
+fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
+    let mut item = json!({
+        "taskArn": arn("task", &format!("{name}/{id}")),
+        "clusterArn": arn("cluster", name),
+        "group": format!("service:{}", task.service),
+        "lastStatus": task.status,
+        "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
+        "healthStatus": task.health,
+    });
+    if let Some(host) = cluster.hosts.get(&task.address) {
+        item["containerInstanceArn"] = json!(arn("container-instance", &format!("{name}/{}", host.id)));
+    }
+    item
 }
 
 fn describe_tasks(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, Refusal> {
@@ -335,14 +351,7 @@ fn describe_tasks(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, 
             failures.push(json!({"arn": arn_of_task, "reason": "MISSING"}));
             continue;
         };
-        tasks.push(json!({
-            "taskArn": arn_of_task,
-            "clusterArn": arn("cluster", name),
-            "group": format!("service:{}", task.service),
-            "lastStatus": task.status,
-            "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
-            "healthStatus": task.health,
-        }));
+        tasks.push(task_item(name, cluster, id, task));
     }
     Ok(json!({"tasks": tasks, "failures": failures}))
 }

@@ -1,15 +1,23 @@
-//! The part of AWS that decides whether a cluster lives, modelled as AWS documents it: ECS services and tasks, Cloud Map
-//! registration with its lags, Route 53 zones with their rules.
+//! The part of AWS that decides whether a cluster lives, modelled as AWS documents it: EC2 instances and volumes, Auto
+//! Scaling with its hooks, ECS hosts, services and tasks, Cloud Map registration with its lags, Route 53 zones with their
+//! rules, and tables of DynamoDB.
 //!
 //! The model keeps its own time. Nothing happens but by [`World::advance_to`], so a story plays the same way each time,
 //! at whatever speed. [`wire`] puts it behind the SDK's own connector in process, [`serve`] behind sockets on loopback.
 
+pub mod auto_scaling;
 pub mod cloud_map;
 pub mod dns;
+pub mod dynamodb;
+pub mod ec2;
 pub mod ecs;
+pub mod hosts;
+pub mod placement;
+mod query;
 mod resources;
 pub mod route53;
 pub mod serve;
+mod sqs;
 pub mod wire;
 
 use std::{
@@ -20,12 +28,17 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use auto_scaling::AutoScaling;
 use cloud_map::CloudMap;
+use dynamodb::DynamoDb;
+use ec2::Ec2;
 use ecs::Ecs;
+use query::Form;
 use route53::Route53;
 
 use crate::inside::is_cloudformation_answer;
 pub use resources::{Operation, Resource};
+pub use sqs::queue_arn;
 
 /// The account of every ARN.
 pub const ACCOUNT: &str = "000000000000";
@@ -37,12 +50,18 @@ pub const REGION: &str = "eu-west-1";
 pub struct World {
     /// The present.
     pub now: Timestamp,
+    /// Subnets, launch templates, instances, volumes.
+    pub ec2: Ec2,
+    /// Groups and what they know of their instances.
+    pub auto_scaling: AutoScaling,
     /// Clusters, services, tasks, hosts.
     pub ecs: Ecs,
     /// Namespaces, services, instances.
     pub cloud_map: CloudMap,
     /// Zones and their records.
     pub route53: Route53,
+    /// Tables and their items.
+    pub dynamodb: DynamoDb,
     /// Messages that were sent to queues: (queue URL, body).
     pub messages: Vec<(String, String)>,
     /// Events for EventBridge that nobody has taken yet, as entries of `PutEvents`.
@@ -55,7 +74,7 @@ pub struct World {
 }
 
 /// What IAM is told of a call besides who does what to what: values by condition key.
-pub type Context = BTreeMap<&'static str, BTreeSet<String>>;
+pub type Context = BTreeMap<String, BTreeSet<String>>;
 
 /// One call to an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +87,26 @@ pub struct Call {
     pub resources: Vec<String>,
     /// The values of the service's own condition keys.
     pub context: Context,
+    /// What IAM is told of single resources besides, by ARN.
+    pub tags: BTreeMap<String, Context>,
     /// Whether it changes anything.
     pub write: bool,
+}
+
+impl Call {
+    /// What IAM is asked: resources that share their circumstances, and these.
+    #[must_use]
+    pub fn questions(&self) -> Vec<(Vec<&str>, Context)> {
+        if self.tags.is_empty() {
+            return vec![(self.resources.iter().map(String::as_str).collect(), self.context.clone())];
+        }
+        let each = self.resources.iter().map(|resource| {
+            let own = self.tags.get(resource).into_iter().flatten();
+            let context = self.context.iter().chain(own).map(|(key, values)| (key.clone(), values.clone()));
+            (vec![resource.as_str()], context.collect())
+        });
+        each.collect()
+    }
 }
 
 /// A refusal, as the service words it.
@@ -112,6 +149,9 @@ impl Request {
     /// Whether it changes anything.
     #[must_use]
     pub fn writes(&self) -> bool {
+        if let Some(form) = Form::parse(self) {
+            return form.writes();
+        }
         let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
         operation.map_or(self.method != "GET", |operation| {
             !["Describe", "List", "Get"].iter().any(|v| operation.starts_with(v))
@@ -121,9 +161,10 @@ impl Request {
     /// What it does, as far as it decides which faults can make a difference.
     #[must_use]
     pub fn kind(&self) -> wire::Kind {
+        let form = Form::parse(self);
         let lists = self.target.as_deref().map_or(self.method == "GET", |target| target.contains(".List"));
-        match (self.writes(), lists) {
-            (true, _) if self.target.is_none() && self.method == "POST" => wire::Kind::Batch,
+        match (self.writes(), lists || form.is_some()) {
+            (true, _) if self.target.is_none() && self.method == "POST" && form.is_none() => wire::Kind::Batch,
             (true, _) => wire::Kind::Write,
             (false, true) => wire::Kind::List,
             (false, false) => wire::Kind::Read,
@@ -146,9 +187,12 @@ impl World {
     pub fn new(now: Timestamp, seed: u64) -> Self {
         Self {
             now,
+            ec2: Ec2::default(),
+            auto_scaling: AutoScaling::default(),
             ecs: Ecs::default(),
             cloud_map: CloudMap::default(),
             route53: Route53::default(),
+            dynamodb: DynamoDb::default(),
             messages: Vec::new(),
             events: Vec::new(),
             calls: Vec::new(),
@@ -173,17 +217,35 @@ impl World {
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        self.ecs.next_due().into_iter().chain(self.cloud_map.next_due()).filter(|due| *due > self.now).min()
+        let capacity = self.ec2.next_due().chain(self.auto_scaling.next_due(&self.ec2));
+        let due =
+            capacity.chain(self.ec2.next_due_on_hosts()).chain(self.ecs.next_due()).chain(self.cloud_map.next_due());
+        due.filter(|due| *due > self.now).min()
     }
 
     /// Does what is due now.
     fn settle(&mut self) {
         self.cloud_map.settle(self.now);
-        while self.settle_ecs() {}
+        while self.settle_ec2() || self.settle_auto_scaling() || self.settle_hosts() || self.settle_ecs() {}
     }
 
     fn id(&mut self, digits: usize) -> String {
         (0..digits).map(|_| self.ids.digit(16)).collect()
+    }
+
+    fn uuid(&mut self) -> String {
+        [8, 4, 4, 4, 12].map(|digits| self.id(digits)).join("-")
+    }
+
+    /// Emits an event of a service.
+    fn emit(&mut self, source: &str, kind: &str, resources: &[String], detail: &Value) {
+        self.events.push(json!({
+            "Source": source,
+            "DetailType": kind,
+            "Time": self.now.to_string(),
+            "Resources": resources,
+            "Detail": detail.to_string(),
+        }));
     }
 
     /// How many calls since the `from`-th, and how many of them write.
@@ -199,20 +261,23 @@ impl World {
         if is_cloudformation_answer(request) {
             return None;
         }
-        let at = self.now;
+        let (at, write) = (self.now, request.writes());
+        if let Some(form) = Form::parse(request) {
+            let ec2 = form.service == "ec2";
+            let asked = if ec2 { self.asked_of_ec2(&form) } else { self.asked_of_auto_scaling(&form) };
+            let resources = asked.iter().map(|(resource, _)| resource.clone()).collect();
+            let (action, tags) = (format!("{}:{}", form.service, form.action), asked.into_iter().collect());
+            return Some(Call { at, action, resources, context: Context::new(), tags, write });
+        }
+        let tags = BTreeMap::new();
         let Some(target) = &request.target else {
             let (action, resources, context) = route53::asked(request);
-            return Some(Call { at, action, resources, context, write: request.writes() });
+            return Some(Call { at, action, resources, context, tags, write });
         };
         let (prefix, operation) = operation(target);
-        let resources = touched(prefix, operation, &serde_json::from_slice(&request.body).unwrap_or_default());
-        Some(Call {
-            at,
-            action: format!("{prefix}:{operation}"),
-            resources,
-            context: Context::new(),
-            write: request.writes(),
-        })
+        let body = serde_json::from_slice(&request.body).unwrap_or_default();
+        let (resources, context) = (touched(prefix, operation, &body), circumstances(prefix, operation, &body));
+        Some(Call { at, action: format!("{prefix}:{operation}"), resources, context, tags, write })
     }
 
     /// Answers a request to any of the APIs.
@@ -222,11 +287,21 @@ impl World {
             return Answer { status: 200, body: String::new() };
         };
         self.calls.push(call);
+        if let Some(form) = Form::parse(request) {
+            let ec2 = form.service == "ec2";
+            let result = if ec2 { self.answer_ec2(&form) } else { self.answer_auto_scaling(&form) };
+            self.settle();
+            return match result {
+                Ok(value) => form.accepted(&value),
+                Err(refusal) => form.refused(refusal.code, &refusal.message),
+            };
+        }
         let Some(target) = &request.target else { return self.answer_route53(request) };
         let (prefix, operation) = operation(target);
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let result = match prefix {
             "ecs" => self.answer_ecs(operation, &body),
+            "dynamodb" => self.answer_dynamodb(operation, &body),
             "servicediscovery" => self.answer_cloud_map(operation, &body),
             "sqs" => self.answer_sqs(operation, &body),
             _ => Err(Refusal::new("UnknownOperationException", format!("the world has no {target}"))),
@@ -237,28 +312,13 @@ impl World {
             Err(refusal) => refused(request, refusal),
         }
     }
-
-    fn answer_sqs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
-        if operation != "SendMessage" {
-            return Err(Refusal::new("UnsupportedOperation", format!("the world has no sqs:{operation}")));
-        }
-        let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (url, message) = (text("QueueUrl"), text("MessageBody"));
-        let fifo = url.rsplit('.').next() == Some("fifo");
-        if fifo && (text("MessageGroupId").is_empty() || text("MessageDeduplicationId").is_empty()) {
-            return Err(Refusal::new("InvalidParameterValue", "a FIFO queue wants a group and a deduplication id"));
-        }
-        if message.is_empty() {
-            return Err(Refusal::new("MissingParameter", "The request must contain the parameter MessageBody."));
-        }
-        self.messages.push((url, message));
-        let id = self.id(32);
-        Ok(json!({"MessageId": id}))
-    }
 }
 
 /// A refusal in the protocol of the request.
 fn refused(request: &Request, refusal: Refusal) -> Answer {
+    if let Some(form) = Form::parse(request) {
+        return form.refused(refusal.code, &refusal.message);
+    }
     if request.target.is_none() {
         return route53::refused(refusal);
     }
@@ -273,6 +333,7 @@ fn operation(target: &str) -> (&str, &str) {
         "AmazonEC2ContainerServiceV20141113" => "ecs",
         "Route53AutoNaming_v20170314" => "servicediscovery",
         "AmazonSQS" => "sqs",
+        "DynamoDB_20120810" => "dynamodb",
         other => other,
     };
     (prefix, operation)
@@ -284,18 +345,31 @@ fn touched(prefix: &str, operation: &str, body: &Value) -> Vec<String> {
     match (prefix, operation) {
         ("ecs", "DescribeTasks") => ecs::arns("task", body, "tasks"),
         ("ecs", "DescribeServices") => ecs::arns("service", body, "services"),
+        ("ecs", "DescribeContainerInstances" | "UpdateContainerInstancesState") => {
+            ecs::arns("container-instance", body, "containerInstances")
+        }
+        ("ecs", "ListContainerInstances") => vec![ecs::cluster_arn(body)],
+        ("ecs", "ListTasks") => match body["containerInstance"].as_str() {
+            Some(host) => {
+                ecs::arns("container-instance", &json!({"cluster": body["cluster"], "hosts": [host]}), "hosts")
+            }
+            None => vec!["*".to_owned()],
+        },
+        ("dynamodb", _) => vec![dynamodb::arn(text("TableName"))],
         ("servicediscovery", _) => vec![cloud_map::arn("service", text("ServiceId"))],
         ("sqs", _) => vec![queue_arn(text("QueueUrl"))],
         _ => Vec::new(),
     }
 }
 
-/// The ARN of the queue behind a URL.
-#[must_use]
-pub fn queue_arn(url: &str) -> String {
-    let mut parts = url.rsplit('/');
-    let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    format!("arn:aws:sqs:{REGION}:{account}:{name}")
+/// What IAM is told of a call of a JSON protocol besides.
+fn circumstances(prefix: &str, operation: &str, body: &Value) -> Context {
+    match (prefix, operation) {
+        ("ecs", "DescribeContainerInstances" | "UpdateContainerInstancesState" | "ListTasks") => {
+            Context::from([("ecs:cluster".to_owned(), BTreeSet::from([ecs::cluster_arn(body)]))])
+        }
+        _ => Context::new(),
+    }
 }
 
 /// A page of `items`: those from `token` on, and the token of the next page.

@@ -1,11 +1,14 @@
 //! What CloudFormation creates, updates and deletes here: (type, properties) to (physical id, attributes).
 
+mod capacity;
+
 use serde_json::{Value, json};
 
 use super::{
     ACCOUNT, REGION, World,
     cloud_map::{self, Namespace},
-    ecs,
+    dynamodb, ecs,
+    placement::Placement,
     route53::{RecordSet, Zone},
 };
 
@@ -44,8 +47,13 @@ fn short(name: &str) -> String {
 }
 
 impl World {
-    /// Creates a resource.
+    /// Creates a resource of no stack in particular.
     pub fn create(&mut self, r#type: &str, logical_id: &str, properties: &Value) -> Operation {
+        self.create_in("", r#type, logical_id, properties)
+    }
+
+    /// Creates a resource of a stack, which names it where the properties do not.
+    pub fn create_in(&mut self, stack: &str, r#type: &str, logical_id: &str, properties: &Value) -> Operation {
         let named = |key: &str| {
             let given = text(properties, key);
             if given.is_empty() { logical_id.to_owned() } else { given }
@@ -99,7 +107,7 @@ impl World {
                 zone.change(&[("CREATE", set)]).map_err(|refusal| format!("zone {id}: {refusal}"))?;
                 done(name, json!({}))
             }
-            other => Err(format!("the world has no {other}")),
+            other => self.create_capacity(stack, other, logical_id, properties),
         }
     }
 
@@ -115,16 +123,18 @@ impl World {
             return Err(format!("InvalidParameterException: no task definition {definition:?}"));
         }
         let desired = number(properties, "DesiredCount").unwrap_or(1) as usize;
+        let placement = Placement::read(properties)?;
         let found = self.ecs.clusters.get_mut(&cluster).ok_or_else(|| "ClusterNotFoundException".to_owned())?;
-        found.services.insert(name.to_owned(), ecs::Service { desired, definition, registry, active: true });
+        found.services.insert(name.to_owned(), ecs::Service { desired, definition, registry, placement, active: true });
         self.settle();
         let arn = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/{cluster}/{name}");
         done(arn.clone(), json!({"ServiceArn": arn, "Name": name}))
     }
 
-    /// Updates a resource in place, or answers a new physical id: a replacement.
-    pub fn update(
+    /// Updates a resource of a stack in place, or answers a new physical id: a replacement.
+    pub fn update_in(
         &mut self,
+        stack: &str,
         r#type: &str,
         logical_id: &str,
         physical_id: &str,
@@ -136,6 +146,7 @@ impl World {
                 let (cluster, name) = (short(&text(properties, "Cluster")), short(physical_id));
                 let service = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.services.get_mut(&name));
                 let service = service.ok_or_else(|| format!("ServiceNotFoundException: {physical_id}"))?;
+                service.placement = Placement::read(properties)?;
                 service.definition = text(properties, "TaskDefinition");
                 if let Some(desired) = number(properties, "DesiredCount") {
                     service.desired = desired as usize;
@@ -156,7 +167,14 @@ impl World {
                 zone.change(&changes).map_err(|refusal| format!("zone {id}: {refusal}"))?;
                 done(physical_id.to_owned(), json!({}))
             }
-            _ => self.create(r#type, logical_id, properties),
+            "AWS::EC2::LaunchTemplate" | "AWS::EC2::Volume" | "AWS::AutoScaling::AutoScalingGroup" => {
+                let updated = self.update_capacity(r#type, physical_id, properties, old)?;
+                updated.map_or_else(|| self.create_in(stack, r#type, logical_id, properties), |found| Ok(Some(found)))
+            }
+            "AWS::DynamoDB::Table" if properties["TableName"] == old["TableName"] => {
+                done(physical_id.to_owned(), json!({"Arn": dynamodb::arn(physical_id)}))
+            }
+            _ => self.create_in(stack, r#type, logical_id, properties),
         }
     }
 
@@ -213,7 +231,7 @@ impl World {
                     let _ = zone.change(&[("DELETE", record_set(properties))]);
                 }
             }
-            other => return Err(format!("the world has no {other}")),
+            other => return self.delete_capacity(other, physical_id, properties),
         }
         gone()
     }
@@ -229,7 +247,7 @@ impl World {
                 cluster.services.retain(|n, service| *n != name || service.active);
             }
         }
-        done(physical_id.to_owned(), json!({}))
+        if self.is_leaving(r#type, physical_id) { Ok(None) } else { done(physical_id.to_owned(), json!({})) }
     }
 
     fn zone_id(&mut self) -> String {

@@ -302,11 +302,17 @@ pub fn circumstances(batch: &[(&str, RecordSet)]) -> Context {
     let normalized = |set: &RecordSet| absolute(&set.name).trim_end_matches('.').to_owned();
     Context::from([
         (
-            "route53:ChangeResourceRecordSetsNormalizedRecordNames",
+            "route53:ChangeResourceRecordSetsNormalizedRecordNames".to_owned(),
             batch.iter().map(|(_, set)| normalized(set)).collect(),
         ),
-        ("route53:ChangeResourceRecordSetsRecordTypes", batch.iter().map(|(_, set)| set.r#type.clone()).collect()),
-        ("route53:ChangeResourceRecordSetsActions", batch.iter().map(|(action, _)| (*action).to_owned()).collect()),
+        (
+            "route53:ChangeResourceRecordSetsRecordTypes".to_owned(),
+            batch.iter().map(|(_, set)| set.r#type.clone()).collect(),
+        ),
+        (
+            "route53:ChangeResourceRecordSetsActions".to_owned(),
+            batch.iter().map(|(action, _)| (*action).to_owned()).collect(),
+        ),
     ])
 }
 

@@ -56,18 +56,20 @@ impl Live {
     async fn denied(&self, headers: &HeaderMap, call: &Call) -> Option<String> {
         let (http, url) = self.0.authority.get()?;
         let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let Call { action, resources, context, .. } = call;
-        let question = json!({
-            "authorization": authorization, "action": action, "resources": resources, "context": context,
-        });
-        let answer = async { http.post(url).json(&question).send().await?.json::<Value>().await };
-        match answer.await {
-            Ok(answer) => match &answer["denied"] {
-                Value::Null if answer.get("denied").is_some() => None,
-                why => Some(why.as_str().map_or_else(|| answer.to_string(), str::to_owned)),
-            },
-            Err(error) => Some(error.to_string()),
+        for (resources, context) in call.questions() {
+            let question = json!({
+                "authorization": authorization, "action": call.action, "resources": resources, "context": context,
+            });
+            let answer = async { http.post(url).json(&question).send().await?.json::<Value>().await };
+            match answer.await {
+                Ok(answer) => match &answer["denied"] {
+                    Value::Null if answer.get("denied").is_some() => {}
+                    why => return Some(why.as_str().map_or_else(|| answer.to_string(), str::to_owned)),
+                },
+                Err(error) => return Some(error.to_string()),
+            }
         }
+        None
     }
 
     /// The world as it is now.
@@ -108,7 +110,11 @@ impl Live {
 
 async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).map(str::to_owned);
-    let kind = if target.is_some() { "application/x-amz-json-1.1" } else { "text/xml" };
+    let kind = match target.as_deref() {
+        Some(target) if target.starts_with("DynamoDB_") => "application/x-amz-json-1.0",
+        Some(_) => "application/x-amz-json-1.1",
+        None => "text/xml",
+    };
     let request = Request {
         method: method.to_string(),
         path: uri.path().to_owned(),
@@ -136,6 +142,8 @@ struct Forwarded {
     action: String,
     r#type: String,
     #[serde(default)]
+    stack: String,
+    #[serde(default)]
     logical_id: String,
     #[serde(default)]
     physical_id: String,
@@ -147,10 +155,10 @@ struct Forwarded {
 
 async fn resource(State(live): State<Live>, Json(asked): Json<Forwarded>) -> Response {
     let mut world = live.world();
-    let Forwarded { r#type, logical_id, physical_id, properties, old_properties, .. } = &asked;
+    let Forwarded { r#type, stack, logical_id, physical_id, properties, old_properties, .. } = &asked;
     let operation: Operation = match asked.action.as_str() {
-        "create" => world.create(r#type, logical_id, properties),
-        "update" => world.update(r#type, logical_id, physical_id, properties, old_properties),
+        "create" => world.create_in(stack, r#type, logical_id, properties),
+        "update" => world.update_in(stack, r#type, logical_id, physical_id, properties, old_properties),
         "delete" => world.delete(r#type, physical_id, properties),
         "status" => world.status(r#type, physical_id),
         other => Err(format!("the forwarder knows no action {other:?}")),

@@ -17,7 +17,10 @@ use aws_smithy_types::body::SdkBody;
 use jiff::Timestamp;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Answer, Request, World};
+use super::{
+    Answer, Request, World,
+    query::{self, Form},
+};
 
 /// How long a call takes.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -299,6 +302,9 @@ fn parse(request: &HttpRequest) -> Request {
 
 /// A refusal in the protocol of the request.
 fn refusal(request: &Request, status: u16, code: &str, message: &str) -> Answer {
+    if let Some(form) = Form::parse(request) {
+        return form.refused(code, message);
+    }
     let body = if request.target.is_some() {
         format!(r#"{{"__type":"{code}","message":"{message}"}}"#)
     } else {
@@ -313,11 +319,13 @@ fn cut(answer: &Answer) -> Answer {
     let body = match serde_json::from_str::<serde_json::Value>(&answer.body) {
         Ok(mut body) => {
             if let Some(body) = body.as_object_mut() {
+                // ECS spells it its own way.
                 body.remove("NextToken");
+                body.remove("nextToken");
             }
             body.to_string()
         }
-        Err(_) => answer.body.replace("<IsTruncated>true", "<IsTruncated>false"),
+        Err(_) => query::without_token(&answer.body).replace("<IsTruncated>true", "<IsTruncated>false"),
     };
     Answer { body, status: answer.status }
 }

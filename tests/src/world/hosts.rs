@@ -1,0 +1,293 @@
+//! Container instances: what cloud-init makes of user data, when the agent registers, and what ECS does when its machine ends.
+
+mod api;
+mod boot;
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{
+    World,
+    ec2::{Contents, Ec2},
+    ecs::{Cluster, arn},
+};
+pub(super) use api::{describe_hosts, list_hosts, list_tasks};
+pub use boot::{Boot, Mount};
+
+/// From the machine's start until cloud-init has ended, and the agent may start.
+const CLOUD_INIT: i64 = 15;
+/// From the agent's start to its registration.
+const REGISTER: i64 = 8;
+/// From the machine's termination until ECS deregisters it.
+const DEREGISTER: i64 = 10;
+
+/// A container instance.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its zone.
+    pub zone: String,
+    /// The last part of its ARN.
+    pub id: String,
+    /// Its EC2 instance; a machine that a story put there by hand has none.
+    pub instance: Option<String>,
+    /// What placement constraints ask for. One without any takes every task.
+    pub attributes: BTreeMap<String, String>,
+    /// `agentConnected`.
+    pub connected: bool,
+    /// `ACTIVE` or `DRAINING`.
+    pub status: &'static str,
+    /// Whether its tasks write to the root disk: the agent started before a data volume was mounted, or there is none.
+    pub root_disk: bool,
+}
+
+/// How far the agent of an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// It waits for cloud-init and for its mount.
+    Waiting,
+    /// It has started, and registers then.
+    Starting(Timestamp),
+    /// It is connected.
+    Connected,
+    /// It is silent.
+    Silent,
+}
+
+/// The next thing that happens on an instance.
+enum Progress {
+    Mount,
+    Start,
+    Register,
+}
+
+impl Boot {
+    fn progress(&self, id: &str, ec2: &Ec2, now: Timestamp) -> Option<Progress> {
+        let ready = self.began? + SignedDuration::from_secs(CLOUD_INIT);
+        if now < ready {
+            return None;
+        }
+        if let Some(mount) = self.mount().filter(|_| !self.mounted) {
+            let volume = ec2.volumes.get(&mount.volume).filter(|volume| volume.serves(id));
+            let patient = mount.patience.is_none_or(|seconds| now <= ready + SignedDuration::from_secs(seconds));
+            let mountable = |contents| contents == Contents::Xfs || (contents == Contents::Blank && mount.formats);
+            if patient && volume.is_some_and(|volume| mountable(volume.contents)) {
+                return Some(Progress::Mount);
+            }
+        }
+        match self.agent {
+            Agent::Waiting if self.mounted || !self.mount().is_some_and(|mount| mount.holds_agent) => {
+                Some(Progress::Start)
+            }
+            Agent::Starting(at) if at <= now => Some(Progress::Register),
+            _ => None,
+        }
+    }
+
+    fn next_due(&self) -> impl Iterator<Item = Timestamp> {
+        let ready = self.began.map(|began| began + SignedDuration::from_secs(CLOUD_INIT));
+        let registers = if let Agent::Starting(at) = self.agent { Some(at) } else { None };
+        ready.into_iter().chain(registers)
+    }
+}
+
+impl Ec2 {
+    /// When the next thing happens on an instance, or ECS takes note of its end.
+    pub(super) fn next_due_on_hosts(&self) -> impl Iterator<Item = Timestamp> {
+        self.instances.values().flat_map(|instance| {
+            let deregistered = instance.terminated.map(|at| at + SignedDuration::from_secs(DEREGISTER));
+            let booting = instance.boot.next_due().filter(|_| instance.state == "running");
+            booting.chain(deregistered)
+        })
+    }
+}
+
+impl World {
+    /// A machine joins a cluster, ready for tasks.
+    pub fn add_host(&mut self, cluster: &str, address: Ipv4Addr, zone: &str) {
+        let id = self.id(32);
+        let (zone, attributes) = (zone.to_owned(), BTreeMap::new());
+        let host = Host { zone, id, instance: None, attributes, connected: true, status: "ACTIVE", root_disk: false };
+        if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
+            cluster.hosts.entry(address).or_insert(host);
+        }
+        self.settle();
+    }
+
+    /// The cluster and the address under which an instance is registered.
+    #[must_use]
+    pub fn registered(&self, instance: &str) -> Option<(String, Ipv4Addr)> {
+        self.ecs.clusters.iter().find_map(|(name, cluster)| {
+            let host = cluster.hosts.iter().find(|(_, host)| host.instance.as_deref() == Some(instance));
+            host.map(|(address, _)| (name.clone(), *address))
+        })
+    }
+
+    /// The container instance of an instance.
+    #[must_use]
+    pub fn host(&self, instance: &str) -> Option<&Host> {
+        let (cluster, address) = self.registered(instance)?;
+        self.ecs.clusters.get(&cluster)?.hosts.get(&address)
+    }
+
+    /// The agent of an instance goes silent: its tasks stay as they are, as far as ECS knows.
+    pub fn silence(&mut self, instance: &str) {
+        self.disconnect(instance);
+        if let Some(found) = self.ec2.instances.get_mut(instance) {
+            found.boot.agent = Agent::Silent;
+        }
+        self.settle();
+    }
+
+    /// The agent of an instance speaks again.
+    pub fn hear(&mut self, instance: &str) {
+        let known = self.registered(instance).is_some();
+        if let Some(found) = self.ec2.instances.get_mut(instance).filter(|i| i.boot.agent == Agent::Silent) {
+            // One that went silent before it had registered begins anew.
+            found.boot.agent = if known { Agent::Connected } else { Agent::Waiting };
+            self.connect(instance, true);
+        }
+        self.settle();
+    }
+
+    /// An instance boots anew: it keeps its volume, its tasks end, and its agent returns when it is mounted again.
+    pub fn reboot(&mut self, instance: &str) {
+        let now = self.now;
+        if let Some(found) = self.ec2.instances.get_mut(instance).filter(|found| found.state == "running") {
+            found.boot.begin_again(now);
+            self.disconnect(instance);
+        }
+        self.settle();
+    }
+
+    pub(super) fn disconnect(&mut self, instance: &str) {
+        self.connect(instance, false);
+    }
+
+    fn connect(&mut self, instance: &str, connected: bool) {
+        let Some((cluster, address)) = self.registered(instance) else { return };
+        let host = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.hosts.get_mut(&address));
+        if let Some(host) = host.filter(|host| host.connected != connected) {
+            host.connected = connected;
+            self.announce_host(&cluster, address);
+        }
+    }
+
+    /// Does the next thing that is due, and says whether there was one.
+    pub(super) fn settle_hosts(&mut self) -> bool {
+        let (ec2, now) = (&self.ec2, self.now);
+        let gone = self.ecs.clusters.iter().find_map(|(name, cluster)| {
+            let gone = cluster.hosts.iter().find(|(_, host)| {
+                let instance = host.instance.as_ref().map(|id| ec2.instances.get(id));
+                let over = |at: Timestamp| at + SignedDuration::from_secs(DEREGISTER) <= now;
+                instance.is_some_and(|found| found.is_none_or(|found| found.terminated.is_some_and(over)))
+            });
+            gone.map(|(address, _)| (name.clone(), *address))
+        });
+        if let Some((cluster, address)) = gone {
+            self.deregister_host(&cluster, address);
+            return true;
+        }
+        let due =
+            ec2.instances.iter().filter(|(_, instance)| instance.state == "running").find_map(|(id, instance)| {
+                let progress = instance.boot.progress(id, ec2, now)?;
+                // Without its cluster the agent tries again and again.
+                let known = self.ecs.clusters.contains_key(&instance.boot.cluster);
+                (known || !matches!(progress, Progress::Register)).then(|| (id.clone(), progress))
+            });
+        let Some((id, progress)) = due else { return false };
+        match progress {
+            Progress::Mount => {
+                let volume = self.ec2.instances.get(&id).and_then(|found| found.boot.mount()).map(|m| &m.volume);
+                if let Some(volume) = volume.cloned().and_then(|volume| self.ec2.volumes.get_mut(&volume)) {
+                    volume.contents = Contents::Xfs;
+                }
+                if let Some(found) = self.ec2.instances.get_mut(&id) {
+                    found.boot.mounted = true;
+                }
+            }
+            Progress::Start => {
+                if let Some(found) = self.ec2.instances.get_mut(&id) {
+                    found.boot.agent = Agent::Starting(now + SignedDuration::from_secs(REGISTER));
+                    found.boot.root_disk = !found.boot.mounted;
+                }
+            }
+            Progress::Register => self.register_host(&id),
+        }
+        true
+    }
+
+    /// The agent registers its instance, or is back after a boot.
+    fn register_host(&mut self, instance: &str) {
+        let (id, known) = (self.id(32), self.registered(instance));
+        let Some(found) = self.ec2.instances.get_mut(instance) else { return };
+        found.boot.agent = Agent::Connected;
+        let (address, zone, boot) = (found.address, found.zone.clone(), found.boot.clone());
+        if let Some((cluster, address)) = known {
+            // Containers do not survive a boot, which ECS learns from the agent.
+            self.end_tasks(&cluster, address);
+            if let Some(host) = self.ecs.clusters.get_mut(&cluster).and_then(|c| c.hosts.get_mut(&address)) {
+                host.root_disk = boot.root_disk;
+            }
+            return self.connect(instance, true);
+        }
+        let mut attributes = boot.attributes;
+        attributes.insert("ecs.availability-zone".to_owned(), zone.clone());
+        let host = Host {
+            zone,
+            id,
+            instance: Some(instance.to_owned()),
+            attributes,
+            connected: true,
+            status: "ACTIVE",
+            root_disk: boot.root_disk,
+        };
+        if let Some(cluster) = self.ecs.clusters.get_mut(&boot.cluster) {
+            cluster.hosts.insert(address, host);
+        }
+        self.announce_host(&boot.cluster, address);
+    }
+
+    /// ECS learns that a machine is gone, and gives up its tasks.
+    fn deregister_host(&mut self, cluster: &str, address: Ipv4Addr) {
+        self.end_tasks(cluster, address);
+        let host = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.hosts.get_mut(&address));
+        if let Some(host) = host {
+            (host.status, host.connected) = ("INACTIVE", false);
+        }
+        self.announce_host(cluster, address);
+        if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
+            cluster.hosts.remove(&address);
+        }
+    }
+
+    /// Emits the event of a container instance's change.
+    fn announce_host(&mut self, cluster: &str, address: Ipv4Addr) {
+        let Some(state) = self.ecs.clusters.get(cluster) else { return };
+        let Some(host) = state.hosts.get(&address).filter(|host| host.instance.is_some()) else { return };
+        let detail = host_item(cluster, state, address, host);
+        let arn = arn("container-instance", &format!("{cluster}/{}", host.id));
+        self.emit("aws.ecs", "ECS Container Instance State Change", &[arn], &detail);
+    }
+}
+
+/// A container instance as the API and the events describe it.
+fn host_item(name: &str, cluster: &Cluster, address: Ipv4Addr, host: &Host) -> Value {
+    let attributes = host.attributes.iter().map(|(name, value)| json!({"name": name, "value": value}));
+    let tasks = || cluster.tasks.values().filter(|task| task.address == address);
+    let mut item = json!({
+        "clusterArn": arn("cluster", name),
+        "containerInstanceArn": arn("container-instance", &format!("{name}/{}", host.id)),
+        "status": host.status,
+        "agentConnected": host.connected,
+        "attributes": attributes.collect::<Vec<_>>(),
+        // Those whose desired status is RUNNING: one that is being stopped is in neither count.
+        "runningTasksCount": tasks().filter(|task| task.wanted && task.status != "PENDING").count(),
+        "pendingTasksCount": tasks().filter(|task| task.status == "PENDING").count(),
+    });
+    if let Some(instance) = &host.instance {
+        item["ec2InstanceId"] = json!(instance);
+    }
+    item
+}

@@ -1,0 +1,144 @@
+//! The service scheduler of ECS: which host takes a task, and which task leaves a host that drains.
+
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+
+use super::{
+    Refusal,
+    ecs::{Cluster, Task},
+    hosts::Host,
+};
+
+/// Where a service's tasks may go, and how many of them stay while others are replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    expressions: Vec<Expression>,
+    /// `MinimumHealthyPercent`.
+    pub minimum: usize,
+    /// `MaximumPercent`.
+    pub maximum: usize,
+}
+
+/// An expression of the cluster query language: conditions that all hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expression(Vec<Condition>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Condition {
+    subject: String,
+    /// Whether the test must succeed.
+    positive: bool,
+    /// The values of which it has one; nothing when it must only be there.
+    values: Option<Vec<String>>,
+}
+
+/// What the scheduler does next for a service.
+pub(super) enum Move {
+    Start(Ipv4Addr),
+    Stop(String),
+}
+
+impl Condition {
+    fn read(text: &str) -> Option<Self> {
+        let (subject, rest) = text.trim().split_once(' ')?;
+        if !subject.starts_with("attribute:") && !["ec2InstanceId", "agentConnected"].contains(&subject) {
+            return None;
+        }
+        let (operator, argument) = rest.trim().split_once(' ').unwrap_or((rest.trim(), ""));
+        let list = || argument.trim().strip_prefix('[')?.strip_suffix(']').map(|inner| inner.split(','));
+        let (positive, values) = match operator {
+            "exists" => (true, None),
+            "not_exists" | "!exists" => (false, None),
+            "equals" | "==" => (true, Some(vec![argument])),
+            "not_equals" | "!=" => (false, Some(vec![argument])),
+            "in" => (true, Some(list()?.collect())),
+            "not_in" | "!in" => (false, Some(list()?.collect())),
+            _ => return None,
+        };
+        let values = values.map(|values| values.into_iter().map(|value| value.trim().to_owned()).collect());
+        Some(Self { subject: subject.to_owned(), positive, values })
+    }
+
+    fn holds(&self, host: &Host) -> bool {
+        let value = match self.subject.as_str() {
+            "ec2InstanceId" => host.instance.clone(),
+            "agentConnected" => Some(host.connected.to_string()),
+            attribute => host.attributes.get(attribute.trim_start_matches("attribute:")).cloned(),
+        };
+        let values = self.values.as_ref();
+        value.is_some_and(|value| values.is_none_or(|values| values.contains(&value))) == self.positive
+    }
+}
+
+impl Expression {
+    pub(super) fn read(text: &str) -> Result<Self, Refusal> {
+        let conditions = text.split(" and ").map(Condition::read).collect::<Option<_>>();
+        let wrong = || Refusal::new("InvalidParameterException", format!("the world reads no expression {text:?}"));
+        conditions.map(Self).ok_or_else(wrong)
+    }
+
+    pub(super) fn holds(&self, host: &Host) -> bool {
+        self.0.iter().all(|condition| condition.holds(host))
+    }
+}
+
+impl Placement {
+    /// What the properties of a service ask for.
+    pub(super) fn read(properties: &Value) -> Result<Self, String> {
+        let mut expressions = Vec::new();
+        for constraint in properties["PlacementConstraints"].as_array().into_iter().flatten() {
+            let expression = constraint["Expression"].as_str().unwrap_or_default();
+            match constraint["Type"].as_str() {
+                // There is never more than one task of a cluster on a host: they would ask for the same ports.
+                Some("distinctInstance") => {}
+                Some("memberOf") => {
+                    expressions.push(Expression::read(expression).map_err(|refusal| refusal.to_string())?);
+                }
+                other => return Err(format!("InvalidParameterException: {other:?} is no placement constraint")),
+            }
+        }
+        let percent = |key: &str| match &properties["DeploymentConfiguration"][key] {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_u64().and_then(|number| usize::try_from(number).ok()),
+        };
+        let minimum = percent("MinimumHealthyPercent").unwrap_or(100);
+        Ok(Self { expressions, minimum, maximum: percent("MaximumPercent").unwrap_or(200) })
+    }
+
+    fn admits(&self, host: &Host) -> bool {
+        host.attributes.is_empty() || self.expressions.iter().all(|expression| expression.holds(host))
+    }
+}
+
+impl Cluster {
+    /// The first host that takes a task of a service now.
+    fn free_host(&self, placement: &Placement) -> Option<Ipv4Addr> {
+        let taken = |host: &Ipv4Addr| self.tasks.values().any(|t| t.address == *host && t.status != "STOPPED");
+        let ready = |host: &Host| host.connected && host.status == "ACTIVE" && placement.admits(host);
+        self.hosts.iter().find(|(address, host)| ready(host) && !taken(address)).map(|(address, _)| *address)
+    }
+
+    /// What the scheduler does next for a service, if anything.
+    pub(super) fn next_move(&self, name: &str) -> Option<Move> {
+        let service = self.services.get(name)?;
+        let desired = if service.active { service.desired } else { 0 };
+        let drains = |task: &Task| self.hosts.get(&task.address).is_some_and(|host| host.status == "DRAINING");
+        let (leaving, staying): (Vec<_>, Vec<_>) = self.wanted(name).partition(|(_, task)| drains(task));
+        if staying.len() > desired {
+            let newest = staying.iter().max_by_key(|(_, task)| task.address);
+            return newest.map(|(id, _)| Move::Stop((*id).clone()));
+        }
+        let minimum = (desired * service.placement.minimum).div_ceil(100);
+        let running = self.wanted(name).filter(|(_, task)| task.status == "RUNNING").count();
+        let may_leave = |task: &Task| task.status == "PENDING" || (task.status == "RUNNING" && running > minimum);
+        if let Some((id, _)) = leaving.iter().find(|(_, task)| may_leave(task)) {
+            return Some(Move::Stop((*id).clone()));
+        }
+        // A task that is being stopped counts until it has: at a maximum of 100 % its replacement waits for that.
+        let all = self.tasks.values().filter(|task| task.service == name && task.status != "STOPPED").count();
+        let room = (all + 1) * 100 <= desired * service.placement.maximum;
+        let start = staying.len() < desired && room;
+        start.then(|| self.free_host(&service.placement)).flatten().map(Move::Start)
+    }
+}
