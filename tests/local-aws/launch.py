@@ -32,6 +32,9 @@ LOOPBACK = "127.0.0.1"
 SETTLE_SECONDS, ASK_AGAIN_SECONDS = 300, 0.2
 
 FORWARDED = (
+    "AWS::AutoScaling::AutoScalingGroup",
+    "AWS::EC2::LaunchTemplate",
+    "AWS::EC2::Volume",
     "AWS::ECS::Cluster",
     "AWS::ECS::Service",
     "AWS::ECS::TaskDefinition",
@@ -231,6 +234,8 @@ def deletions() -> None:
         for name in failed:
             if name != logical_id and logical_id in stacks._with_dependencies([name], declared, set(resources)):
                 raise RuntimeError(f"kept, since {name} could not be deleted")
+        if kind in FORWARDED:  # the emulator takes no snapshots; the world counts them
+            props = props | {"DeletionPolicy": declared.get(logical_id, {}).get("DeletionPolicy", "Delete")}
         delete_plain(kind, physical_id, props, stack, logical_id)
 
     stacks._delete_resource = delete
@@ -264,7 +269,9 @@ def denial(who: str, action: str, resource: str, policies: Any, context: Props |
     """Why these policies do not allow this, in AWS's words."""
     from ministack.core.iam_evaluator import EvalContext, evaluate
 
-    told = {key.lower(): value for key, value in (context or {}).items()}
+    # A tag has one value, which its operators compare as it is; the keys of a batch have many.
+    told = {key.lower(): value[0] if key.startswith("aws:ResourceTag/") else value
+            for key, value in (context or {}).items()}
     asked = EvalContext(principal_arn=who, principal_type="AssumedRole", principal_account=ACCOUNT, action=action,
                         resource_arn=resource, region=REGION, secure_transport=True, service_context=told)
     if evaluate(asked, policies).decision == "Allow":

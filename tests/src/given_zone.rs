@@ -19,6 +19,7 @@ const STACK: &str = "neo4j-given";
 const CLUSTER: &str = "graph";
 const CORE: &str = "core.neo4j.service";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:alarms";
+const TEMPLATE: &str = "infra/discovery.yaml";
 const ALARMS: usize = 4;
 const A_WHILE: u64 = 70;
 
@@ -54,15 +55,20 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let parameters = |dry_run: bool| {
         format!(
-            "VpcId=vpc-local EcsClusterName={CLUSTER} Architecture={architecture} HostedZoneId={zone} \
-             AlarmTopicArn={TOPIC} RequireHealthyTasks=false DnsDryRun={dry_run}"
+            "ClusterName={STACK} VpcId=vpc-local EcsClusterName={CLUSTER} Architecture={architecture} \
+             HostedZoneId={zone} AlarmTopicArn={TOPIC} RequireHealthyTasks=false DryRun={dry_run}"
         )
     };
     let deploy = async |log: &str, dry_run: bool| {
         let parameters = parameters(dry_run);
         stage.sam(log, &["deploy", "--stack-name", STACK, "--parameter-overrides", &parameters]).await
     };
-    narrator.work("sam build", stage.sam("build", &["build", "--parameter-overrides", &parameters(true)])).await?;
+    narrator
+        .work(
+            "sam build",
+            stage.sam("build", &["build", "--template-file", TEMPLATE, "--parameter-overrides", &parameters(true)]),
+        )
+        .await?;
     narrator.work("sam deploy: into a given zone, as a dry run", deploy("deploy-given", true)).await?;
     let outputs = stage.outputs(STACK).await?;
     let output = |name: &str| outputs.get(name).cloned().ok_or_else(|| format!("the stack has no output {name}"));
@@ -87,7 +93,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     stage.live.world().add_host(CLUSTER, Ipv4Addr::new(10, 0, 1, 10), "eu-west-1a");
     stage.wind(A_WHILE).await?;
 
-    let function = output("DnsReplicatorFunction")?;
+    let function = output("FunctionName")?;
     let pass = stage.invoke(&function, &json!({})).await?;
     let planned = pass["changes"].as_array().map_or(0, Vec::len);
     ensure(pass["dryRun"] == json!(true) && planned == 1, || format!("no dry run: {pass}"))?;

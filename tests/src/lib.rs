@@ -9,13 +9,17 @@
 )]
 
 pub mod bench;
+pub mod cluster;
+pub mod discovery_story;
 pub mod explore;
 pub mod given_zone;
 pub mod inside;
+pub mod machines;
 pub mod narrator;
 pub mod stage;
 pub mod story;
 pub mod template;
+pub mod variants;
 pub mod world;
 
 /// The search path with a folder before all others.

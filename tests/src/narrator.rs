@@ -26,11 +26,29 @@ pub struct Row {
     /// Whether that is as it should be.
     pub held: bool,
     /// From the event to the right answer.
-    pub took: Option<Duration>,
+    pub took: Option<Took>,
     /// Calls to AWS since the event.
     pub calls: usize,
     /// How many of them wrote.
     pub writes: usize,
+}
+
+/// How long something took, and by which clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Took {
+    /// Of real time: what the functions themselves take.
+    Real(Duration),
+    /// Of the world's time: what machines take to boot, volumes to attach, schedules to come.
+    Modelled(Duration),
+}
+
+impl Took {
+    fn shown(self) -> String {
+        match self {
+            Self::Real(took) => format!("{} ms", took.as_millis()),
+            Self::Modelled(took) => format!("{} s modelled", took.as_secs()),
+        }
+    }
 }
 
 impl Narrator {
@@ -101,7 +119,7 @@ impl Narrator {
         println!();
         self.title(&format!("{:<width$}  answer right  event → answer  calls  writes", "event"));
         for Row { event, held, took, calls, writes, .. } in &self.rows {
-            let took = took.map_or("—".to_owned(), |took| format!("{} ms", took.as_millis()));
+            let took = took.map_or("—".to_owned(), Took::shown);
             let held = if *held {
                 self.paint("32", &format!("{:<12}", "yes"))
             } else {

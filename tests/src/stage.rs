@@ -36,7 +36,7 @@ pub type Trouble = String;
 /// A running local AWS.
 #[derive(Debug)]
 pub struct Stage {
-    /// What stands for ECS, Cloud Map and Route 53.
+    /// What stands for EC2, Auto Scaling, ECS, Cloud Map and Route 53.
     pub live: Live,
     /// Where DNS is answered.
     pub dns: SocketAddr,
@@ -93,7 +93,10 @@ impl Stage {
         let mut launcher = Command::new(&python)
             .arg(root.join("tests/local-aws/launch.py"))
             .args(["--port", &port.to_string(), "--door", &door.to_string(), "--world", &world_url])
-            .envs(["ECS", "SERVICEDISCOVERY", "ROUTE_53"].map(|s| (format!("AWS_ENDPOINT_URL_{s}"), world_url.clone())))
+            .envs(
+                ["AUTO_SCALING", "EC2", "ECS", "SERVICEDISCOVERY", "ROUTE_53"]
+                    .map(|s| (format!("AWS_ENDPOINT_URL_{s}"), world_url.clone())),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -235,7 +238,8 @@ impl Stage {
             if Instant::now() > deadline {
                 return Err(format!("stack {stack} was not deleted within {} s", PATIENCE.as_secs()));
             }
-            self.live.wind(Duration::from_millis(500));
+            // Hooks, agents and schedules go on meanwhile.
+            self.wind(1).await?;
             tokio::time::sleep(LOOK).await;
         }
     }

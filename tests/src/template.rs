@@ -144,6 +144,25 @@ pub fn render(part: &Value, template: &Value, names: &BTreeMap<String, String>) 
             let condition = &template["Conditions"][parts[0].as_str().unwrap()];
             inside(&parts[if holds(&inside(condition)) { 1 } else { 2 }])
         }
+        Some(("Fn::Join", parts)) => {
+            let (between, parts) = (inside(&parts[0]), inside(&parts[1]));
+            json!(list(&parts).join(between.as_str().unwrap()))
+        }
+        Some(("Fn::Split", parts)) => {
+            let (at, text) = (inside(&parts[0]), inside(&parts[1]));
+            json!(text.as_str().unwrap().split(at.as_str().unwrap()).collect::<Vec<_>>())
+        }
+        // A list parameter is said as one text with commas.
+        Some(("Fn::Select", parts)) => {
+            let (index, parts) = (inside(&parts[0]).as_u64().unwrap(), inside(&parts[1]));
+            json!(list(&parts)[usize::try_from(index).unwrap()])
+        }
+        Some(("Fn::FindInMap", path)) => {
+            let path = inside(path);
+            let key = |n: usize| path[n].as_str().map_or_else(|| path[n].to_string(), str::to_owned);
+            template["Mappings"][key(0)][key(1)][key(2)].clone()
+        }
+        Some(("Fn::Base64", text)) => json!({"Fn::Base64": inside(text)}),
         Some((function, _)) if function.starts_with("Fn::") && !["Fn::Equals", "Fn::Not"].contains(&function) => {
             panic!("{function} is not known here")
         }
@@ -152,6 +171,12 @@ pub fn render(part: &Value, template: &Value, names: &BTreeMap<String, String>) 
             Value::Object(all.filter(|(_, value)| !value.is_null()).collect())
         }
     }
+}
+
+/// The texts of a list, or of a text with commas.
+fn list(value: &Value) -> Vec<String> {
+    let texts = |items: &Vec<Value>| items.iter().map(|item| item.as_str().unwrap().to_owned()).collect();
+    value.as_array().map_or_else(|| value.as_str().unwrap().split(',').map(str::to_owned).collect(), texts)
 }
 
 /// Whether a rendered condition holds.

@@ -29,10 +29,11 @@ def waived() -> set[Finding]:
 
 def main() -> None:
     began = time.monotonic()
+    distinct = {json.dumps(stack.template, indent=1): path.replace("/", "-")
+                for combination in pairwise() for path, stack in deployment(combination).items()}
     with tempfile.TemporaryDirectory() as folder:
-        for number, combination in enumerate(pairwise()):
-            for name, template in deployment(combination).items():
-                Path(folder, f"{number}-{name}").with_suffix(".json").write_text(json.dumps(template, indent=1))
+        for number, (text, name) in enumerate(distinct.items()):
+            Path(folder, f"{number}-{name}.json").write_text(text)
         asked = [CHECKOV, "--directory", folder, "--framework", "cloudformation", "--skip-download", "--compact",
                  "--output", "json"]
         answer = subprocess.run(asked, capture_output=True, text=True, check=False)
@@ -50,7 +51,7 @@ def main() -> None:
     wrong = [f"{check} {resource}: {names[check, resource]}" for check, resource in sorted(names.keys() - waivers)]
     wrong += [f"{check} {resource}: waived, but not found any more" for check, resource in sorted(waivers - names.keys())]
     held = len({found["check_id"] for found in checks})
-    print(f"checkov: {held} checks apply, {len(names)} findings, {len(waivers)} waived "
+    print(f"checkov: {len(distinct)} stacks, {held} checks apply, {len(names)} findings, {len(waivers)} waived "
           f"({time.monotonic() - began:.0f} s)")
     sys.exit("\n".join(wrong) if wrong else 0)
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use cluster_tests::{given_zone, narrator::Narrator, story};
+use cluster_tests::{discovery_story, given_zone, narrator::Narrator, story, variants};
 
 /// Builds and logs have one place each.
 static STAGE: Mutex<()> = Mutex::new(());
@@ -17,6 +17,22 @@ fn the_whole_story_holds_from_the_deployment_to_the_deletion() {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut narrator = Narrator::new();
     let told = runtime().block_on(story::play(&mut narrator));
+    narrator.summary();
+    told.unwrap();
+}
+
+#[test]
+fn each_shape_of_the_cluster_can_be_deleted_in_each_state() {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    runtime().block_on(variants::play(&mut Narrator::new())).unwrap();
+}
+
+/// Discovery serves any pair of ECS services.
+#[test]
+fn discovery_alone_holds_from_the_deployment_to_the_deletion() {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut narrator = Narrator::new();
+    let told = runtime().block_on(discovery_story::play(&mut narrator));
     narrator.summary();
     told.unwrap();
 }

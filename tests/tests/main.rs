@@ -8,9 +8,13 @@
 )]
 
 mod bad_input;
+mod cluster_template;
+mod drainer_permissions;
 mod end_to_end;
 mod exploration;
+mod iam;
 mod lessons;
+mod machines;
 mod permissions;
 mod replicator;
 mod template;

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_tests::{
     inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, messages, play},
-    template::{all, read, render, resources},
-    world::{ACCOUNT, Call, Context, REGION, World, cloud_map, queue_arn, route53},
+    template::{all, read, resources},
+    world::{ACCOUNT, REGION, cloud_map, queue_arn, route53},
 };
 use serde_json::{Value, json};
+
+use crate::iam::{Question, Statement, questions, rights, strings};
 
 const OTHER_DOMAIN: &str = "graph.neo4j.service";
 const TASK: &str = "0123456789abcdef0123456789abcdef";
@@ -15,60 +17,14 @@ const TRIGGERS: &str = "arn:aws:sqs:eu-west-1:000000000000:triggers.fifo";
 const UNDELIVERED: &str = "arn:aws:sqs:eu-west-1:000000000000:undelivered";
 const LOG_STREAMS: &str = "arn:aws:logs:eu-west-1:000000000000:log-group:replicator:log-stream:*";
 
-/// What IAM is asked: may this be done to that, in these circumstances?
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Question {
-    action: String,
-    resource: String,
-    context: Context,
-}
-
-/// A statement that allows something.
-#[derive(Clone, Debug)]
-struct Statement {
-    actions: Vec<String>,
-    resources: Vec<String>,
-    condition: Value,
-}
-
-impl Statement {
-    fn allows(&self, question: &Question) -> bool {
-        let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
-        any(&self.actions, &question.action) && any(&self.resources, &question.resource) && self.holds(question)
-    }
-
-    fn holds(&self, question: &Question) -> bool {
-        self.condition.as_object().into_iter().flatten().all(|(operator, keys)| {
-            assert_eq!(operator, "ForAllValues:StringEquals", "an operator that is not known here");
-            keys.as_object().unwrap().iter().all(|(key, values)| {
-                let said = question.context.get(key.as_str()).unwrap_or_else(|| panic!("nobody says {key}"));
-                said.iter().all(|value| strings(values).contains(value))
-            })
-        })
-    }
-}
-
-/// IAM's wildcard.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    text.strip_prefix(head).is_some_and(|tail| (0..=tail.len()).any(|n| matches(rest, &tail[n..])))
-}
-
-/// One text, or a list of them.
-fn strings(value: &Value) -> Vec<String> {
-    let one = value.as_str().map(|text| vec![text.to_owned()]);
-    one.unwrap_or_else(|| value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect())
-}
-
-fn resource(id: &str) -> Value {
-    read("infra/discovery.yaml")["Resources"][id].clone()
-}
-
 fn of_type(kind: &str) -> Vec<(String, Value)> {
-    let all = all().into_iter().flat_map(|path| resources(&read(&path)));
-    all.filter(|(_, resource)| resource["Type"] == kind)
-        .map(|(id, resource)| (id, resource["Properties"].clone()))
-        .collect()
+    all().iter().flat_map(|path| of_template(path, kind)).collect()
+}
+
+/// The resources of a type in one template: (logical id, properties).
+fn of_template(path: &str, kind: &str) -> Vec<(String, Value)> {
+    let all = resources(&read(path)).into_iter().filter(|(_, resource)| resource["Type"] == kind);
+    all.map(|(id, resource)| (id, resource["Properties"].clone())).collect()
 }
 
 /// What the template's names are in the world.
@@ -102,47 +58,8 @@ fn names(inside: &Inside, domain: &str) -> BTreeMap<String, String> {
     names.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// Every statement of the replicator's role, wherever the template keeps it.
-fn rights(names: &BTreeMap<String, String>) -> Vec<Statement> {
-    let template = read("infra/discovery.yaml");
-    let role = template["Resources"]["Replicator"]["Properties"]["Role"]["Fn::GetAtt"][0].as_str().unwrap().to_owned();
-    let inline = template["Resources"][&role]["Properties"].clone();
-    assert!(inline["ManagedPolicyArns"].is_null(), "what a managed policy allows is not proven here");
-    let mut documents: Vec<Value> =
-        inline["Policies"].as_array().unwrap().iter().map(|policy| policy["PolicyDocument"].clone()).collect();
-    for (id, resource) in resources(&template) {
-        match resource["Type"].as_str().unwrap() {
-            "AWS::IAM::RolePolicy" if resource["Properties"]["RoleName"]["Ref"] == json!(role) => {
-                documents.push(resource["Properties"]["PolicyDocument"].clone());
-            }
-            kind => assert!(!kind.contains("Policy") || !kind.starts_with("AWS::IAM"), "{id} is not proven here"),
-        }
-    }
-    let statements = documents.iter().flat_map(|document| document["Statement"].as_array().unwrap().clone());
-    let rendered = statements.map(|statement| render(&statement, &template, names));
-    rendered
-        .map(|statement| {
-            let keys: BTreeSet<_> = statement.as_object().unwrap().keys().map(String::as_str).collect();
-            let known = BTreeSet::from(["Action", "Condition", "Effect", "Resource"]);
-            assert!(keys.is_subset(&known) && statement["Effect"] == "Allow", "not known here: {statement}");
-            Statement {
-                actions: strings(&statement["Action"]),
-                resources: strings(&statement["Resource"]),
-                condition: statement["Condition"].clone(),
-            }
-        })
-        .collect()
-}
-
-/// What IAM was asked by each call so far.
-fn questions(world: &World) -> Vec<Vec<Question>> {
-    let of = |call: &Call| {
-        assert!(!call.resources.is_empty(), "nobody says what {} touches", call.action);
-        let Call { action, resources, context, .. } = call.clone();
-        let question = |resource| Question { action: action.clone(), resource, context: context.clone() };
-        resources.into_iter().map(question).collect()
-    };
-    world.calls.iter().map(of).collect()
+fn replicators_rights(names: &BTreeMap<String, String>) -> Vec<Statement> {
+    rights("infra/discovery.yaml", "Replicator", names)
 }
 
 /// The whole life of a stack, in three chapters: under its first domain, while its domain changes, and under the second.
@@ -224,7 +141,8 @@ fn leave_something_behind(inside: &Inside, domain: &str) {
 #[test]
 fn the_replicator_may_do_whatever_it_does_in_its_whole_life() {
     let Life { inside, chapters } = whole_life();
-    let (first, second) = (rights(&names(&inside, DOMAIN)), rights(&names(&inside, OTHER_DOMAIN)));
+    let (first, second) =
+        (replicators_rights(&names(&inside, DOMAIN)), replicators_rights(&names(&inside, OTHER_DOMAIN)));
     // While the domain changes the policies of both stand.
     let both: Vec<_> = first.iter().chain(&second).cloned().collect();
     for (chapter, rights) in chapters.iter().zip([first, both, second]) {
@@ -242,7 +160,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
     let done: BTreeSet<_> = chapters[..2].iter().flatten().flatten().cloned().collect();
     let (mut unused, mut said) = (BTreeSet::new(), BTreeSet::new());
     let mut changed = BTreeMap::<_, BTreeSet<String>>::new();
-    for statement in rights(&names) {
+    for statement in replicators_rights(&names) {
         for (action, resource) in statement.actions.iter().flat_map(|a| statement.resources.iter().map(move |r| (a, r)))
         {
             let one =
@@ -259,7 +177,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
             said.insert((key.clone(), strings(values).into_iter().collect::<BTreeSet<_>>()));
         }
     }
-    let changed: BTreeSet<_> = changed.into_iter().map(|(key, values)| ((*key).to_owned(), values)).collect();
+    let changed: BTreeSet<_> = changed.into_iter().map(|(key, values)| (key.clone(), values)).collect();
     assert_eq!(said, changed, "the conditions allow what is written, and no more");
 
     let queue = "Lambda polls the queue with the function's role";
@@ -288,7 +206,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
 fn the_replicator_may_not_touch_what_is_not_its_own() {
     let inside = Inside::new();
     let names = names(&inside, DOMAIN);
-    let rights = rights(&names);
+    let rights = replicators_rights(&names);
     let asks = |action: &str, resource: &str, batch: &[(&str, &str, &str)]| {
         let set = |name, kind| route53::RecordSet::simple(name, kind, 10, &["10.0.0.1"]);
         let batch: Vec<_> = batch.iter().map(|(action, name, kind)| (*action, set(name, kind))).collect();
@@ -318,82 +236,100 @@ fn the_replicator_may_not_touch_what_is_not_its_own() {
 #[test]
 fn a_role_is_taken_by_the_one_service_that_needs_it() {
     let mut roles = BTreeSet::new();
-    for (id, role) in of_type("AWS::IAM::Role") {
-        let document = &role["AssumeRolePolicyDocument"];
-        assert_eq!(document["Statement"].as_array().unwrap().len(), 1, "{id}");
-        let statement = document["Statement"][0].clone();
-        assert_eq!((&statement["Effect"], &statement["Action"]), (&json!("Allow"), &json!("sts:AssumeRole")), "{id}");
-        let arn = json!({"Fn::GetAtt": [id, "Arn"]});
-        let functions = of_type("AWS::Serverless::Function").into_iter().filter(|(_, p)| p["Role"] == arn).count();
-        let schedules =
-            of_type("AWS::Scheduler::Schedule").into_iter().filter(|(_, p)| p["Target"]["RoleArn"] == arn).count();
-        assert_eq!(functions + schedules, 1, "{id} is the role of one thing");
-        let (service, condition) = if functions == 1 {
-            ("lambda.amazonaws.com", Value::Null)
-        } else {
-            // Anybody's schedule could name the role otherwise.
-            ("scheduler.amazonaws.com", json!({"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}))
-        };
-        assert_eq!(statement["Principal"], json!({"Service": service}), "{id}");
-        assert_eq!(statement["Condition"], condition, "{id}");
-        roles.insert(id);
+    let here = json!({"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}});
+    for path in all() {
+        for (id, role) in of_template(&path, "AWS::IAM::Role") {
+            let document = &role["AssumeRolePolicyDocument"];
+            assert_eq!(document["Statement"].as_array().unwrap().len(), 1, "{id}");
+            let statement = document["Statement"][0].clone();
+            let allowed = (&statement["Effect"], &statement["Action"]);
+            assert_eq!(allowed, (&json!("Allow"), &json!("sts:AssumeRole")), "{id}");
+            assert!(role["ManagedPolicyArns"].is_null(), "{id}: what a managed policy allows changes by itself");
+            let arn = json!({"Fn::GetAtt": [id, "Arn"]});
+            let functions =
+                of_template(&path, "AWS::Serverless::Function").into_iter().filter(|(_, p)| p["Role"] == arn);
+            let schedules = of_template(&path, "AWS::Scheduler::Schedule").into_iter();
+            let schedules = schedules.filter(|(_, p)| p["Target"]["RoleArn"] == arn).count();
+            let machines = of_template(&path, "AWS::IAM::InstanceProfile").into_iter();
+            let machines = machines.filter(|(_, p)| p["Roles"] == json!([{"Ref": id}])).count();
+            // Anybody's schedule or task could name the role otherwise.
+            let (service, condition) = match (functions.count(), schedules, machines) {
+                (1, 0, 0) => ("lambda.amazonaws.com", Value::Null),
+                (0, 1, 0) => ("scheduler.amazonaws.com", here.clone()),
+                (0, 0, 1) => ("ec2.amazonaws.com", Value::Null),
+                (0, 0, 0) if id == "ExecutionRole" => ("ecs-tasks.amazonaws.com", here.clone()),
+                other => panic!("{path}: {id} is the role of {other:?}"),
+            };
+            assert_eq!(statement["Principal"], json!({"Service": service}), "{id}");
+            assert_eq!(statement["Condition"], condition, "{id}");
+            roles.insert(id);
+        }
     }
-    assert_eq!(roles, BTreeSet::from(["ReplicatorRole".to_owned(), "SweepRole".to_owned()]));
+    let want = ["DrainerRole", "ExecutionRole", "InstanceRole", "ReplicatorRole", "SweepRole"];
+    assert_eq!(roles, want.map(str::to_owned).into());
 }
 
 #[test]
 fn a_schedule_may_send_to_its_target_and_to_its_dead_letter_queue_and_do_nothing_else() {
-    for (id, schedule) in of_type("AWS::Scheduler::Schedule") {
-        let target = &schedule["Target"];
-        let role = resource(target["RoleArn"]["Fn::GetAtt"][0].as_str().unwrap())["Properties"].clone();
-        assert!(role["ManagedPolicyArns"].is_null(), "{id}");
-        let policies = role["Policies"].as_array().unwrap().iter();
-        let statements: Vec<_> = policies.flat_map(|p| p["PolicyDocument"]["Statement"].as_array().unwrap()).collect();
-        let want = json!({
-            "Effect": "Allow", "Action": "sqs:SendMessage",
-            "Resource": [target["Arn"], target["DeadLetterConfig"]["Arn"]],
-        });
-        assert_eq!(statements, [&want], "{id}");
+    for path in all() {
+        for (id, schedule) in of_template(&path, "AWS::Scheduler::Schedule") {
+            let target = &schedule["Target"];
+            let role = target["RoleArn"]["Fn::GetAtt"][0].as_str().unwrap();
+            let role = read(&path)["Resources"][role]["Properties"].clone();
+            let policies = role["Policies"].as_array().unwrap().iter();
+            let statements: Vec<_> =
+                policies.flat_map(|p| p["PolicyDocument"]["Statement"].as_array().unwrap()).collect();
+            let want = json!({
+                "Effect": "Allow", "Action": "sqs:SendMessage",
+                "Resource": [target["Arn"], target["DeadLetterConfig"]["Arn"]],
+            });
+            assert_eq!(statements, [&want], "{path}: {id}");
+        }
     }
 }
 
 #[test]
-fn only_the_rule_that_sends_to_a_queue_may_and_nobody_without_tls() {
+fn only_the_rules_that_send_to_a_queue_may_and_nobody_without_tls() {
     let queue_of = |id: &str| json!({"Fn::GetAtt": [id, "Arn"]});
-    let mut senders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (rule, properties) in of_type("AWS::Events::Rule") {
-        for target in properties["Targets"].as_array().unwrap() {
-            assert!(target["RoleArn"].is_null(), "{rule}: a queue is sent to by right of its policy");
-            for arn in [&target["Arn"], &target["DeadLetterConfig"]["Arn"]] {
-                let queue = arn["Fn::GetAtt"][0].as_str().unwrap().to_owned();
-                senders.entry(queue).or_default().insert(rule.clone());
+    for path in all() {
+        let mut senders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (rule, properties) in of_template(&path, "AWS::Events::Rule") {
+            for target in properties["Targets"].as_array().unwrap() {
+                assert!(target["RoleArn"].is_null(), "{rule}: a queue is sent to by right of its policy");
+                for arn in [&target["Arn"], &target["DeadLetterConfig"]["Arn"]] {
+                    let queue = arn["Fn::GetAtt"][0].as_str().unwrap().to_owned();
+                    senders.entry(queue).or_default().insert(rule.clone());
+                }
             }
         }
-    }
-    let policies = of_type("AWS::SQS::QueuePolicy");
-    for (queue, _) in of_type("AWS::SQS::Queue") {
-        let ours: Vec<_> = policies.iter().filter(|(_, p)| p["Queues"] == json!([{"Ref": queue}])).collect();
-        assert_eq!(ours.len(), 1, "{queue} has one policy");
-        let statements = ours[0].1["PolicyDocument"]["Statement"].as_array().unwrap().clone();
-        let (allowed, denied): (Vec<_>, Vec<_>) = statements.into_iter().partition(|s| s["Effect"] == "Allow");
-        let rules = senders.remove(&queue).unwrap_or_default();
-        let want: Vec<_> = rules
-            .iter()
-            .map(|rule| {
-                json!({
-                    "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
-                    "Resource": queue_of(&queue), "Condition": {"ArnEquals": {"aws:SourceArn": queue_of(rule)}},
+        let policies = of_template(&path, "AWS::SQS::QueuePolicy");
+        for (queue, _) in of_template(&path, "AWS::SQS::Queue") {
+            let ours: Vec<_> = policies.iter().filter(|(_, p)| p["Queues"] == json!([{"Ref": queue}])).collect();
+            assert_eq!(ours.len(), 1, "{path}: {queue} has one policy");
+            let statements = ours[0].1["PolicyDocument"]["Statement"].as_array().unwrap().clone();
+            let (allowed, denied): (Vec<_>, Vec<_>) = statements.into_iter().partition(|s| s["Effect"] == "Allow");
+            let rules = senders.remove(&queue).unwrap_or_default();
+            let mut sources: Vec<_> = rules.iter().map(|rule| queue_of(rule)).collect();
+            let want: Vec<_> = (!sources.is_empty())
+                .then(|| if sources.len() == 1 { sources.remove(0) } else { json!(sources) })
+                .map(|sources| {
+                    json!({
+                        "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"},
+                        "Action": "sqs:SendMessage", "Resource": queue_of(&queue),
+                        "Condition": {"ArnEquals": {"aws:SourceArn": sources}},
+                    })
                 })
-            })
-            .collect();
-        assert_eq!(allowed, want, "{queue}");
-        let without_tls = json!({
-            "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queue_of(&queue),
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        });
-        assert_eq!(denied, [without_tls], "{queue}");
+                .into_iter()
+                .collect();
+            assert_eq!(allowed, want, "{path}: {queue}");
+            let without_tls = json!({
+                "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queue_of(&queue),
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            });
+            assert_eq!(denied, [without_tls], "{path}: {queue}");
+        }
+        assert!(senders.is_empty(), "sent to, but no queue of ours: {senders:?}");
     }
-    assert!(senders.is_empty(), "sent to, but no queue of ours: {senders:?}");
 }
 
 #[test]

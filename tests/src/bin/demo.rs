@@ -1,12 +1,12 @@
-//! Plays the whole story for a person: deploys the real template to a local AWS and watches DNS.
+//! Plays the whole story for a person: deploys the whole cluster to a local AWS, takes a machine away, and deletes it.
 
 use std::process::ExitCode;
 
 use cluster_tests::{narrator::Narrator, story};
 
 const HELP: &str = "\
-Deploys the real template and the real functions to a local AWS on this machine, lets members join, fail, be replaced
-and leave, asks DNS after each event, and deletes everything.
+Deploys the real templates and the real functions to a local AWS on this machine: the cluster forms, a machine is lost and
+its replacement gets the same volume, another reboots, and all is deleted. DNS is asked after each event.
 
 Usage: make demo
 
@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
         };
     }
     let mut narrator = Narrator::new();
-    narrator.title("A cluster's names, from `sam deploy` to a DNS answer");
+    narrator.title("A cluster, from `sam deploy` to its deletion");
     let told = story::play(&mut narrator).await;
     narrator.summary();
     match told {

@@ -1,0 +1,226 @@
+"""What a combination of switches should have made of the stacks."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from render import INFRA, NAMED, SUBNET, Combination, Stack, Template, parameters_of, translate
+
+Deployed = dict[str, Stack]
+Facts = dict[str, tuple[Any, Any]]  # what is, and what should be
+
+# The first so many cores are on demand.
+ON_DEMAND = {"on-demand": 7, "spot": 0}
+MINIMUM_HEALTHY = {3: 66, 5: 80, 7: 85}
+# What a machine's memory leaves to tasks: the kernel keeps some of it, the agent some MiB.
+KERNEL, AGENT = 0.08, 256
+
+
+def of(deployed: Deployed, kind: str, *paths: str) -> list[Template]:
+    """The properties of all resources of a type, in some stacks or in all."""
+    return [found.get("Properties", {}) for path, stack in sorted(deployed.items()) if not paths or path in paths
+            for found in stack.live["Resources"].values() if found["Type"] == kind]
+
+
+def output(deployed: Deployed, path: str, name: str) -> str:
+    return deployed[path].live["Outputs"][name]["Value"]
+
+
+def allowed(roles: list[Template], policies: list[Template]) -> dict[str, Any]:
+    """The resources of each action."""
+    policies = [*(own for role in roles for own in role["Policies"]), *policies]
+    return {action: statement["Resource"] for policy in policies for statement in policy["PolicyDocument"]["Statement"]
+            for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
+
+
+def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
+    given, topic = chosen["HostedZoneId"], chosen["AlarmTopicArn"]
+    zone = output(deployed, "Discovery", "HostedZoneId")
+    functions = of(deployed, "AWS::Lambda::Function")
+    variables = {path: found["Environment"]["Variables"] for path in ("Discovery", "Draining")
+                 for found in of(deployed, "AWS::Lambda::Function", path)}
+    written = [variables["Discovery"]["HOSTED_ZONE_ID"],
+               *(found["HostedZoneId"] for found in of(deployed, "AWS::Route53::RecordSet"))]
+    alarms = of(deployed, "AWS::CloudWatch::Alarm")
+    told = [topic] if topic else None
+    may = allowed(of(deployed, "AWS::IAM::Role", "Draining"), of(deployed, "AWS::IAM::RolePolicy", "Draining"))
+    return {
+        "a zone is created when none is given": (len(of(deployed, "AWS::Route53::HostedZone")), 0 if given else 1),
+        "all writes go into the zone": (written, [given or zone] * 3),
+        "alarms and their ends are told": ([[a.get("AlarmActions"), a.get("OKActions")] for a in alarms],
+                                           [[told, told]] * len(alarms)),
+        "health is asked for": (variables["Discovery"]["REQUIRE_HEALTHY"], "true"),
+        "a dry run is one": ([found["DRY_RUN"] for found in variables.values()], [chosen["DryRun"]] * 2),
+        "functions run on the processor": ([found["Architectures"] for found in functions],
+                                           [[chosen["Architecture"]]] * 2),
+        "the key of the volumes may be used": (may.get("kms:CreateGrant"), chosen["DataKmsKeyArn"] or None),
+    }
+
+
+def cores(chosen: Combination, deployed: Deployed) -> Facts:
+    numbers = range(1, int(chosen["CoreCount"]) + 1)
+    nodes = [f"Cores/Core{number}" for number in numbers]
+    volumes, groups = of(deployed, "AWS::EC2::Volume"), of(deployed, "AWS::AutoScaling::AutoScalingGroup", *nodes)
+    paid = [group["MixedInstancesPolicy"]["InstancesDistribution"] for group in groups]
+    said = [found["LaunchTemplateData"]["UserData"]["Fn::Base64"]
+            for found in of(deployed, "AWS::EC2::LaunchTemplate", *nodes)]
+    ids = [output(deployed, path, "VolumeId") for path in nodes if path in deployed]
+    places = [(number - 1) % 3 + 1 for number in numbers]
+    on_demand = ON_DEMAND.get(chosen["CorePurchase"], int(chosen["CoreOnDemandBase"]))
+    snapshots = chosen["RestoreSnapshotIds"].split(",") if chosen["RestoreSnapshotIds"] else [None] * len(numbers)
+    named = [tag["Value"] for group in groups for tag in group["Tags"] if tag["Key"] == "neo4j:volume"]
+    return {
+        "there are so many cores": ([path for path in sorted(deployed) if path.startswith("Cores/")], nodes),
+        "each has a volume in the zone of its place": ([volume["AvailabilityZone"] for volume in volumes],
+                                                       [NAMED[f"CoreZone{place}"] for place in places]),
+        "each has a group in the subnet of its place": ([group["VPCZoneIdentifier"] for group in groups],
+                                                        [[NAMED[f"CoreSubnet{place}"]] for place in places]),
+        "each group holds one machine": ([(g["MinSize"], g["DesiredCapacity"], g["MaxSize"]) for g in groups],
+                                         [("1", "1", "1")] * len(numbers)),
+        "each is paid for as chosen": (
+            [(int(found["OnDemandBaseCapacity"]), found["OnDemandPercentageAboveBaseCapacity"]) for found in paid],
+            [(0, 100 if number <= on_demand else 0) for number in numbers]),
+        "each volume begins with its snapshot": ([volume.get("SnapshotId") for volume in volumes], snapshots),
+        "volumes have the key": ([volume.get("KmsKeyId", "") for volume in volumes],
+                                 [chosen["DataKmsKeyArn"]] * len(numbers)),
+        "volumes have a throughput with gp3 only": (["Throughput" in volume for volume in volumes],
+                                                    [chosen["DataVolumeType"] == "gp3"] * len(numbers)),
+        "each machine is told its own volume": (
+            [re.findall("Elastic_Block_Store_(.*?) ", text) for text in said],
+            [[each.replace("-", "")] for each in ids]),
+        "each machine is told its own number": ([re.findall('"neo4j.core": "(.*?)"', text) for text in said],
+                                                [[str(number)] for number in numbers]),
+        "each group names its volume": (named, ids),
+    }
+
+
+def replicas(chosen: Combination, deployed: Deployed) -> Facts:
+    count, purchase = chosen["ReplicaCount"], chosen["ReplicaPurchase"]
+    groups = of(deployed, "AWS::AutoScaling::AutoScalingGroup", "Replicas")
+    paid = [group["MixedInstancesPolicy"]["InstancesDistribution"] for group in groups]
+    subnets = chosen["ReplicaSubnetIds"].split(",") if chosen["ReplicaSubnetIds"] else SUBNET[:3]
+    base = int(chosen["ReplicaOnDemandBase"]) if purchase == "mixed" else 0
+    some = count != "0"
+    return {
+        "without replicas there is nothing for them": (
+            sorted({"Replicas", "ReplicaService"} & deployed.keys()), ["ReplicaService", "Replicas"] * some),
+        "the group holds them": ([(g["MinSize"], g["DesiredCapacity"], g["MaxSize"]) for g in groups],
+                                 [(count, count, count)] * some),
+        "they are in their subnets": ([group["VPCZoneIdentifier"] for group in groups], [subnets] * some),
+        "they are paid for as chosen": (
+            [(int(found["OnDemandBaseCapacity"]), found["OnDemandPercentageAboveBaseCapacity"]) for found in paid],
+            [(base, 100 if purchase == "on-demand" else 0)] * some),
+        "Spot machines at risk are replaced ahead": ([group["CapacityRebalance"] for group in groups],
+                                                     [purchase != "on-demand"] * some),
+    }
+
+
+def memory(instance_type: str) -> int:
+    """MiB, as AWS lists them."""
+    family, size = instance_type.split(".")
+    larges = {"large": 1, "xlarge": 2, "2xlarge": 4, "4xlarge": 8, "8xlarge": 16}
+    return {"m": 8192, "r": 16384}[family[0]] * larges[size]
+
+
+def members(tier: str, chosen: Combination, deployed: Deployed) -> Facts:
+    """The service of a tier, and how it fits on the tier's machines."""
+    is_core = tier == "core"
+    service, machines = ("CoreService", "Cores/Core1") if is_core else ("ReplicaService", "Replicas")
+    if service not in deployed:
+        return {}
+    [runs], [task] = of(deployed, "AWS::ECS::Service", service), of(deployed, "AWS::ECS::TaskDefinition", service)
+    [group] = of(deployed, "AWS::AutoScaling::AutoScalingGroup", machines)
+    containers = task["ContainerDefinitions"]
+    neo4j = containers[0]
+    says = {found["Name"].removeprefix("NEO4J_"): found["Value"] for found in neo4j["Environment"]}
+    count = int(chosen["CoreCount" if is_core else "ReplicaCount"])
+    percent = int(runs["DeploymentConfiguration"]["MinimumHealthyPercent"])
+    left = math.ceil(percent * count / 100)  # as ECS rounds
+    types = [found["InstanceType"] for found in group["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]]
+    needs = sum(int(found["Memory"]) for found in containers)
+    room = min(map(memory, types)) * (1 - KERNEL) - AGENT
+    caches = sum(int(says[f"server_memory_{name}_size"][:-1]) for name in ("heap_max_", "pagecache"))
+    tls, cluster_tls = chosen["TlsSecretArn"], chosen["ClusterTlsSecretArn"]
+    secrets = {"ADMIN_PASSWORD": output(deployed, "root", "AdminSecretArn") + ":password::"}
+    if tls:
+        secrets |= {"TLS_CERTIFICATE": f"{tls}:certificate::", "TLS_KEY": f"{tls}:private_key::"}
+    if cluster_tls:
+        secrets |= {"CLUSTER_TLS_CERTIFICATE": f"{cluster_tls}:certificate::", "CLUSTER_TLS_CA": f"{cluster_tls}:ca::",
+                    "CLUSTER_TLS_KEY": f"{cluster_tls}:private_key::"}
+    policies = {*(["bolt", "https"] if tls else []), *(["cluster"] if cluster_tls else [])}
+    old, slow = chosen["Neo4jSeries"] == "5.26", chosen["SlowQueryLog"] == "true"
+    placed = [{"Type": "distinctInstance"}, {"Type": "memberOf", "Expression": f"attribute:neo4j.tier == {tier}"}]
+    facts: Facts = {
+        "there are so many tasks": (runs["DesiredCount"], str(count)),
+        "a deployment can stop one": (left < count, True),
+        "a task fits on its smallest machine": (needs <= room, True),
+        "heap and page cache fit in the task": (caches < int(neo4j["Memory"]), True),
+        "its ports, of which 2004 is none": ({found["ContainerPort"] for found in neo4j["PortMappings"]},
+                                             {6000, 6362, 7000, 7473 if tls else 7474, 7687, 7688}),
+        "metrics are not served": ([name for name in says if "prometheus" in name or "2004" in says[name]], []),
+        "clear text stays on the machine with TLS": (
+            [says["server_http_listen__address"], says["server_https_enabled"], says["server_bolt_tls__level"]],
+            ["127.0.0.1:7474", "true", "REQUIRED"] if tls else ["0.0.0.0:7474", "false", "DISABLED"]),
+        "certificates are used": ({name.split("_")[3] for name in says if name.startswith("dbms_ssl_policy")},
+                                  policies),
+        "secrets are given": ({found["Name"]: found["ValueFrom"] for found in neo4j["Secrets"]}, secrets),
+        "cores host primaries, replicas secondaries": (says["server_cluster_system__database__mode"],
+                                                       "PRIMARY" if is_core else "SECONDARY"),
+        "cores are found by SRV records": (
+            says.get("dbms_cluster_discovery_v2_endpoints" if old else "dbms_cluster_endpoints"),
+            f"core.discovery.{chosen['DomainName']}:0"),
+        "the version is named to the old series only": ("dbms_cluster_discovery_version" in says, old),
+        "slow queries are logged": ((says["db_logs_query_enabled"], len(containers)),
+                                    ("INFO", 3) if slow else ("OFF", 2)),
+        "each task has a machine of its tier": (runs["PlacementConstraints"], placed),
+    }
+    if is_core:
+        facts["a deployment stops one at a time"] = ((percent, left), (MINIMUM_HEALTHY[count], count - 1))
+    return {f"{tier}: {fact}": so for fact, so in facts.items()}
+
+
+def network(chosen: Combination, deployed: Deployed) -> Facts:
+    rules = of(deployed, "AWS::EC2::SecurityGroupIngress") + of(deployed, "AWS::EC2::SecurityGroupEgress")
+    http = 7473 if chosen["TlsSecretArn"] else 7474
+    by_address = sorted((found["CidrIp"], int(found["FromPort"])) for found in rules if "CidrIp" in found)
+    cidr, further = chosen["ClientCidr"], chosen["NodeSecurityGroupIds"]
+    groups = [found["LaunchTemplateData"]["SecurityGroupIds"] for found in of(deployed, "AWS::EC2::LaunchTemplate")]
+    own = output(deployed, "Network", "MembersGroup")
+    return {
+        "these ports are open, and 2004 is not": (
+            {(int(found["FromPort"]), int(found["ToPort"])) for found in rules},
+            {(port, port) for port in (6000, 6362, 7000, http, 7687, 7688)}),
+        "given addresses reach Bolt and HTTP": (by_address, [(cidr, http), (cidr, 7687)] if cidr else []),
+        "machines have their groups": (groups, [[own, *filter(None, further.split(","))]] * len(groups)),
+        "who connects is told of TLS": (output(deployed, "root", "ConnectTo").partition(":")[0],
+                                        "neo4j+s" if chosen["TlsSecretArn"] else "neo4j"),
+    }
+
+
+def secrets(chosen: Combination, deployed: Deployed) -> Facts:
+    users = ("AdminSecretArn", "ReadWriteSecretArn", "ReadOnlySecretArn")
+    own = [name for name in users if chosen[name]]
+    roles = [role for role in of(deployed, "AWS::IAM::Role", "Ecs")
+             if "ecs-tasks" in str(role["AssumeRolePolicyDocument"])]
+    may = allowed(roles, of(deployed, "AWS::IAM::RolePolicy", "Ecs"))
+    given = {found["ValueFrom"].rsplit(":", 3)[0] for task in of(deployed, "AWS::ECS::TaskDefinition")
+             for container in task["ContainerDefinitions"] for found in container.get("Secrets", [])}
+    return {
+        "users are generated when none are given": (len(of(deployed, "AWS::SecretsManager::Secret")), 3 - len(own)),
+        "own users are used": ([output(deployed, "root", name) for name in own], [chosen[name] for name in own]),
+        "exactly the secrets that tasks are given may be read": (set(may["secretsmanager:GetSecretValue"]), given),
+        "secrets are decrypted with their key": (may.get("kms:Decrypt"), chosen["SecretsKmsKeyArn"] or None),
+        "the image is pulled from its repository": (may.get("ecr:BatchGetImage"), chosen["ImageRepositoryArn"] or None),
+    }
+
+
+def wrong(combination: Combination, deployed: Deployed) -> Iterator[str]:
+    """What a combination should have made of the stacks, and has not."""
+    chosen = parameters_of(translate(INFRA / "template.yaml"), NAMED | combination)
+    facts = (dns_and_functions(chosen, deployed) | cores(chosen, deployed) | replicas(chosen, deployed)
+             | members("core", chosen, deployed) | members("replica", chosen, deployed)
+             | network(chosen, deployed) | secrets(chosen, deployed))
+    yield from (f"{fact}: {is_so!r}, not {should!r}" for fact, (is_so, should) in facts.items() if is_so != should)
