@@ -329,6 +329,53 @@ fn a_core_whose_tasks_have_stopped_is_let_go() {
     });
 }
 
+#[test]
+fn a_dead_machine_is_forsaken_and_its_core_heals() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let dead = machines.serving(2).unwrap();
+        // A kernel that hangs: ECS loses the agent, then EC2's status checks fail.
+        machines.wire.world().silence(&dead);
+        machines.live(2).await;
+        machines.wire.world().mark_unhealthy(&dead);
+        machines.live(12).await;
+        assert!(machines.serving(2).is_some_and(|new| new != dead), "{:?}", machines.states(2));
+        assert!(machines.serving(1).is_some() && machines.serving(3).is_some());
+    });
+}
+
+#[test]
+fn a_registration_that_a_lost_machine_left_behind_does_not_keep_its_core_from_healing() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let lost = machines.serving(2).unwrap();
+        machines.wire.world().silence(&lost);
+        machines.live(2).await;
+        machines.wire.world().lose_instance(&lost);
+        machines.live(12).await;
+        assert!(machines.serving(2).is_some_and(|new| new != lost), "{:?}", machines.states(2));
+        let world = machines.wire.world();
+        assert!(world.host(&lost).is_none(), "ECS would count on its task for ever");
+    });
+}
+
+#[test]
+fn a_retained_machine_goes_once_people_have_emptied_it() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let old = machines.serving(2).unwrap();
+        machines.wire.world().mark_unhealthy(&old);
+        machines.live(40).await;
+        assert_eq!(machines.states(2)[&old], "Terminating:Retained");
+        machines.empty(2);
+        machines.live(10).await;
+        assert!(machines.serving(2).is_some_and(|new| new != old), "{:?}", machines.states(2));
+    });
+}
+
 /// What may never be, whatever happens.
 fn nothing_is_lost(machines: &Machines, told: &str) {
     let world = machines.wire.world();

@@ -134,6 +134,7 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
             id: instance.instance_id()?.to_owned(),
             zone: instance.availability_zone()?.to_owned(),
             state: State::from(instance.lifecycle_state()?.as_str()),
+            healthy: instance.health_status() != Some("Unhealthy"),
         })
     });
     ours.then(|| Group {

@@ -104,6 +104,13 @@ impl Hosts {
         Ok(stopping)
     }
 
+    /// Deregisters a container instance that nobody can reach, so that ECS takes its tasks for stopped.
+    pub(crate) async fn forsake(&self, host: &str) -> Result<(), Failure> {
+        let asked = self.client.deregister_container_instance().cluster(&self.cluster).container_instance(host);
+        let answer = asked.force(true).send().await;
+        answer.map(drop).map_err(|error| Failure::call(&format!("deregister container instance {host}"), error))
+    }
+
     /// Has nothing more placed on a container instance.
     pub(crate) async fn drain(&self, host: &str) -> Result<(), Failure> {
         let step = format!("set container instance {host} to DRAINING");

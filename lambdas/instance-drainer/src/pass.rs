@@ -135,7 +135,7 @@ impl Drainer {
             None => {
                 let cluster = &self.config.ecs_cluster;
                 return Err(Failure::permanent(format!(
-                    "there is no ECS cluster {cluster}: correct the parameter EcsClusterName"
+                    "there is no ECS cluster {cluster}: was it deleted outside of the stack?"
                 )));
             }
         };
@@ -150,7 +150,7 @@ impl Drainer {
         groups: &[Group],
     ) -> Result<BTreeMap<String, Host>, Failure> {
         let instances = groups.iter().flat_map(|group| &group.instances);
-        let leaving = instances.filter(|instance| instance.state == State::TerminatingWait);
+        let leaving = instances.filter(|instance| matches!(instance.state, State::TerminatingWait | State::Retained));
         let leaving: Vec<_> = leaving.map(|instance| instance.id.as_str()).collect();
         let missing: Vec<_> = leaving.iter().copied().filter(|id| !hosts.contains_key(*id)).collect();
         for missing in missing.chunks(ASKED_AT_ONCE) {
@@ -196,6 +196,10 @@ impl Drainer {
                 self.hosts.drain(host).await?;
                 true
             }
+            Action::Forsake { host } => {
+                self.hosts.forsake(host).await?;
+                true
+            }
             Action::Terminate => self.groups.terminate(instance).await?,
         };
         Ok(if changed { Applied::Yes } else { Applied::No })
@@ -233,7 +237,7 @@ fn log(plan: &Plan, dry_run: bool) {
                 tracing::warn!(%step, dry_run, "waits for people");
             }
             Action::Wait { .. } => tracing::info!(%step, dry_run, "left as it is"),
-            Action::Refuse => tracing::warn!(%step, dry_run, "planned"),
+            Action::Refuse | Action::Forsake { .. } => tracing::warn!(%step, dry_run, "planned"),
             _ => tracing::info!(%step, dry_run, "planned"),
         }
     }

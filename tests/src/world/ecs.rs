@@ -310,6 +310,7 @@ impl World {
             "ListContainerInstances" => hosts::list_hosts(&name, cluster, body, self.page),
             "DescribeContainerInstances" => hosts::describe_hosts(&name, cluster, body),
             "UpdateContainerInstancesState" => self.update_hosts(&name, body),
+            "DeregisterContainerInstance" => self.deregister(&name, body),
             _ => Err(Refusal::new("UnknownOperationException", format!("the world has no ecs:{operation}"))),
         }
     }

@@ -181,7 +181,10 @@ impl World {
             let gone = cluster.hosts.iter().find(|(_, host)| {
                 let instance = host.instance.as_ref().map(|id| ec2.instances.get(id));
                 let over = |at: Timestamp| at + SignedDuration::from_secs(DEREGISTER) <= now;
-                instance.is_some_and(|found| found.is_none_or(|found| found.terminated.is_some_and(over)))
+                // An agent that was silent before is not deregistered with its machine.
+                let spoke = |found: &super::ec2::Instance| found.boot.agent != Agent::Silent;
+                instance
+                    .is_some_and(|found| found.is_none_or(|found| found.terminated.is_some_and(over) && spoke(found)))
             });
             gone.map(|(address, _)| (name.clone(), *address))
         });

@@ -348,7 +348,7 @@ fn touched(prefix: &str, operation: &str, body: &Value) -> Vec<String> {
         ("ecs", "DescribeContainerInstances" | "UpdateContainerInstancesState") => {
             ecs::arns("container-instance", body, "containerInstances")
         }
-        ("ecs", "ListContainerInstances") => vec![ecs::cluster_arn(body)],
+        ("ecs", "ListContainerInstances" | "DeregisterContainerInstance") => vec![ecs::cluster_arn(body)],
         ("ecs", "ListTasks") => match body["containerInstance"].as_str() {
             Some(host) => {
                 ecs::arns("container-instance", &json!({"cluster": body["cluster"], "hosts": [host]}), "hosts")

@@ -35,6 +35,11 @@ pub enum Action {
         /// The container instance's ARN.
         host: String,
     },
+    /// Deregister its container instance by force, so that ECS takes its tasks for stopped and places others.
+    Forsake {
+        /// The container instance's ARN.
+        host: String,
+    },
     /// Complete the hook before its termination.
     Release,
     /// Terminate a retained instance.
@@ -146,6 +151,19 @@ pub enum Reason {
         /// The group's core.
         wants: String,
     },
+    /// ECS would take the tasks of that one for the core's, and place none on this.
+    #[error(
+        "core {core} is still registered by {by}, which is none of its group's: the ECS agent there must stop first"
+    )]
+    OtherHost {
+        /// The core.
+        core: String,
+        /// The other instance.
+        by: String,
+    },
+    /// A machine that has gone left its registration behind.
+    #[error("its instance is gone and volume {0} is free of it, but ECS still counts on its tasks")]
+    Ghost(String),
     /// The agent did not wait for the volume.
     #[error(
         "its ECS agent registered although volume {0} is not attached, so that Neo4j would write to the root disk: make \
@@ -167,6 +185,9 @@ pub enum Reason {
     /// Nothing runs on it.
     #[error("no task is left on it")]
     NoTasks,
+    /// It is of no use to the quorum any more.
+    #[error("it is dead: EC2 finds it unhealthy, and ECS has lost its agent")]
+    Dead,
     /// ECS cannot reach it, and there is no cluster that could lose by it.
     #[error("its ECS agent is disconnected, and the cluster is not complete")]
     Disconnected,
@@ -185,10 +206,10 @@ pub enum Reason {
     Emptied,
     /// Its hook was abandoned.
     #[error(
-        "Auto Scaling retains it, since nothing could prove that the others have quorum without it: once the other cores \
-         are healthy, stop its tasks and terminate it by terminate-instance-in-auto-scaling-group"
+        "Auto Scaling retains it with tasks on it: {0}, since nothing could prove that the others have quorum without them: \
+         once the other cores are healthy, set its container instance to DRAINING and stop its tasks; the rest follows"
     )]
-    Retained,
+    Retained(usize),
 }
 
 /// How an absent tag or attribute is shown.
@@ -238,6 +259,7 @@ impl fmt::Display for Step {
             Action::Admit => write!(f, "+ {group} {instance} admit: {why}"),
             Action::Refuse => write!(f, "- {group} {instance} refuse: {why}"),
             Action::Drain { .. } => write!(f, "- {group} {instance} drain: {why}"),
+            Action::Forsake { .. } => write!(f, "- {group} {instance} forsake: {why}"),
             Action::Release => write!(f, "- {group} {instance} release: {why}"),
             Action::Terminate => write!(f, "- {group} {instance} terminate: {why}"),
         }
@@ -294,7 +316,30 @@ pub fn plan(reading: &Reading, policy: &Policy, now: Timestamp) -> Plan {
         let (group, state) = (group.name.clone(), instance.state.clone());
         plan.steps.push(Step { group, instance: instance.id.clone(), state, action, why });
     }
+    plan.steps.extend(ghosts(reading));
     plan
+}
+
+/// Registrations that machines have left behind which are no more. ECS deregisters a machine that is terminated only while
+/// its agent is connected, and takes the tasks of any other for running for ever.
+///
+/// That a machine is in no group and its agent away is no proof: a list may be stale, an agent silent for a moment. That
+/// its core's volume has let go of it is one.
+fn ghosts(reading: &Reading) -> impl Iterator<Item = Step> {
+    reading.hosts.iter().filter(|(_, host)| !host.connected).filter_map(|(instance, host)| {
+        let core = host.core.as_deref()?;
+        let member = |group: &&Group| group.instances.iter().any(|found| found.id == *instance);
+        let group = reading.groups.iter().find(|group| group.core.as_deref() == Some(core))?;
+        let (id, volume) = reading.volumes.get_key_value(group.volume.as_deref()?)?;
+        let holds = volume.attachments.iter().any(|attachment| attachment.instance == *instance);
+        (!holds && reading.groups.iter().find(member).is_none()).then(|| Step {
+            group: group.name.clone(),
+            instance: instance.clone(),
+            state: State::Other("gone".to_owned()),
+            action: Action::Forsake { host: host.arn.clone() },
+            why: Reason::Ghost(id.clone()),
+        })
+    })
 }
 
 /// What is decided about one instance, or nothing when it is not held.
@@ -308,9 +353,12 @@ fn judge(reading: &Reading, group: &Group, instance: &Instance, policy: &Policy,
             None => (Action::Admit, Reason::Connected),
             Some(agent) => wait(Reason::AwaitingAgent(agent)),
         },
-        State::TerminatingWait => leaving(reading.life, host),
-        State::Retained if deleting => (Action::Terminate, Reason::Deleting),
-        State::Retained => wait(Reason::Retained),
+        State::TerminatingWait => leaving(reading.life, instance, host),
+        State::Retained => match leaving(reading.life, instance, host) {
+            (Action::Release, why) => (Action::Terminate, why),
+            (Action::Wait { .. }, Reason::QuorumUnproven(tasks)) => wait(Reason::Retained(tasks)),
+            other => other,
+        },
         State::Other(_) => return None,
     })
 }
@@ -343,7 +391,13 @@ fn launching(reading: &Reading, group: &Group, instance: &Instance, policy: &Pol
     {
         return wait(Reason::OtherCore { has: host.core.clone(), wants: core.to_owned() });
     }
-    let Some(agent) = fault(host) else { return (Action::Admit, Reason::Ready(id.to_owned())) };
+    let Some(agent) = fault(host) else {
+        let mut others = reading.hosts.iter().filter(|(other, _)| **other != instance.id);
+        return match others.find(|(_, other)| other.core.as_deref() == Some(core)) {
+            Some((by, _)) => wait(Reason::OtherHost { core: core.to_owned(), by: by.clone() }),
+            None => (Action::Admit, Reason::Ready(id.to_owned())),
+        };
+    };
     if attachment.since.is_some_and(|since| now.duration_since(since) > policy.register_timeout) {
         let seconds = policy.register_timeout.as_secs();
         return (Action::Refuse, Reason::NeverRegistered { volume: id.to_owned(), seconds, agent });
@@ -389,9 +443,13 @@ fn fault(host: Option<&Host>) -> Option<String> {
 }
 
 /// An instance on its way out.
-fn leaving(life: Life, host: Option<&Host>) -> Verdict {
+fn leaving(life: Life, instance: &Instance, host: Option<&Host>) -> Verdict {
     let Some(host) = host else { return (Action::Release, Reason::NotJoined) };
     match (life, host.tasks) {
+        // Its volume goes to nobody before EC2 has ended it: what might still run there cannot write beside another.
+        (Life::Complete, _) if !host.connected && !instance.healthy => {
+            (Action::Forsake { host: host.arn.clone() }, Reason::Dead)
+        }
         (Life::Complete, 0) if host.is_active() => (Action::Drain { host: host.arn.clone() }, Reason::Emptied),
         (_, 0) => (Action::Release, Reason::NoTasks),
         (Life::Complete, tasks) => wait(Reason::QuorumUnproven(tasks)),

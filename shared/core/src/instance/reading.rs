@@ -92,6 +92,8 @@ pub struct Instance {
     pub zone: String,
     /// Its lifecycle state.
     pub state: State,
+    /// Whether Auto Scaling takes it for healthy. Its own judgement is EC2's status checks.
+    pub healthy: bool,
 }
 
 /// A lifecycle state of Auto Scaling, as far as it matters here.

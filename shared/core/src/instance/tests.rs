@@ -16,7 +16,7 @@ fn policy() -> Policy {
 }
 
 fn instance(id: &str, state: State) -> Instance {
-    Instance { id: id.into(), zone: "eu-west-1a".into(), state }
+    Instance { id: id.into(), zone: "eu-west-1a".into(), state, healthy: true }
 }
 
 fn group(core: u8, instances: Vec<Instance>) -> Group {
@@ -112,7 +112,14 @@ fn a_plan_says_of_each_instance_what_becomes_of_it_and_why() {
         volume(3, VolumeStatus::InUse, vec![attachment("i-3", true, 2)]),
         volume(4, VolumeStatus::InUse, vec![attachment("i-4", true, 11)]),
     ];
-    let hosts = [("i-old", host(Some("2"), 1)), ("i-3", host(Some("3"), 0)), ("i-r", host(None, 0))];
+    let lost = Host { connected: false, ..host(Some("4"), 1) };
+    let hosts = [
+        ("i-old", host(Some("2"), 1)),
+        ("i-3", host(Some("3"), 0)),
+        ("i-kept", host(None, 2)),
+        ("i-r", host(None, 0)),
+        ("i-lost", lost),
+    ];
     let hosts = hosts.map(|(id, host)| (id.to_owned(), host)).into();
     let reading = Reading { life: Life::Complete, groups, volumes: volumes.into(), hosts };
     insta::assert_snapshot!(text(&reading), @r"
@@ -121,10 +128,11 @@ fn a_plan_says_of_each_instance_what_becomes_of_it_and_why() {
     = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must let go of it first
     = neo4j-core-2 i-old waits: tasks on it: 1, and nothing can prove yet that the others have quorum without them: when the hook runs out, Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its tasks
     + neo4j-core-3 i-3 admit: volume vol-3 is attached, and the ECS agent is connected
-    = neo4j-core-3 i-kept waits: Auto Scaling retains it, since nothing could prove that the others have quorum without it: once the other cores are healthy, stop its tasks and terminate it by terminate-instance-in-auto-scaling-group
+    = neo4j-core-3 i-kept waits: Auto Scaling retains it with tasks on it: 2, since nothing could prove that the others have quorum without them: once the other cores are healthy, set its container instance to DRAINING and stop its tasks; the rest follows
     - neo4j-core-4 i-4 refuse: volume vol-4 was attached more than 600 s ago, but the ECS agent has not registered: look at the instance's console output for the mount and for ecs.service
     - neo4j-replica i-gone release: it is no container instance of the ECS cluster: it never joined, or has left
     + neo4j-replica i-r admit: the ECS agent is connected
+    - neo4j-core-4 i-lost forsake: its instance is gone and volume vol-4 is free of it, but ECS still counts on its tasks
     ");
 }
 
@@ -319,12 +327,59 @@ fn an_instance_is_let_go_only_when_nothing_is_lost_with_it() {
 }
 
 #[test]
-fn a_retained_instance_stays_until_the_cluster_goes() {
-    let given = |life| held(State::Retained, life, Some(host(Some("1"), 1)));
-    assert_eq!(verdict(&given(Life::Deleting)), (Action::Terminate, Reason::Deleting));
-    for life in [Life::Creating, Life::Complete] {
-        assert_eq!(waits(&given(life), false), Reason::Retained);
+fn a_retained_instance_stays_until_nothing_is_lost_with_it() {
+    let retained = |life, host| verdict(&held(State::Retained, life, host));
+    let (draining, wait) = (Action::Drain { host: "arn:1".into() }, Action::Wait { heartbeat: false });
+    let empty = Host { status: "DRAINING".into(), ..host(Some("1"), 0) };
+    for (life, host, want) in [
+        (Life::Complete, Some(host(Some("1"), 1)), (wait.clone(), Reason::Retained(1))),
+        (Life::Complete, Some(host(Some("1"), 0)), (draining, Reason::Emptied)),
+        (Life::Complete, Some(empty), (Action::Terminate, Reason::NoTasks)),
+        (Life::Complete, None, (Action::Terminate, Reason::NotJoined)),
+        (Life::Deleting, Some(host(Some("1"), 1)), (wait, Reason::TasksStopping(1))),
+        (Life::Deleting, Some(host(Some("1"), 0)), (Action::Terminate, Reason::NoTasks)),
+        (Life::Deleting, None, (Action::Terminate, Reason::NotJoined)),
+    ] {
+        assert_eq!(retained(life, host), want);
     }
+}
+
+#[test]
+fn a_dead_instance_is_forsaken_and_one_that_is_only_silent_or_only_ill_is_not() {
+    let with = |connected: bool, healthy: bool, state: State| {
+        let mut reading = held(state, Life::Complete, Some(Host { connected, ..host(Some("1"), 1) }));
+        reading.groups[0].instances[0].healthy = healthy;
+        verdict(&reading)
+    };
+    let forsaken = (Action::Forsake { host: "arn:1".into() }, Reason::Dead);
+    for state in [State::TerminatingWait, State::Retained] {
+        assert_eq!(with(false, false, state.clone()), forsaken);
+        for (connected, healthy) in [(true, false), (false, true), (true, true)] {
+            assert_eq!(with(connected, healthy, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
+        }
+    }
+}
+
+#[test]
+fn only_a_registration_whose_volume_has_let_go_is_a_ghosts() {
+    let ghost = |connected: bool, core: &str, holder: &str| {
+        let held = volume(1, VolumeStatus::InUse, vec![attachment(holder, true, 1)]);
+        let mut reading = launching(Some(held), None);
+        reading.hosts.insert("i-gone".into(), Host { connected, ..host(Some(core), 1) });
+        plan(&reading, &policy(), now()).steps.into_iter().any(|step| step.instance == "i-gone")
+    };
+    assert!(ghost(false, "1", "i-1"));
+    assert!(!ghost(true, "1", "i-1"), "its agent is there");
+    assert!(!ghost(false, "1", "i-gone"), "it still has the volume");
+    assert!(!ghost(false, "2", "i-1"), "nothing is known of that core's volume");
+}
+
+#[test]
+fn a_core_is_not_admitted_beside_another_registration_of_the_same_core() {
+    let mut reading = launching(Some(attached(1)), Some(host(Some("1"), 0)));
+    reading.hosts.insert("i-9".into(), host(Some("1"), 1));
+    let other = Reason::OtherHost { core: "1".into(), by: "i-9".into() };
+    assert_eq!(waits(&reading, false), other);
 }
 
 #[test]
@@ -380,14 +435,14 @@ fn any_reading() -> impl Strategy<Value = Reading> {
     let life = select(vec![Life::Creating, Life::Complete, Life::Complete, Life::Deleting]);
     let volume_id = || select(vec!["vol-1", "vol-2", "vol-9"]).prop_map(str::to_owned);
     let tags = vec((any_core(), option::weighted(0.8, volume_id())), 3);
-    let instances = vec((0usize..3, any_zone(), any_state()), IDS.len());
+    let instances = vec((0usize..3, any_zone(), any_state(), any::<bool>()), IDS.len());
     let volumes = [any_volume(), any_volume()];
     let hosts = vec(option::of(any_host()), IDS.len());
     (life, tags, instances, volumes, hosts).prop_map(|(life, tags, instances, volumes, hosts)| {
         let mut groups: Vec<_> =
             (0..).zip(tags).map(|(n, (core, volume))| Group { core, volume, ..group(n, vec![]) }).collect();
-        for (id, (group, zone, state)) in IDS.iter().zip(instances) {
-            groups[group].instances.push(Instance { zone, ..instance(id, state) });
+        for (id, (group, zone, state, healthy)) in IDS.iter().zip(instances) {
+            groups[group].instances.push(Instance { zone, healthy, ..instance(id, state) });
         }
         let hosts = IDS.iter().zip(hosts).filter_map(|(id, host)| Some(((*id).to_owned(), host?)));
         let volumes = ["vol-1", "vol-2"].map(str::to_owned).into_iter().zip(volumes);
@@ -470,6 +525,15 @@ proptest! {
         let mut planned: Vec<String> = steps(&reading).into_iter().map(|(step, ..)| step.instance).collect();
         planned.sort();
         prop_assert_eq!(held.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), planned);
+    }
+
+    #[test]
+    fn whoever_can_be_reached_is_never_forsaken(reading in any_reading()) {
+        for (step, _, instance) in steps(&reading) {
+            if let Action::Forsake { .. } = step.action {
+                prop_assert!(!reading.hosts[&instance.id].connected && !instance.healthy, "{step}");
+            }
+        }
     }
 
     #[test]

@@ -69,6 +69,25 @@ pub(in crate::world) fn list_tasks(name: &str, cluster: &Cluster, body: &Value, 
 }
 
 impl World {
+    /// Without force an instance with tasks stays. With it the tasks count as stopped, whatever becomes of them.
+    pub(in crate::world) fn deregister(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
+        let asked = body["containerInstance"].as_str().unwrap_or_default();
+        let found = self.ecs.clusters.get(name).and_then(|cluster| {
+            let address = find(cluster, asked)?;
+            Some((address, host_item(name, cluster, address, cluster.hosts.get(&address)?)))
+        });
+        let Some((address, item)) = found else {
+            let message = format!("Referenced container instance {asked} not found.");
+            return Err(Refusal::new("InvalidParameterException", message));
+        };
+        if body["force"] != json!(true) && item["runningTasksCount"] != json!(0) {
+            let message = "Found running tasks on the instance.".to_owned();
+            return Err(Refusal::new("InvalidParameterException", message));
+        }
+        self.deregister_host(name, address);
+        Ok(json!({"containerInstance": item}))
+    }
+
     pub(in crate::world) fn update_hosts(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
         let status = match body["status"].as_str() {
             Some("ACTIVE") => "ACTIVE",
