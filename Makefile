@@ -6,15 +6,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
-CLOUD_INIT := 22.4.2-1+deb12u3
-CLOUD_INIT_SHA256 := d20411105dd4e7b9ad5410bddaace3b47bd258f10dd63e99b1ad3a996a268af8
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 VENV := .venv
 CHECKOV := .venv-checkov
 DENY := .tools/bin/cargo-deny
 FUZZ := .tools/bin/cargo-fuzz
-SCHEMA := .tools/cloud-init.json
 # How long `make soak` explores and fuzzes.
 SEEDS ?= 50000
 FUZZ_SECONDS ?= 300
@@ -33,7 +30,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
 	  printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-demo: tools linux ## play the story on a local AWS: deploy, members come and go, delete (about a minute)
+demo: tools linux ## play the story on a local AWS: deploy the cluster, lose a machine, heal, delete (about a minute)
 	@cargo build --quiet -p cluster-tests --bin demo
 	@./target/debug/demo
 
@@ -87,17 +84,6 @@ $(FUZZ):
 	@echo "installing cargo-fuzz $(CARGO_FUZZ) into .tools (about a minute, once)"
 	@cargo install --quiet --locked --root .tools --version $(CARGO_FUZZ) cargo-fuzz
 
-# Amazon Linux 2023 has cloud-init 22.2, which is on no package index; Debian 12's is the next. Of it only the schema is kept.
-$(SCHEMA):
-	@echo "fetching the schema of cloud-init $(CLOUD_INIT) into .tools (a few seconds, once)"
-	@rm -rf .tools/cloud-init && mkdir -p .tools/cloud-init && cd .tools/cloud-init \
-	  && apt-get download --quiet --quiet cloud-init=$(CLOUD_INIT) 2> download.log && deb=$$(echo cloud-init_*.deb) \
-	  && echo "$(CLOUD_INIT_SHA256)  $$deb" | sha256sum --check --quiet \
-	  && dpkg-deb --fsys-tarfile "$$deb" | tar --extract --to-stdout --wildcards '*/schema-cloud-config-v1.json' > ../$(@F) \
-	  || { cat download.log 2> /dev/null >&2; echo "missing: cloud-init $(CLOUD_INIT)" >&2; \
-	  echo "  Debian 12: apt-get update; elsewhere: put schema-cloud-config-v1.json of that version at $@" >&2; exit 1; }
-	@rm -rf .tools/cloud-init
-
 format:
 	cargo fmt --all --check
 
@@ -113,7 +99,7 @@ rust-test:
 pairs:
 	cargo test -p cluster-tests --quiet --test main exploration::pairs -- --nocapture
 
-template-lint: $(VENV)/installed $(SCHEMA)
+template-lint: $(VENV)/installed
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
 	python tests/template/lint.py
 	python tests/template/host.py

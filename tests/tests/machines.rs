@@ -390,7 +390,7 @@ fn nothing_is_lost(machines: &Machines, told: &str) {
 }
 
 #[test]
-fn a_lost_machine_heals_whatever_fault_meets_whatever_call() {
+fn exploration_a_lost_machine_heals_whatever_fault_meets_whatever_call() {
     const FAULTS: [Fault; 11] = [
         Fault::Throttle,
         Fault::ServerError,
