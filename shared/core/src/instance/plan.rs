@@ -152,9 +152,7 @@ pub enum Reason {
         wants: String,
     },
     /// ECS would take the tasks of that one for the core's, and place none on this.
-    #[error(
-        "core {core} is still registered by {by}, which is none of its group's: the ECS agent there must stop first"
-    )]
+    #[error("core {core} is still registered by {by}, on whose tasks ECS counts: its ECS agent must go first")]
     OtherHost {
         /// The core.
         core: String,
