@@ -229,7 +229,7 @@ def started(neo4j: dict, addresses: str, folder: Path) -> tuple[dict[str, str], 
 def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
     """What the container's command does, and should not, with certificates for these."""
     with tempfile.TemporaryDirectory() as scratch:
-        environment, secrets = started(neo4j, f"{ADDRESS} 172.17.0.1\n", Path(scratch))
+        environment, secrets = started(neo4j, f"fd00::10 {ADDRESS} 172.17.0.1\n", Path(scratch))
         for name in ("PATH", "PWD", "SHLVL", "_", "OLDPWD"):
             environment.pop(name, None)
         files = {str(path.relative_to(scratch)): (path.read_text(), stat.S_IMODE(path.stat().st_mode) & 0o077)
@@ -265,7 +265,7 @@ def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
 def containers() -> tuple[list[str], int]:
     found, count = [], 0
     arn = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:"
-    for tls, cluster_tls in itertools.product(("", f"{arn}tls"), ("", f"{arn}cluster-tls")):
+    for tls, cluster_tls in itertools.product(("", f"{arn}tls-AbCdEf"), ("", f"{arn}cluster-tls-AbCdEf")):
         stacks = deployment(whole({"CoreCount": "3", "ReplicaCount": "2", "RestoreSnapshotIds": "",
                                    "TlsSecretArn": tls, "ClusterTlsSecretArn": cluster_tls}))
         scopes = {*(("bolt", "https") if tls else ()), *(("cluster",) if cluster_tls else ())}

@@ -41,7 +41,9 @@ REFUSALS = {
     "root: RecordTtl: 'ten' is no Number": {"RecordTtl": "ten"},
     "root: DataVolumeSize: '9' is out of range": {"DataVolumeSize": "9"},
     "root: DomainName: 'x{60}.y{60}' is out of range": {"DomainName": f"{'x' * 60}.{'y' * 60}"},
-    "root: TlsSecretArn: 'tls' must be the ARN of a secret": {"TlsSecretArn": "tls"},
+    "root: AdminSecretArn: 'arn:.*:secret:admin' must be the whole ARN": {
+        "AdminSecretArn": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:admin"},
+    "root: TlsSecretArn: 'tls' must be the whole ARN of a secret": {"TlsSecretArn": "tls"},
 }
 
 

@@ -119,7 +119,10 @@ fn each_machine_asks_for_tokens_is_held_against_people_and_takes_a_named_image()
         let data = &template["LaunchTemplateData"];
         assert_eq!(data["MetadataOptions"]["HttpTokens"], json!("required"), "{id}");
         assert_eq!(data["MetadataOptions"]["HttpPutResponseHopLimit"], json!(1), "{id}");
-        assert_eq!(data["DisableApiTermination"], json!(true), "{id}");
+        // Spot refuses it.
+        let held = json!({"Fn::If": ["OnDemand", true, {"Ref": "AWS::NoValue"}]});
+        assert_eq!(data["DisableApiTermination"], held, "{id}");
+        assert_eq!(data["InstanceInitiatedShutdownBehavior"], json!("terminate"), "{id}: it would keep the volume");
         assert!(data["KeyName"].is_null(), "{id}: people come by Session Manager");
         assert_eq!(data["ImageId"], json!({"Ref": "AmiId"}), "{id}: «latest» would roll every core on any update");
         assert_eq!(data["IamInstanceProfile"], json!({"Arn": {"Ref": "InstanceProfileArn"}}), "{id}");
@@ -229,6 +232,19 @@ fn the_memory_of_a_task_and_of_neo4j_follow_from_the_instance_type_by_one_rule()
     let containers = &read("infra/service.yaml")["Resources"]["Task"]["Properties"]["ContainerDefinitions"];
     let sidecars = [&containers[1], &containers[2]["Fn::If"][1]].map(|container| container["Memory"].as_u64().unwrap());
     assert_eq!(sidecars.iter().sum::<u64>(), 128);
+}
+
+#[test]
+fn nothing_holds_up_the_end_of_neo4j() {
+    let containers = &read("infra/service.yaml")["Resources"]["Task"]["Properties"]["ContainerDefinitions"];
+    for sidecar in [&containers[1], &containers[2]["Fn::If"][1]] {
+        // The agent stops a container only when those that depend on it have stopped, and a first process without a
+        // handler never sees its signal.
+        assert!(sidecar["DependsOn"].is_null(), "{sidecar}");
+        assert_eq!(sidecar["EntryPoint"][0], json!("tini"), "{sidecar}");
+        assert!(sidecar["StopTimeout"].as_u64().is_some_and(|seconds| seconds <= 30), "{sidecar}");
+        assert_eq!(sidecar["Essential"], json!(false), "{sidecar}");
+    }
 }
 
 #[test]

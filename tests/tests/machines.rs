@@ -51,13 +51,13 @@ fn sweeps_alone_bring_cores_up_when_every_event_is_lost() {
 }
 
 #[test]
-fn an_idle_pass_is_one_call_and_writes_nothing() {
+fn an_idle_pass_is_two_calls_and_writes_nothing() {
     play(async {
         let machines = Machines::new(3);
         machines.form().await;
         let from = machines.wire.world().calls.len();
         let answer = machines.sweep().await.unwrap();
-        assert_eq!(machines.wire.world().count_calls(from), (1, 0), "{answer}");
+        assert_eq!(machines.wire.world().count_calls(from), (2, 0), "{answer}");
         assert_eq!(machines.metric("Waiting"), Some(0.0), "silence is alarmed on, so an idle pass says so");
     });
 }
@@ -315,6 +315,34 @@ fn a_stack_is_deleted_cleanly_while_one_core_is_retained() {
 }
 
 #[test]
+fn a_stack_is_deleted_cleanly_while_an_agent_is_silent() {
+    is_deleted_cleanly(true, async |machines| {
+        machines.form().await;
+        let silent = machines.serving(3).unwrap();
+        machines.wire.world().silence(&silent);
+        machines.live(1).await;
+    });
+}
+
+#[test]
+fn an_agent_that_is_away_for_a_moment_costs_no_core() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let ill = machines.serving(2).unwrap();
+        machines.wire.world().mark_unhealthy(&ill);
+        for _ in 0..5 {
+            machines.wire.world().silence(&ill);
+            machines.live(3).await;
+            machines.wire.world().hear(&ill);
+            machines.live(1).await;
+        }
+        assert_eq!(machines.states(2)[&ill], "Terminating:Wait");
+        assert_eq!(machines.holder(2), Some(ill));
+    });
+}
+
+#[test]
 fn a_core_whose_tasks_have_stopped_is_let_go() {
     play(async {
         let machines = Machines::new(3);
@@ -339,6 +367,8 @@ fn a_dead_machine_is_forsaken_and_its_core_heals() {
         machines.wire.world().silence(&dead);
         machines.live(2).await;
         machines.wire.world().mark_unhealthy(&dead);
+        machines.live(2).await;
+        assert_eq!(machines.states(2)[&dead], "Terminating:Wait", "agents are away for moments");
         machines.live(12).await;
         assert!(machines.serving(2).is_some_and(|new| new != dead), "{:?}", machines.states(2));
         assert!(machines.serving(1).is_some() && machines.serving(3).is_some());
@@ -460,17 +490,23 @@ fn what_nobody_can_read_goes_aside_and_the_pass_is_made_all_the_same() {
 fn snapshots_are_heard_once_and_whatever_becomes_of_the_parameter_changes_nothing() {
     play(async {
         let machines = Machines::new(1);
-        let ask = async |kind: &str, known: Option<&str>, snapshots: Value| -> Value {
+        let ask_with = async |kind: &str, known: Option<&str>, snapshots: Value, zone: &str, key: &str| -> Value {
             let request = json!({
                 "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "r",
                 "ResourceType": "Custom::DataVolumeOrigins", "LogicalResourceId": "Origins", "PhysicalResourceId": known,
-                "ResourceProperties": {"ServiceToken": "arn", "Cores": "3", "Snapshots": snapshots},
+                "ResourceProperties": {
+                    "ServiceToken": "arn", "Cores": "3", "Snapshots": snapshots, "Zones": [zone, ZONES[1], ZONES[2]],
+                    "KmsKeyArn": key,
+                },
                 "OldResourceProperties": {},
             });
             machines.invoke(request).await.unwrap();
             let world = machines.wire.world();
             let (_, answer) = world.messages.iter().rev().find(|(to, _)| to == "/cfn").unwrap();
             serde_json::from_str(answer).unwrap()
+        };
+        let ask = async |kind: &str, known: Option<&str>, snapshots: Value| {
+            ask_with(kind, known, snapshots, ZONES[0], "").await
         };
         let three = json!(["snap-0000000000000001", "snap-0000000000000002", "snap-0000000000000003"]);
         let made = ask("Create", None, three).await;
@@ -482,6 +518,13 @@ fn snapshots_are_heard_once_and_whatever_becomes_of_the_parameter_changes_nothin
             let updated = ask("Update", id, later).await;
             assert_eq!((&updated["Data"], updated["PhysicalResourceId"].as_str()), (&made["Data"], id), "{updated}");
         }
+        for (zone, key) in [(ZONES[2], ""), (ZONES[0], "arn:aws:kms:eu-west-1:000000000000:key/1")] {
+            let moved = ask_with("Update", id, json!([""]), zone, key).await;
+            assert_eq!((&moved["Status"], moved["PhysicalResourceId"].as_str()), (&json!("FAILED"), id), "{moved}");
+            assert!(moved["Reason"].as_str().unwrap().contains("replace every one by a blank volume"), "{moved}");
+        }
+        // The update is rolled back.
+        assert_eq!(ask("Update", id, json!([""])).await["Data"], made["Data"]);
         assert_eq!(ask("Delete", id, json!([""])).await["Status"], json!("SUCCESS"));
 
         let blank = ask("Create", None, json!([""])).await;

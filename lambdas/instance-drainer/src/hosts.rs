@@ -3,10 +3,12 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use aws_sdk_ecs::{
     Client,
     operation::list_container_instances::ListContainerInstancesError,
-    types::{ContainerInstance, ContainerInstanceStatus, DesiredStatus, Failure as Missed},
+    primitives::DateTime,
+    types::{Connectivity, ContainerInstance, ContainerInstanceStatus, DesiredStatus, Failure as Missed, Task},
 };
 use cluster_core::instance::Host;
 use cluster_lambda::Failure;
+use jiff::Timestamp;
 
 /// `DescribeContainerInstances` and `DescribeTasks` take at most this many.
 const PER_CALL: usize = 100;
@@ -86,22 +88,40 @@ impl Hosts {
     /// How many tasks on a container instance are being stopped and have not stopped. Its own counts leave them out: those
     /// are of tasks whose desired status is RUNNING.
     pub(crate) async fn stopping(&self, host: &Host) -> Result<usize, Failure> {
+        let tasks = self.tasks(host, DesiredStatus::Stopped).await?;
+        Ok(tasks.iter().filter(|task| task.last_status() != Some("STOPPED")).count())
+    }
+
+    /// Since when ECS has not heard of the tasks on a container instance; nothing as long as it hears of any.
+    pub(crate) async fn silent_since(&self, host: &Host) -> Result<Option<Timestamp>, Failure> {
+        let mut tasks = self.tasks(host, DesiredStatus::Running).await?;
+        tasks.extend(self.tasks(host, DesiredStatus::Stopped).await?);
+        let running = tasks.iter().filter(|task| task.last_status() != Some("STOPPED"));
+        let lost = running.map(|task| {
+            let lost = task.connectivity() == Some(&Connectivity::Disconnected);
+            task.connectivity_at().filter(|_| lost).and_then(timestamp)
+        });
+        // None among them is «not lost, or nobody says since when».
+        Ok(lost.collect::<Option<Vec<_>>>().and_then(|since| since.into_iter().max()))
+    }
+
+    async fn tasks(&self, host: &Host, desired: DesiredStatus) -> Result<Vec<Task>, Failure> {
         let cluster = &self.cluster;
         let step = format!("look at the tasks of container instance {}", host.arn);
         let asked = self.client.list_tasks().cluster(cluster).container_instance(&host.arn);
-        let mut pages = asked.desired_status(DesiredStatus::Stopped).into_paginator().send();
+        let mut pages = asked.desired_status(desired).into_paginator().send();
         let mut arns = Vec::new();
         while let Some(page) = pages.next().await {
             arns.extend(page.map_err(|error| Failure::call(&step, error))?.task_arns.unwrap_or_default());
         }
-        let mut stopping = 0;
+        let mut tasks = Vec::new();
         for arns in arns.chunks(PER_CALL) {
             let answer = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec())).send().await;
             let answer = answer.map_err(|error| Failure::call(&step, error))?;
             gone(answer.failures(), "task")?;
-            stopping += answer.tasks().iter().filter(|task| task.last_status() != Some("STOPPED")).count();
+            tasks.extend(answer.tasks.unwrap_or_default());
         }
-        Ok(stopping)
+        Ok(tasks)
     }
 
     /// Deregisters a container instance that nobody can reach, so that ECS takes its tasks for stopped.
@@ -138,6 +158,10 @@ fn gone(missed: &[Missed], what: &str) -> Result<(), Failure> {
     }
 }
 
+fn timestamp(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(at.to_millis().ok()?).ok()
+}
+
 /// A container instance with the id of its EC2 instance; nothing when it has left the cluster since it was listed.
 fn host(found: &ContainerInstance) -> Option<(String, Host)> {
     let status = found.status().filter(|status| *status != "INACTIVE")?.to_owned();
@@ -149,6 +173,8 @@ fn host(found: &ContainerInstance) -> Option<(String, Host)> {
         status,
         core: core.and_then(|attribute| attribute.value()).map(str::to_owned),
         tasks: tasks.into_iter().filter_map(|tasks| usize::try_from(tasks).ok()).sum(),
+        registered: found.registered_at().and_then(timestamp),
+        silent_since: None,
     };
     Some((found.ec2_instance_id()?.to_owned(), host))
 }

@@ -13,7 +13,7 @@ const ASKED_AT_ONCE: usize = 50;
 /// What a pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// How far the cluster's life has come; nothing when no instance was held, so that nobody asked.
+    /// How far the cluster's life has come; nothing when nothing waited for a plan.
     pub life: Option<Life>,
     /// What was planned.
     pub plan: Plan,
@@ -111,23 +111,23 @@ impl Drainer {
         [groups.map(drop), life.map(drop)]
     }
 
-    /// Reads what a plan needs, or nothing more than the groups when no instance is held.
+    /// Reads what a plan needs, or nothing more than the groups and the life when nothing waits for one.
     async fn observe(&self, life: Option<Life>) -> Result<Option<Reading>, Failure> {
         let cluster = &self.config.cluster;
-        let groups = self.groups.of(cluster).await?;
-        if !Reading::is_needed(&groups) {
-            return Ok(None);
-        }
         let life = async {
             match life {
                 Some(life) => Ok(life),
                 None => self.life.read().await,
             }
         };
+        let (groups, life) = tokio::try_join!(biased; self.groups.of(cluster), life)?;
+        if !Reading::is_needed(life, &groups) {
+            return Ok(None);
+        }
         let volumes = async {
             if Reading::needs_volumes(&groups) { self.volumes.of(cluster).await } else { Ok(BTreeMap::new()) }
         };
-        let (life, hosts, volumes) = tokio::try_join!(biased; life, self.hosts.all(), volumes)?;
+        let (hosts, volumes) = tokio::try_join!(biased; self.hosts.all(), volumes)?;
         let hosts = match hosts {
             Some(hosts) => self.looked_at_closely(hosts, &groups).await?,
             // The ECS cluster went before its instances did.
@@ -142,8 +142,9 @@ impl Drainer {
         Ok(Some(Reading { life, groups, volumes, hosts }))
     }
 
-    /// Makes sure of the hosts of instances that are to be terminated. One that the list leaves out is asked for by its id,
-    /// since absence from a list is no proof; and of one without tasks it is asked which of them are still being stopped.
+    /// Makes sure of what instances are let go by. One that is to be terminated and that the list leaves out is asked for
+    /// by its id, since absence from a list is no proof; of one without tasks it is asked which of them are still being
+    /// stopped; and of any whose agent is away, since when.
     async fn looked_at_closely(
         &self,
         mut hosts: BTreeMap<String, Host>,
@@ -162,6 +163,9 @@ impl Drainer {
             {
                 host.tasks = self.hosts.stopping(host).await?;
             }
+        }
+        for host in hosts.values_mut().filter(|host| !host.connected && host.tasks > 0) {
+            host.silent_since = self.hosts.silent_since(host).await?;
         }
         Ok(hosts)
     }

@@ -337,6 +337,8 @@ fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
     });
     if let Some(host) = cluster.hosts.get(&task.address) {
         item["containerInstanceArn"] = json!(arn("container-instance", &format!("{name}/{}", host.id)));
+        item["connectivity"] = json!(if host.connected { "CONNECTED" } else { "DISCONNECTED" });
+        item["connectivityAt"] = json!(host.connected_since.as_second());
     }
     item
 }

@@ -36,6 +36,10 @@ pub struct Host {
     pub attributes: BTreeMap<String, String>,
     /// `agentConnected`.
     pub connected: bool,
+    /// Since when that is so.
+    pub connected_since: Timestamp,
+    /// `registeredAt`.
+    pub registered: Timestamp,
     /// `ACTIVE` or `DRAINING`.
     pub status: &'static str,
     /// Whether its tasks write to the root disk: the agent started before a data volume was mounted, or there is none.
@@ -108,7 +112,18 @@ impl World {
     pub fn add_host(&mut self, cluster: &str, address: Ipv4Addr, zone: &str) {
         let id = self.id(32);
         let (zone, attributes) = (zone.to_owned(), BTreeMap::new());
-        let host = Host { zone, id, instance: None, attributes, connected: true, status: "ACTIVE", root_disk: false };
+        let (connected_since, registered) = (self.now, self.now);
+        let host = Host {
+            zone,
+            id,
+            instance: None,
+            attributes,
+            connected: true,
+            connected_since,
+            registered,
+            status: "ACTIVE",
+            root_disk: false,
+        };
         if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
             cluster.hosts.entry(address).or_insert(host);
         }
@@ -166,10 +181,11 @@ impl World {
     }
 
     fn connect(&mut self, instance: &str, connected: bool) {
+        let now = self.now;
         let Some((cluster, address)) = self.registered(instance) else { return };
         let host = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.hosts.get_mut(&address));
         if let Some(host) = host.filter(|host| host.connected != connected) {
-            host.connected = connected;
+            (host.connected, host.connected_since) = (connected, now);
             self.announce_host(&cluster, address);
         }
     }
@@ -243,6 +259,8 @@ impl World {
             instance: Some(instance.to_owned()),
             attributes,
             connected: true,
+            connected_since: self.now,
+            registered: self.now,
             status: "ACTIVE",
             root_disk: boot.root_disk,
         };
@@ -284,6 +302,7 @@ fn host_item(name: &str, cluster: &Cluster, address: Ipv4Addr, host: &Host) -> V
         "containerInstanceArn": arn("container-instance", &format!("{name}/{}", host.id)),
         "status": host.status,
         "agentConnected": host.connected,
+        "registeredAt": host.registered.as_second(),
         "attributes": attributes.collect::<Vec<_>>(),
         // Those whose desired status is RUNNING: one that is being stopped is in neither count.
         "runningTasksCount": tasks().filter(|task| task.wanted && task.status != "PENDING").count(),

@@ -13,6 +13,12 @@ pub struct Policy {
     pub register_timeout: SignedDuration,
 }
 
+/// Agents lose their connection for moments several times an hour (the ECS guide on container instance events says so).
+/// One that is away for longer than this is silent.
+const SILENCE: SignedDuration = SignedDuration::from_mins(5);
+/// How long EC2 may go on calling a volume free after it was attached.
+const STALE: SignedDuration = SignedDuration::from_mins(2);
+
 /// What is done about an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -186,9 +192,15 @@ pub enum Reason {
     /// It is of no use to the quorum any more.
     #[error("it is dead: EC2 finds it unhealthy, and ECS has lost its agent")]
     Dead,
-    /// ECS cannot reach it, and there is no cluster that could lose by it.
-    #[error("its ECS agent is disconnected, and the cluster is not complete")]
-    Disconnected,
+    /// ECS cannot reach it, and there is no cluster that could lose by it. ECS would wait for its tasks for ever.
+    #[error("ECS has lost its agent, and the cluster is not complete")]
+    Silent,
+    /// Whether it is silent or reconnects will show.
+    #[error("ECS has lost its agent, but not for long")]
+    AgentAway,
+    /// Another one is forsaken by the same plan.
+    #[error("it is dead, but machines are forsaken one at a time")]
+    NotAtOnce,
     /// Its tasks have not stopped.
     #[error("tasks on it that have not stopped: {0}")]
     TasksStopping(usize),
@@ -314,8 +326,22 @@ pub fn plan(reading: &Reading, policy: &Policy, now: Timestamp) -> Plan {
         let (group, state) = (group.name.clone(), instance.state.clone());
         plan.steps.push(Step { group, instance: instance.id.clone(), state, action, why });
     }
-    plan.steps.extend(ghosts(reading));
+    one_at_a_time(&mut plan);
+    plan.steps.extend(ghosts(reading, now));
     plan
+}
+
+/// Holds all but the first of those back that are forsaken for dead: if that is a mistake, it shall not cost a quorum.
+fn one_at_a_time(plan: &mut Plan) {
+    for step in plan.steps.iter_mut().filter(|step| step.why == Reason::Dead).skip(1) {
+        (step.action, step.why) = wait(Reason::NotAtOnce);
+    }
+}
+
+/// Whether ECS has lost an agent for longer than agents are away anyway. What runs no task cannot be asked for how long.
+fn is_silent(host: &Host, now: Timestamp) -> bool {
+    let long = host.silent_since.is_some_and(|since| now.duration_since(since) > SILENCE);
+    !host.connected && (long || host.tasks == 0)
 }
 
 /// Registrations that machines have left behind which are no more. ECS deregisters a machine that is terminated only while
@@ -323,8 +349,23 @@ pub fn plan(reading: &Reading, policy: &Policy, now: Timestamp) -> Plan {
 ///
 /// That a machine is in no group and its agent away is no proof: a list may be stale, an agent silent for a moment. That
 /// its core's volume has let go of it is one.
-fn ghosts(reading: &Reading) -> impl Iterator<Item = Step> {
-    reading.hosts.iter().filter(|(_, host)| !host.connected).filter_map(|(instance, host)| {
+///
+/// When the cluster goes every silent registration goes first: ECS waits for tasks that nobody can stop, and keeps a cluster
+/// that has registrations.
+fn ghosts(reading: &Reading, now: Timestamp) -> impl Iterator<Item = Step> {
+    reading.hosts.iter().filter(|(_, host)| !host.connected).filter_map(move |(instance, host)| {
+        if reading.life == Life::Deleting {
+            let group = reading.groups.iter().find(|group| group.instances.iter().any(|found| found.id == *instance));
+            let held =
+                group.is_some_and(|group| group.instances.iter().any(|i| i.id == *instance && i.state.is_held()));
+            return (is_silent(host, now) && !held).then(|| Step {
+                group: group.map_or("(no group)", |group| &group.name).to_owned(),
+                instance: instance.clone(),
+                state: State::Other("not held".to_owned()),
+                action: Action::Forsake { host: host.arn.clone() },
+                why: Reason::Silent,
+            });
+        }
         let core = host.core.as_deref()?;
         let member = |group: &&Group| group.instances.iter().any(|found| found.id == *instance);
         let group = reading.groups.iter().find(|group| group.core.as_deref() == Some(core))?;
@@ -351,8 +392,8 @@ fn judge(reading: &Reading, group: &Group, instance: &Instance, policy: &Policy,
             None => (Action::Admit, Reason::Connected),
             Some(agent) => wait(Reason::AwaitingAgent(agent)),
         },
-        State::TerminatingWait => leaving(reading.life, instance, host),
-        State::Retained => match leaving(reading.life, instance, host) {
+        State::TerminatingWait => leaving(reading.life, instance, host, now),
+        State::Retained => match leaving(reading.life, instance, host, now) {
             (Action::Release, why) => (Action::Terminate, why),
             (Action::Wait { .. }, Reason::QuorumUnproven(tasks)) => wait(Reason::Retained(tasks)),
             other => other,
@@ -374,8 +415,11 @@ fn launching(reading: &Reading, group: &Group, instance: &Instance, policy: &Pol
     let Some(attachment) = volume.attachments.first() else {
         return match volume.status {
             VolumeStatus::Creating => wait(Reason::CreatingVolume(id.to_owned())),
-            VolumeStatus::Available if host.is_some() => {
-                (Action::Refuse, Reason::RegisteredWithoutVolume(id.to_owned()))
+            // EC2 may not yet say what was attached a moment ago, and the agent may have waited for.
+            VolumeStatus::Available if let Some(host) = host => {
+                let why = Reason::RegisteredWithoutVolume(id.to_owned());
+                let old = host.registered.is_some_and(|registered| now.duration_since(registered) > STALE);
+                if old { (Action::Refuse, why) } else { wait(why) }
             }
             VolumeStatus::Available => (Action::Attach { volume: id.to_owned() }, Reason::Available(id.to_owned())),
             VolumeStatus::InUse | VolumeStatus::Other(_) => wait_on(Reason::HeldUnseen(id.to_owned())),
@@ -441,17 +485,19 @@ fn fault(host: Option<&Host>) -> Option<String> {
 }
 
 /// An instance on its way out.
-fn leaving(life: Life, instance: &Instance, host: Option<&Host>) -> Verdict {
+fn leaving(life: Life, instance: &Instance, host: Option<&Host>, now: Timestamp) -> Verdict {
     let Some(host) = host else { return (Action::Release, Reason::NotJoined) };
+    let silent = is_silent(host, now);
+    let forsake = || Action::Forsake { host: host.arn.clone() };
     match (life, host.tasks) {
-        // Its volume goes to nobody before EC2 has ended it: what might still run there cannot write beside another.
-        (Life::Complete, _) if !host.connected && !instance.healthy => {
-            (Action::Forsake { host: host.arn.clone() }, Reason::Dead)
-        }
         (Life::Complete, 0) if host.is_active() => (Action::Drain { host: host.arn.clone() }, Reason::Emptied),
-        (_, 0) => (Action::Release, Reason::NoTasks),
+        (Life::Complete, 0) => (Action::Release, Reason::NoTasks),
+        // Its volume goes to nobody before EC2 has ended it: what might still run there cannot write beside another.
+        (Life::Complete, _) if silent && !instance.healthy => (forsake(), Reason::Dead),
         (Life::Complete, tasks) => wait(Reason::QuorumUnproven(tasks)),
-        (Life::Creating | Life::Deleting, _) if !host.connected => (Action::Release, Reason::Disconnected),
+        (Life::Creating | Life::Deleting, _) if silent => (forsake(), Reason::Silent),
+        (Life::Creating | Life::Deleting, 0) => (Action::Release, Reason::NoTasks),
+        (Life::Creating | Life::Deleting, _) if !host.connected => wait(Reason::AgentAway),
         (Life::Creating | Life::Deleting, tasks) => wait(Reason::TasksStopping(tasks)),
     }
 }

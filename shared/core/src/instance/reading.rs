@@ -40,10 +40,12 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Whether any of these instances is held. Otherwise there is nothing to plan, and nothing more to read.
+    /// Whether any of these instances is held, or the cluster goes. Otherwise there is nothing to plan, and nothing more to
+    /// read.
     #[must_use]
-    pub fn is_needed(groups: &[Group]) -> bool {
-        groups.iter().flat_map(|group| &group.instances).any(|instance| instance.state.is_held())
+    pub fn is_needed(life: Life, groups: &[Group]) -> bool {
+        let mut instances = groups.iter().flat_map(|group| &group.instances);
+        life == Life::Deleting || instances.any(|instance| instance.state.is_held())
     }
 
     /// Whether the plan needs to know the volumes: an instance of a core is launching.
@@ -192,6 +194,10 @@ pub struct Host {
     pub core: Option<String>,
     /// How many tasks on it have not stopped.
     pub tasks: usize,
+    /// When it registered, if ECS says so.
+    pub registered: Option<Timestamp>,
+    /// Since when ECS has not heard of its tasks, as far as that was asked.
+    pub silent_since: Option<Timestamp>,
 }
 
 impl Host {

@@ -48,7 +48,20 @@ fn attached(minutes_ago: i64) -> (String, Volume) {
 }
 
 fn host(core: Option<&str>, tasks: usize) -> Host {
-    Host { arn: "arn:1".into(), connected: true, status: "ACTIVE".into(), core: core.map(str::to_owned), tasks }
+    Host {
+        arn: "arn:1".into(),
+        connected: true,
+        status: "ACTIVE".into(),
+        core: core.map(str::to_owned),
+        tasks,
+        registered: Some(now() - SignedDuration::from_mins(3)),
+        silent_since: None,
+    }
+}
+
+/// Its agent was heard of so many minutes ago.
+fn silent(host: Host, minutes: i64) -> Host {
+    Host { connected: false, silent_since: Some(now() - SignedDuration::from_mins(minutes)), ..host }
 }
 
 fn reading(life: Life, groups: Vec<Group>, volume: Option<(String, Volume)>, host: Option<Host>) -> Reading {
@@ -148,11 +161,13 @@ fn nothing_is_planned_for_who_is_not_held() {
         "Warmed:Pending:Wait",
     ] {
         let groups = [group(1, vec![instance("i-1", State::from(state))])];
-        assert!(!Reading::is_needed(&groups), "{state}");
+        assert!(!Reading::is_needed(Life::Complete, &groups), "{state}");
+        assert!(Reading::is_needed(Life::Deleting, &groups), "{state}");
         assert_eq!(text(&held(State::from(state), Life::Complete, None)), "");
     }
     for state in ["Pending:Wait", "Terminating:Wait", "Terminating:Retained"] {
-        assert!(Reading::is_needed(&[group(1, vec![instance("i-1", State::from(state))])]), "{state}");
+        let groups = [group(1, vec![instance("i-1", State::from(state))])];
+        assert!(Reading::is_needed(Life::Complete, &groups), "{state}");
     }
 }
 
@@ -271,7 +286,9 @@ fn a_free_volume_goes_to_an_instance_whose_agent_waits_for_it() {
     let attach = Action::Attach { volume: "vol-1".into() };
     assert_eq!(verdict(&launching(Some(free()), None)), (attach, Reason::Available("vol-1".into())));
     let early = Reason::RegisteredWithoutVolume("vol-1".into());
-    assert_eq!(verdict(&launching(Some(free()), Some(host(Some("1"), 0)))), (Action::Refuse, early));
+    assert_eq!(verdict(&launching(Some(free()), Some(host(Some("1"), 0)))), (Action::Refuse, early.clone()));
+    let new = Host { registered: Some(now() - SignedDuration::from_secs(30)), ..host(Some("1"), 0) };
+    assert_eq!(waits(&launching(Some(free()), Some(new)), false), early, "EC2 may lag behind");
     let creating = volume(1, VolumeStatus::Creating, vec![]);
     assert_eq!(waits(&launching(Some(creating), None), false), Reason::CreatingVolume("vol-1".into()));
 }
@@ -301,7 +318,9 @@ fn an_instance_is_let_go_only_when_nothing_is_lost_with_it() {
     let drain = Action::Drain { host: "arn:1".into() };
     let wait = Action::Wait { heartbeat: false };
     let connected = |tasks| Some(host(Some("1"), tasks));
-    let lost = |tasks| Some(Host { connected: false, ..host(Some("1"), tasks) });
+    let lost = |tasks| Some(silent(host(Some("1"), tasks), 6));
+    let away = |tasks| Some(silent(host(Some("1"), tasks), 4));
+    let forsake = Action::Forsake { host: "arn:1".into() };
     let draining = |tasks| Some(Host { status: "DRAINING".into(), ..host(Some("1"), tasks) });
     let (creating, complete, deleting) = (Life::Creating, Life::Complete, Life::Deleting);
     for (life, host, action, why) in [
@@ -314,11 +333,14 @@ fn an_instance_is_let_go_only_when_nothing_is_lost_with_it() {
         (complete, draining(1), wait.clone(), Reason::QuorumUnproven(1)),
         (creating, None, Action::Release, Reason::NotJoined),
         (creating, connected(0), Action::Release, Reason::NoTasks),
-        (creating, lost(1), Action::Release, Reason::Disconnected),
+        (creating, lost(1), forsake.clone(), Reason::Silent),
+        (creating, away(1), wait.clone(), Reason::AgentAway),
         (creating, connected(2), wait.clone(), Reason::TasksStopping(2)),
         (deleting, None, Action::Release, Reason::NotJoined),
         (deleting, connected(0), Action::Release, Reason::NoTasks),
-        (deleting, lost(1), Action::Release, Reason::Disconnected),
+        (deleting, lost(1), forsake.clone(), Reason::Silent),
+        (deleting, lost(0), forsake, Reason::Silent),
+        (deleting, away(1), wait.clone(), Reason::AgentAway),
         (deleting, draining(1), wait, Reason::TasksStopping(1)),
     ] {
         let reading = held(State::TerminatingWait, life, host);
@@ -346,18 +368,50 @@ fn a_retained_instance_stays_until_nothing_is_lost_with_it() {
 
 #[test]
 fn a_dead_instance_is_forsaken_and_one_that_is_only_silent_or_only_ill_is_not() {
-    let with = |connected: bool, healthy: bool, state: State| {
-        let mut reading = held(state, Life::Complete, Some(Host { connected, ..host(Some("1"), 1) }));
+    let with = |host: Host, healthy: bool, state: State| {
+        let mut reading = held(state, Life::Complete, Some(host));
         reading.groups[0].instances[0].healthy = healthy;
         verdict(&reading)
     };
-    let forsaken = (Action::Forsake { host: "arn:1".into() }, Reason::Dead);
+    let (there, forsaken) = (host(Some("1"), 1), (Action::Forsake { host: "arn:1".into() }, Reason::Dead));
+    let unasked = Host { silent_since: None, ..silent(there.clone(), 6) };
     for state in [State::TerminatingWait, State::Retained] {
-        assert_eq!(with(false, false, state.clone()), forsaken);
-        for (connected, healthy) in [(true, false), (false, true), (true, true)] {
-            assert_eq!(with(connected, healthy, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
+        assert_eq!(with(silent(there.clone(), 6), false, state.clone()), forsaken);
+        for (host, healthy) in [
+            (there.clone(), false),
+            (silent(there.clone(), 6), true),
+            (silent(there.clone(), 5), false),
+            (unasked.clone(), false),
+        ] {
+            assert_eq!(with(host, healthy, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
         }
     }
+}
+
+#[test]
+fn dead_instances_are_forsaken_one_at_a_time() {
+    let ill = |id: &str| Instance { healthy: false, ..instance(id, State::TerminatingWait) };
+    let groups = vec![group(1, vec![ill("i-1")]), group(2, vec![ill("i-2")])];
+    let hosts = [("i-1", "1"), ("i-2", "2")].map(|(id, core)| (id.to_owned(), silent(host(Some(core), 1), 9)));
+    let reading = Reading { life: Life::Complete, groups, volumes: [].into(), hosts: hosts.into() };
+    insta::assert_snapshot!(text(&reading), @r"
+    - neo4j-core-1 i-1 forsake: it is dead: EC2 finds it unhealthy, and ECS has lost its agent
+    = neo4j-core-2 i-2 waits: it is dead, but machines are forsaken one at a time
+    ");
+}
+
+#[test]
+fn when_the_cluster_goes_silent_registrations_go_first_whether_held_or_not() {
+    let one = |host: Host| {
+        let groups = vec![group(1, vec![instance("i-1", State::Other("InService".into()))]), replicas(vec![])];
+        let mut reading = reading(Life::Deleting, groups, None, Some(host.clone()));
+        reading.hosts.insert("i-r".into(), Host { core: None, ..host });
+        plan(&reading, &policy(), now()).steps.into_iter().map(|step| (step.instance, step.why)).collect::<Vec<_>>()
+    };
+    let both = [("i-1".to_owned(), Reason::Silent), ("i-r".to_owned(), Reason::Silent)];
+    assert_eq!(one(silent(host(Some("1"), 1), 6)), both);
+    assert_eq!(one(silent(host(Some("1"), 1), 4)), [], "it may be back in a moment");
+    assert_eq!(one(host(Some("1"), 1)), [], "ECS stops its tasks");
 }
 
 #[test]
@@ -426,8 +480,14 @@ fn any_volume() -> impl Strategy<Value = Volume> {
 }
 
 fn any_host() -> impl Strategy<Value = Host> {
-    (any::<bool>(), select(vec!["ACTIVE", "ACTIVE", "DRAINING"]), any_core(), 0usize..3).prop_map(
-        |(connected, status, core, tasks)| Host { arn: "arn:1".into(), connected, status: status.into(), core, tasks },
+    let status = select(vec!["ACTIVE", "ACTIVE", "DRAINING"]);
+    let ago = || option::weighted(0.7, 0i64..12);
+    (any::<bool>(), status, any_core(), 0usize..3, ago(), ago()).prop_map(
+        |(connected, status, core, tasks, registered, silent)| {
+            let at = |ago: Option<i64>| ago.map(|ago| now() - SignedDuration::from_mins(ago));
+            let (status, registered, silent_since) = (status.into(), at(registered), at(silent));
+            Host { connected, status, core, tasks, registered, silent_since, ..host(None, 0) }
+        },
     )
 }
 
@@ -524,16 +584,23 @@ proptest! {
         let held: Vec<String> = held.map(|instance| instance.id.clone()).collect();
         let mut planned: Vec<String> = steps(&reading).into_iter().map(|(step, ..)| step.instance).collect();
         planned.sort();
-        prop_assert_eq!(held.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), planned);
+        // When the cluster goes, silent registrations are forsaken too.
+        if reading.life != Life::Deleting {
+            prop_assert_eq!(held.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), planned);
+        }
     }
 
     #[test]
     fn whoever_can_be_reached_is_never_forsaken(reading in any_reading()) {
+        let mut dead = 0;
         for (step, _, instance) in steps(&reading) {
             if let Action::Forsake { .. } = step.action {
-                prop_assert!(!reading.hosts[&instance.id].connected && !instance.healthy, "{step}");
+                prop_assert!(!reading.hosts[&instance.id].connected, "{step}");
+                prop_assert!(reading.life != Life::Complete || !instance.healthy, "{step}");
+                dead += usize::from(reading.life == Life::Complete);
             }
         }
+        prop_assert!(dead <= 1);
     }
 
     #[test]
