@@ -342,6 +342,10 @@ fn each_message_that_the_readme_explains_is_one_that_the_code_says() {
             }
         }
     }
+    // Containers say things too, by their commands.
+    for path in all() {
+        code += &std::fs::read_to_string(root().join(path)).unwrap();
+    }
     // A message may be broken over two lines.
     let code = code.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
     let table = readme.split("## When something is wrong").nth(1).unwrap().split("\n## ").next().unwrap();

@@ -157,10 +157,8 @@ impl Drainer {
         for missing in missing.chunks(ASKED_AT_ONCE) {
             hosts.extend(self.hosts.of(missing).await?.unwrap_or_default());
         }
-        for id in leaving {
-            if let Some(host) = hosts.get_mut(id)
-                && host.tasks == 0
-            {
+        for (id, host) in hosts.iter_mut().filter(|(_, host)| host.tasks == 0) {
+            if !host.connected || leaving.contains(&id.as_str()) {
                 host.tasks = self.hosts.stopping(host).await?;
             }
         }

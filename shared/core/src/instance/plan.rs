@@ -198,8 +198,8 @@ pub enum Reason {
     /// Whether it is silent or reconnects will show.
     #[error("ECS has lost its agent, but not for long")]
     AgentAway,
-    /// Another one is forsaken by the same plan.
-    #[error("it is dead, but machines are forsaken one at a time")]
+    /// Another one is forsaken by the same plan, or another core is on its way back.
+    #[error("it is dead, but machines are forsaken one at a time: another core must be in service first")]
     NotAtOnce,
     /// Its tasks have not stopped.
     #[error("tasks on it that have not stopped: {0}")]
@@ -326,14 +326,20 @@ pub fn plan(reading: &Reading, policy: &Policy, now: Timestamp) -> Plan {
         let (group, state) = (group.name.clone(), instance.state.clone());
         plan.steps.push(Step { group, instance: instance.id.clone(), state, action, why });
     }
-    one_at_a_time(&mut plan);
+    one_at_a_time(&mut plan, reading);
     plan.steps.extend(ghosts(reading, now));
     plan
 }
 
-/// Holds all but the first of those back that are forsaken for dead: if that is a mistake, it shall not cost a quorum.
-fn one_at_a_time(plan: &mut Plan) {
-    for step in plan.steps.iter_mut().filter(|step| step.why == Reason::Dead).skip(1) {
+/// Of machines that are forsaken for dead holds all but the first back, and that one too while another core is on its way
+/// back: if it is a mistake, it shall not cost a quorum.
+fn one_at_a_time(plan: &mut Plan, reading: &Reading) {
+    let is_dead = |step: &&mut Step| step.why == Reason::Dead;
+    let dead: Vec<_> = plan.steps.iter_mut().filter(is_dead).map(|step| step.group.clone()).collect();
+    let in_service = |instance: &Instance| instance.state == State::Other("InService".to_owned());
+    let mut others = reading.groups.iter().filter(|group| group.is_core() && !dead.contains(&group.name));
+    let coming_back = others.any(|group| !group.instances.is_empty() && !group.instances.iter().any(in_service));
+    for step in plan.steps.iter_mut().filter(is_dead).skip(usize::from(!coming_back)) {
         (step.action, step.why) = wait(Reason::NotAtOnce);
     }
 }

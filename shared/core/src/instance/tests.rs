@@ -396,8 +396,15 @@ fn dead_instances_are_forsaken_one_at_a_time() {
     let reading = Reading { life: Life::Complete, groups, volumes: [].into(), hosts: hosts.into() };
     insta::assert_snapshot!(text(&reading), @r"
     - neo4j-core-1 i-1 forsake: it is dead: EC2 finds it unhealthy, and ECS has lost its agent
-    = neo4j-core-2 i-2 waits: it is dead, but machines are forsaken one at a time
+    = neo4j-core-2 i-2 waits: it is dead, but machines are forsaken one at a time: another core must be in service first
     ");
+    // The first one has gone, and its replacement is on its way: the second waits for it, and no longer.
+    let mut later = reading.clone();
+    later.groups[0].instances = vec![instance("i-3", State::PendingWait)];
+    later.hosts.remove("i-1");
+    assert!(text(&later).contains("i-2 waits: it is dead"), "{}", text(&later));
+    later.groups[0].instances = vec![instance("i-3", State::Other("InService".into()))];
+    assert!(text(&later).contains("i-2 forsake: it is dead"), "{}", text(&later));
 }
 
 #[test]
