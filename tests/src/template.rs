@@ -1,6 +1,9 @@
 //! Reads CloudFormation templates as the service reads them: short forms become long ones.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
@@ -45,6 +48,25 @@ pub fn references(value: &Value) -> Vec<String> {
     collect(value, &mut found);
     found.sort();
     found.dedup();
+    found
+}
+
+/// Every resource that one resource waits for, by `DependsOn` or by reference, at any distance.
+#[must_use]
+pub fn dependencies(resources: &BTreeMap<String, Value>, id: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![id.to_owned()];
+    while let Some(id) = open.pop() {
+        let Some(resource) = resources.get(&id) else { continue };
+        let explicit = &resource["DependsOn"];
+        let explicit = explicit.as_array().cloned().unwrap_or_else(|| vec![explicit.clone()]);
+        let explicit = explicit.iter().filter_map(Value::as_str).map(str::to_owned);
+        for next in explicit.chain(references(&resource["Properties"])) {
+            if resources.contains_key(&next) && found.insert(next.clone()) {
+                open.push(next);
+            }
+        }
+    }
     found
 }
 

@@ -1,8 +1,8 @@
 //! Facts of the templates of machines, network and secrets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_tests::template::{all, read, resources};
+use cluster_tests::template::{all, dependencies, read, resources};
 use serde_json::{Value, json};
 
 fn of_type(kind: &str) -> Vec<(String, Value)> {
@@ -277,24 +277,8 @@ fn the_license_must_be_accepted_and_each_zone_be_that_of_its_subnet() {
 
 #[test]
 fn deletion_begins_with_the_clusters_life_and_ends_with_what_everything_needs() {
-    let resources: std::collections::BTreeMap<String, Value> =
-        resources(&read("infra/template.yaml")).into_iter().collect();
-    let needs = |id: &str| {
-        let mut found: BTreeSet<String> = BTreeSet::new();
-        let mut open = vec![id.to_owned()];
-        while let Some(id) = open.pop() {
-            let Some(resource) = resources.get(&id) else { continue };
-            let explicit = &resource["DependsOn"];
-            let explicit = explicit.as_array().cloned().unwrap_or_else(|| vec![explicit.clone()]);
-            let explicit = explicit.iter().filter_map(Value::as_str).map(str::to_owned);
-            for next in explicit.chain(cluster_tests::template::references(&resource["Properties"])) {
-                if resources.contains_key(&next) && found.insert(next.clone()) {
-                    open.push(next);
-                }
-            }
-        }
-        found
-    };
+    let resources: BTreeMap<String, Value> = resources(&read("infra/template.yaml")).into_iter().collect();
+    let needs = |id: &str| dependencies(&resources, id);
     let life = needs("Life");
     for id in resources.keys().filter(|id| *id != "Life") {
         assert!(life.contains(id), "{id} could be gone before machines are let go");

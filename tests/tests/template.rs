@@ -7,7 +7,7 @@ use std::{
 
 use cluster_tests::{
     stage::root,
-    template::{all, read, references, resources},
+    template::{all, dependencies, read, resources},
 };
 use dns_replicator::Names;
 use serde_json::{Value, json};
@@ -252,22 +252,7 @@ fn no_policy_allows_every_resource_or_action_but_where_aws_knows_no_resource_typ
 #[test]
 fn deletion_begins_with_the_guard_and_the_last_pass_comes_between_its_triggers_and_its_needs() {
     let resources: BTreeMap<String, Value> = resources(&read("infra/discovery.yaml")).into_iter().collect();
-    let needs = |id: &str| {
-        let mut found: BTreeSet<String> = BTreeSet::new();
-        let mut open = vec![id.to_owned()];
-        while let Some(id) = open.pop() {
-            let Some(resource) = resources.get(&id) else { continue };
-            let explicit = &resource["DependsOn"];
-            let explicit = explicit.as_array().cloned().unwrap_or_else(|| vec![explicit.clone()]);
-            let explicit = explicit.iter().filter_map(Value::as_str).map(str::to_owned);
-            for next in explicit.chain(references(&resource["Properties"])) {
-                if found.insert(next.clone()) {
-                    open.push(next);
-                }
-            }
-        }
-        found
-    };
+    let needs = |id: &str| dependencies(&resources, id);
     for trigger in ["Mapping", "TaskChanges", "Sweep"] {
         assert!(needs(trigger).contains("Records"), "{trigger} could wake the function after its last pass");
     }

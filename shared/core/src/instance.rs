@@ -3,8 +3,10 @@
 
 mod plan;
 mod reading;
+mod reason;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{Action, Plan, Policy, Reason, Step, plan};
+pub use plan::{Action, Plan, Policy, Step, plan};
 pub use reading::{Attachment, Group, Host, Instance, Life, Reading, State, Volume, VolumeStatus};
+pub use reason::Reason;

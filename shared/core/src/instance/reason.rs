@@ -1,0 +1,192 @@
+/// Why something is done about an instance, or is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The stack goes away. Abandoning a launch would only make Auto Scaling launch the next.
+    #[error("the cluster is being deleted")]
+    Deleting,
+    /// Its volume is free.
+    #[error("volume {0} is available")]
+    Available(String),
+    /// The group has a core, but no volume.
+    #[error("its group names no data volume: give the group the tag neo4j:volume")]
+    NoVolumeTag,
+    /// The group has a volume, but no core.
+    #[error("its group names a data volume, but no core: give the group the tag neo4j:core")]
+    NoCoreTag,
+    /// The group's volume is not among the cluster's.
+    #[error(
+        "the cluster has no volume {0}: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster"
+    )]
+    NoSuchVolume(String),
+    /// The volume holds something else than this core's data.
+    #[error(
+        "volume {volume} has the tag {tag}={}, not {wants}: correct the group's tag neo4j:volume, or the volume's tag",
+        shown(.has.as_deref())
+    )]
+    ForeignVolume {
+        /// The volume's id.
+        volume: String,
+        /// The tag's key.
+        tag: &'static str,
+        /// The tag's value.
+        has: Option<String>,
+        /// What it should be.
+        wants: String,
+    },
+    /// No instance in another zone can have the volume.
+    #[error("volume {volume} is in zone {zone}, but the instance is in {instance}: correct the group's subnet")]
+    OtherZone {
+        /// The volume's id.
+        volume: String,
+        /// The volume's zone.
+        zone: String,
+        /// The instance's zone.
+        instance: String,
+    },
+    /// The volume is broken or on its way out.
+    #[error(
+        "volume {volume} is in state {status}: restore it from a snapshot, and name the new volume in the group's tag"
+    )]
+    UnusableVolume {
+        /// The volume's id.
+        volume: String,
+        /// Its state.
+        status: String,
+    },
+    /// Another instance has the volume, or gets it by the same plan.
+    #[error("volume {volume} is held by {by}, which must let go of it first")]
+    Held {
+        /// The volume's id.
+        volume: String,
+        /// The other instance.
+        by: String,
+    },
+    /// The volume is not free, and EC2 does not say why.
+    #[error("volume {0} is in use, but EC2 does not say by which instance")]
+    HeldUnseen(String),
+    /// The volume is not there yet.
+    #[error("volume {0} is being created")]
+    CreatingVolume(String),
+    /// The volume is on its way.
+    #[error("volume {0} is not attached yet")]
+    Attaching(String),
+    /// Nothing but the ECS agent is missing.
+    #[error("volume {volume} is attached, but the ECS agent {agent}")]
+    Registering {
+        /// The volume's id.
+        volume: String,
+        /// What is wrong with the agent.
+        agent: String,
+    },
+    /// The ECS agent took too long.
+    #[error(
+        "volume {volume} was attached more than {seconds} s ago, but the ECS agent {agent}: look at the instance's \
+         console output for the mount and for ecs.service"
+    )]
+    NeverRegistered {
+        /// The volume's id.
+        volume: String,
+        /// The policy's time-out.
+        seconds: i64,
+        /// What is wrong with the agent.
+        agent: String,
+    },
+    /// The agent says that it is another core's.
+    #[error(
+        "its ECS agent registered with neo4j.core={}, but its group is that of core {wants}: correct ecs.config in the \
+         group's launch template",
+        shown(.has.as_deref())
+    )]
+    OtherCore {
+        /// The attribute's value.
+        has: Option<String>,
+        /// The group's core.
+        wants: String,
+    },
+    /// ECS would take the tasks of that one for the core's, and place none on this.
+    #[error("core {core} is still registered by {by}, on whose tasks ECS counts: its ECS agent must go first")]
+    OtherHost {
+        /// The core.
+        core: String,
+        /// The other instance.
+        by: String,
+    },
+    /// A machine that has gone left its registration behind.
+    #[error("its instance is gone and volume {0} is free of it, but ECS still counts on its tasks")]
+    Ghost(String),
+    /// The agent did not wait for the volume.
+    #[error(
+        "its ECS agent registered although volume {0} is not attached, so that Neo4j would write to the root disk: make \
+         ecs.service require the mount in the group's launch template"
+    )]
+    RegisteredWithoutVolume(String),
+    /// All is there.
+    #[error("volume {0} is attached, and the ECS agent is connected")]
+    Ready(String),
+    /// All is there that a replica needs.
+    #[error("the ECS agent is connected")]
+    Connected,
+    /// A replica's agent is missing.
+    #[error("the ECS agent {0}")]
+    AwaitingAgent(String),
+    /// It takes no part in the cluster.
+    #[error("it is no container instance of the ECS cluster: it never joined, or has left")]
+    NotJoined,
+    /// Nothing runs on it.
+    #[error("no task is left on it")]
+    NoTasks,
+    /// It is of no use to the quorum any more.
+    #[error("it is dead: EC2 finds it unhealthy, and ECS has lost its agent")]
+    Dead,
+    /// ECS cannot reach it, and there is no cluster that could lose by it. ECS would wait for its tasks for ever.
+    #[error("ECS has lost its agent, and the cluster is not complete")]
+    Silent,
+    /// Whether it is silent or reconnects will show.
+    #[error("ECS has lost its agent, but not for long")]
+    AgentAway,
+    /// Another one is forsaken by the same plan, or another core is on its way back.
+    #[error("it is dead, but machines are forsaken one at a time: another core must be in service first")]
+    NotAtOnce,
+    /// Its tasks have not stopped.
+    #[error("tasks on it that have not stopped: {0}")]
+    TasksStopping(usize),
+    /// It may be what the quorum hangs on.
+    #[error(
+        "tasks on it: {0}, and nothing can prove yet that the others have quorum without them: when the hook runs out, \
+         Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its \
+         tasks"
+    )]
+    QuorumUnproven(usize),
+    /// A task placed now would be killed.
+    #[error("no task is left on it, and none must be placed any more")]
+    Emptied,
+    /// Its hook was abandoned.
+    #[error(
+        "Auto Scaling retains it with tasks on it: {0}, since nothing could prove that the others have quorum without them: \
+         once the other cores are healthy, set its container instance to DRAINING and stop its tasks; the rest follows"
+    )]
+    Retained(usize),
+}
+
+/// How an absent tag or attribute is shown.
+fn shown(value: Option<&str>) -> &str {
+    value.unwrap_or("(none)")
+}
+
+impl Reason {
+    /// Whether only people can mend it. Such a launch gets no heartbeat: the hook's own time-out abandons it, which limits
+    /// how many instances are launched in vain.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        matches!(
+            self,
+            Self::NoVolumeTag
+                | Self::NoCoreTag
+                | Self::NoSuchVolume(_)
+                | Self::ForeignVolume { .. }
+                | Self::OtherZone { .. }
+                | Self::UnusableVolume { .. }
+                | Self::OtherCore { .. }
+        )
+    }
+}
