@@ -294,6 +294,8 @@ def denied_to_caller(authorization: str, action: str, resources: list[str], cont
         return DENIED[-1]
     if caller.policies is None:  # the account's root
         return None
+    if not caller.policies:  # a pass was under way while its stack went, and its role with it
+        return f"{caller.arn} has no policies any more"
     denials = (denial(caller.arn, action, resource, caller.policies, context) for resource in resources or ["*"])
     return next(filter(None, denials), None)
 
