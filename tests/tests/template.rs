@@ -346,6 +346,47 @@ fn each_message_that_the_readme_explains_is_one_that_the_code_says() {
 }
 
 #[test]
+fn whoever_comes_from_the_predecessor_finds_each_of_its_parameters() {
+    let documents = std::fs::read_to_string(root().join("docs/parameters.md")).unwrap();
+    for name in [
+        "AcceptLicense",
+        "VpcId",
+        "KeyName",
+        "ECSAMI",
+        "NodeSecurityGroups",
+        "SNSTopicArn",
+        "ClusterInstanceType",
+        "SubnetID",
+        "DesiredCapacity",
+        "EBSSize",
+        "EBSType",
+        "ReplicasInstanceType",
+        "ReplicasCount",
+        "ReplicasSubnetID",
+        "DockerImage",
+        "DockerECRARN",
+        "AdminUser",
+        "AdminPassword",
+        "ReadOnlyUser",
+        "ReadOnlyUserPassword",
+        "CloudMapNamespaceID",
+        "CloudMapNamespaceName",
+        "Neo4jCoreSubdomain",
+        "Neo4jReplicasSubdomain",
+        "BackupPath",
+        "BackupHourlyStoreForDays",
+        "BackupDailyStoreForDays",
+        "IsDrainSupported",
+        "SlowQueryLog",
+    ] {
+        let row = documents
+            .lines()
+            .any(|line| line.starts_with("| ") && line.split('|').nth(1).unwrap().contains(&format!("`{name}`")));
+        assert!(row, "docs/parameters.md says nothing of {name}");
+    }
+}
+
+#[test]
 fn templates_use_no_yaml_that_cloudformation_does_not_read() {
     for path in all() {
         let text = std::fs::read_to_string(root().join(&path)).unwrap();
