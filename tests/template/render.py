@@ -223,8 +223,6 @@ def holds(condition: Any, template: Template, known: Template) -> bool:
             return holds(template["Conditions"][name], template, known)
         case {"Fn::Contains": [several, value]}:
             return resolve(value, template, known) in resolve(several, template, known)
-        case {"Fn::EachMemberEquals": [several, value]}:
-            return set(resolve(several, template, known)) <= {resolve(value, template, known)}
         case _:
             raise ValueError(f"no condition that is known here: {condition}")
 
@@ -246,9 +244,6 @@ def resolve(value: Any, template: Template, known: Template) -> Any:
             return template["Mappings"][name][first][second]
         case {"Fn::ValueOf": [name, attribute]}:
             return SUBNETS[known[name]][attribute]
-        case {"Fn::ValueOfAll": [kind, attribute]}:
-            return [SUBNETS[known[name]][attribute] for name, found in template["Parameters"].items()
-                    if found["Type"] == kind]
         case {"Fn::Sub": text} if isinstance(text, str):
             filled = re.sub(r"\$\{([\w:.]+)\}", lambda found: known.get(found[1], found[0]), text)
             return {"Fn::Sub": filled} if "${" in filled else filled
