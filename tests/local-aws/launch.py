@@ -269,9 +269,8 @@ def denial(who: str, action: str, resource: str, policies: Any, context: Props |
     """Why these policies do not allow this, in AWS's words."""
     from ministack.core.iam_evaluator import EvalContext, evaluate
 
-    # A tag has one value, which its operators compare as it is; the keys of a batch have many.
-    told = {key.lower(): value[0] if key.startswith("aws:ResourceTag/") else value
-            for key, value in (context or {}).items()}
+    # Most operators compare one value as it is; only the keys of a batch have many.
+    told = {key.lower(): value[0] if len(value) == 1 else value for key, value in (context or {}).items()}
     asked = EvalContext(principal_arn=who, principal_type="AssumedRole", principal_account=ACCOUNT, action=action,
                         resource_arn=resource, region=REGION, secure_transport=True, service_context=told)
     if evaluate(asked, policies).decision == "Allow":

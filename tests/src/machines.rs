@@ -142,6 +142,9 @@ impl Machines {
             ("CLUSTER_NAME", CLUSTER.to_owned()),
             ("ECS_CLUSTER", ECS_CLUSTER.to_owned()),
             ("STATE_TABLE", TABLE.to_owned()),
+            ("CORE_COUNT", cores.to_string()),
+            ("CORE_SERVICE", "core".to_owned()),
+            ("REPLICA_SERVICE", "replica".to_owned()),
             ("REGISTER_TIMEOUT_SECONDS", "900".to_owned()),
             ("DRY_RUN", "false".to_owned()),
             ("DEAD_LETTER_QUEUE_URL", DEAD_LETTERS.to_owned()),
@@ -153,6 +156,13 @@ impl Machines {
     #[must_use]
     pub fn variables(&self) -> &[(&'static str, String)] {
         &self.variables
+    }
+
+    /// Changes a variable of the environment for the functions to come.
+    pub fn set(&mut self, name: &str, value: &str) {
+        for (_, found) in self.variables.iter_mut().filter(|(found, _)| *found == name) {
+            value.clone_into(found);
+        }
     }
 
     /// The function as a fresh process has it.
@@ -314,7 +324,7 @@ impl Machines {
         let request = json!({
             "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
             "ResourceType": "Custom::ClusterLife", "LogicalResourceId": "Life", "PhysicalResourceId": "life",
-            "ResourceProperties": {"ServiceToken": "arn"}, "OldResourceProperties": {},
+            "ResourceProperties": {"ServiceToken": "arn", "Cores": self.nodes.len().to_string()}, "OldResourceProperties": {},
         });
         self.invoke(request).await.unwrap();
         let world = self.wire.world();

@@ -73,7 +73,7 @@ impl Story<'_> {
         };
         stage.until("all is quiet", quiet).await?;
         let from = stage.live.world().calls.len();
-        for calls in [5, 10] {
+        for calls in [9, 18] {
             stage.wind(60).await?;
             let counted = || async move { Ok(stage.live.world().count_calls(from).0 >= calls) };
             stage.until("both sweeps have looked", counted).await?;

@@ -295,3 +295,26 @@ fn deletion_begins_with_the_clusters_life_and_ends_with_what_everything_needs() 
         assert!(needs(then).contains(first), "{then} could outlive {first}");
     }
 }
+
+#[test]
+fn the_alarm_on_cores_that_are_not_whole_goes_off_when_the_log_says_so() {
+    let alarm = &read("infra/monitoring.yaml")["Resources"]["CoreNotWholeAlarm"]["Properties"];
+    let threshold = cluster_core::instance::NOT_WHOLE.as_secs();
+    assert_eq!((alarm["Threshold"].as_i64(), &alarm["Statistic"]), (Some(threshold), &json!("Maximum")));
+    assert_eq!(alarm["MetricName"], json!("CoreNotWholeSeconds"));
+    let text = alarm["AlarmDescription"]["Fn::Sub"].as_str().unwrap();
+    assert!(text.contains("«a core has not been whole»") || text.contains("«a core has not\nbeen whole»"), "{text}");
+}
+
+#[test]
+fn the_end_of_a_deployment_tells_how_many_cores_there_are_and_waits_for_all_of_them() {
+    let template = read("infra/template.yaml");
+    let life = &template["Resources"]["Life"];
+    assert_eq!(life["Properties"]["Cores"], json!({"Ref": "CoreCount"}));
+    let waits: Vec<_> = life["DependsOn"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert!(waits.contains(&"CoreService") && waits.contains(&"Monitoring"), "{waits:?}");
+    assert!(
+        life["Properties"]["ReplicaService"].to_string().contains("ReplicaService.Outputs"),
+        "replicas come before it"
+    );
+}

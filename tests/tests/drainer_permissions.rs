@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_tests::{
     inside::{DEAD_LETTERS, messages, play},
-    machines::{CLUSTER, ECS_CLUSTER, Machines, TABLE},
+    machines::{CLUSTER, ECS_CLUSTER, Machines, TABLE, ZONES},
     world::{ACCOUNT, Context, REGION, queue_arn},
 };
 use serde_json::json;
@@ -25,6 +25,9 @@ fn drainers_rights() -> Vec<Statement> {
         ("ClusterName", CLUSTER.to_owned()),
         ("EcsClusterName", ECS_CLUSTER.to_owned()),
         ("StateTableName", TABLE.to_owned()),
+        ("CoreCount", "3".to_owned()),
+        ("CoreServiceName", "core".to_owned()),
+        ("ReplicaServiceName", "replica".to_owned()),
         ("DataKmsKeyArn", KEY.to_owned()),
         ("DrainerLogs", "drainer".to_owned()),
         ("Triggers.Arn", TRIGGERS.to_owned()),
@@ -41,7 +44,10 @@ fn whole_life() -> BTreeSet<Question> {
         let machines = Machines::new(3);
         machines.form().await;
         let lost = machines.serving(2).unwrap();
+        machines.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
         machines.wire.world().lose_instance(&lost);
+        machines.live(3).await;
+        machines.wire.world().ec2.no_capacity.clear();
         machines.live(8).await;
         let kept = machines.serving(1).unwrap();
         machines.wire.world().mark_unhealthy(&kept);
@@ -131,5 +137,12 @@ fn the_drainer_may_not_touch_what_is_not_its_own() {
     let host = |cluster: &str| format!("arn:aws:ecs:eu-west-1:000000000000:container-instance/{cluster}/1");
     assert!(asks("ecs:UpdateContainerInstancesState", &host(ECS_CLUSTER), None));
     assert!(!asks("ecs:UpdateContainerInstancesState", &host("other"), None));
-    assert!(!asks("dynamodb:DeleteItem", &format!("arn:aws:dynamodb:eu-west-1:000000000000:table/{TABLE}"), None));
+    let deletes = |partition: &str| {
+        let context = [("dynamodb:LeadingKeys".to_owned(), BTreeSet::from([partition.to_owned()]))].into();
+        let resource = format!("arn:aws:dynamodb:eu-west-1:000000000000:table/{TABLE}");
+        let question = Question { action: "dynamodb:DeleteItem".to_owned(), resource, context };
+        rights.iter().any(|statement| statement.allows(&question))
+    };
+    assert!(deletes("clock"));
+    assert!(!deletes("cluster"), "without its phase every instance of the cluster might go");
 }

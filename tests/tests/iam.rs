@@ -40,7 +40,7 @@ impl Statement {
                         said.iter().all(|value| strings(values).contains(value))
                     }
                     // What is not said equals nothing.
-                    "StringEquals" | "Bool" => {
+                    "StringEquals" | "ArnEquals" | "Bool" => {
                         said.is_some_and(|said| said.len() == 1 && said.iter().all(|one| strings(values).contains(one)))
                     }
                     other => panic!("an operator that is not known here: {other}"),

@@ -17,5 +17,6 @@ mod lessons;
 mod machines;
 mod permissions;
 mod replicator;
+mod reports;
 mod template;
 mod world;

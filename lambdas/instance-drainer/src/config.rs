@@ -14,6 +14,10 @@ pub struct Config {
     pub ecs_cluster: String,
     /// The name of the `DynamoDB` table.
     pub state_table: String,
+    /// How many cores the cluster has.
+    pub cores: u8,
+    /// The ECS services of both tiers, whose tasks are the cluster's own.
+    pub services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
     /// Plan and log, but change nothing.
@@ -32,6 +36,12 @@ impl Config {
         }
         let ecs_cluster = env::required(lookup, "ECS_CLUSTER")?;
         let state_table = env::required(lookup, "STATE_TABLE")?;
+        let count = "a number of cores from 1 to 7";
+        let cores: u8 = env::parsed(lookup, "CORE_COUNT", count)?;
+        if !(1..=7).contains(&cores) {
+            return Err(env::wrong("CORE_COUNT", &cores.to_string(), count));
+        }
+        let services = [env::required(lookup, "CORE_SERVICE")?, env::required(lookup, "REPLICA_SERVICE")?].into();
         let seconds = "a number of seconds from 60 to 7200";
         let timeout: u32 = env::parsed(lookup, "REGISTER_TIMEOUT_SECONDS", seconds)?;
         if !(60..=7_200).contains(&timeout) {
@@ -41,6 +51,8 @@ impl Config {
             cluster,
             ecs_cluster,
             state_table,
+            cores,
+            services,
             register_timeout: SignedDuration::from_secs(timeout.into()),
             dry_run: env::parsed(lookup, "DRY_RUN", "true or false")?,
             dead_letter_queue: env::required(lookup, "DEAD_LETTER_QUEUE_URL")?,
@@ -50,7 +62,12 @@ impl Config {
     /// What the decision goes by.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        Policy { cluster: self.cluster.clone(), register_timeout: self.register_timeout }
+        Policy {
+            cluster: self.cluster.clone(),
+            cores: self.cores,
+            services: self.services.clone(),
+            register_timeout: self.register_timeout,
+        }
     }
 }
 
@@ -58,10 +75,13 @@ impl Config {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 6] = [
+    const GOOD: [(&str, &str); 9] = [
         ("CLUSTER_NAME", "neo4j"),
         ("ECS_CLUSTER", "neo4j"),
         ("STATE_TABLE", "neo4j-state"),
+        ("CORE_COUNT", "3"),
+        ("CORE_SERVICE", "core"),
+        ("REPLICA_SERVICE", "replica"),
         ("REGISTER_TIMEOUT_SECONDS", "600"),
         ("DRY_RUN", "false"),
         ("DEAD_LETTER_QUEUE_URL", "https://sqs/dead.fifo"),
@@ -79,7 +99,9 @@ mod tests {
     #[test]
     fn a_whole_environment_is_read() {
         let policy = read("", None).unwrap().policy();
-        assert_eq!(policy, Policy { cluster: "neo4j".into(), register_timeout: SignedDuration::from_mins(10) });
+        let services = vec!["core".into(), "replica".into()];
+        let register_timeout = SignedDuration::from_mins(10);
+        assert_eq!(policy, Policy { cluster: "neo4j".into(), cores: 3, services, register_timeout });
     }
 
     #[test]
@@ -97,6 +119,8 @@ mod tests {
             ("REGISTER_TIMEOUT_SECONDS", "ten", "a number of seconds from 60 to 7200"),
             ("REGISTER_TIMEOUT_SECONDS", "59", "a number of seconds from 60 to 7200"),
             ("REGISTER_TIMEOUT_SECONDS", "7201", "a number of seconds from 60 to 7200"),
+            ("CORE_COUNT", "0", "a number of cores from 1 to 7"),
+            ("CORE_COUNT", "8", "a number of cores from 1 to 7"),
             ("DRY_RUN", "1", "true or false"),
         ] {
             let text = read(name, Some(value)).unwrap_err().to_string();

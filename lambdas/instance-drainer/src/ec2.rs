@@ -91,7 +91,7 @@ impl Error {
     }
 
     /// Whether the same request may succeed a moment later.
-    fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Refused { status, code, .. } => {
                 *status >= 500 || code == "RequestLimitExceeded" || code.contains("Throttl")

@@ -1,15 +1,19 @@
 use aws_sdk_autoscaling::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{AutoScalingGroup, Filter},
+    primitives::DateTime,
+    types::{Activity, AutoScalingGroup, Filter, ScalingActivityStatusCode},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use cluster_core::instance::{Group, Instance, State};
 use cluster_lambda::Failure;
+use jiff::Timestamp;
 
 /// The lifecycle hooks of every group of a cluster. Hooks of other names are other people's.
 const LAUNCH_HOOK: &str = "neo4j-launch";
 const TERMINATE_HOOK: &str = "neo4j-terminate";
+/// How many of a group's latest activities are looked at for a launch that failed.
+const ACTIVITIES: i32 = 10;
 
 /// The cluster's Auto Scaling groups.
 #[derive(Clone, Debug)]
@@ -44,6 +48,26 @@ impl Groups {
                 .extend(page.auto_scaling_groups.unwrap_or_default().iter().filter_map(|found| group(found, cluster)));
         }
         Ok(groups)
+    }
+
+    /// Returns what Auto Scaling says of a group's last launch that failed, with its time; nothing when none is among its
+    /// latest activities. `StatusMessage` describes the status of an activity (API reference of `Activity`).
+    pub(crate) async fn launch_failure(&self, group: &str) -> Result<Option<String>, Failure> {
+        let asked = self.client.describe_scaling_activities().auto_scaling_group_name(group).max_records(ACTIVITIES);
+        let answer = asked.send().await;
+        let answer =
+            answer.map_err(|error| Failure::call(&format!("describe the activities of group {group}"), error))?;
+        let failed = |activity: &&Activity| {
+            let failed = [ScalingActivityStatusCode::Failed, ScalingActivityStatusCode::Cancelled];
+            activity.status_code().is_some_and(|status| failed.contains(status))
+        };
+        let began = |activity: &&Activity| activity.start_time().map(DateTime::secs);
+        let last = answer.activities().iter().filter(failed).max_by_key(began);
+        Ok(last.map(|activity| {
+            let at = activity.start_time().and_then(|at| Timestamp::from_second(at.secs()).ok());
+            let at = at.map_or_else(|| "at an unknown time".to_owned(), |at| format!("at {at}"));
+            format!("{} ({at})", activity.status_message().unwrap_or("nothing").trim())
+        }))
     }
 
     /// Completes the hook that holds an instance in this state. Answers whether it still held it.
@@ -141,6 +165,8 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
         name: name.to_owned(),
         core: tag("neo4j:core"),
         volume: tag("neo4j:volume"),
+        desired: found.desired_capacity().and_then(|desired| desired.try_into().ok()).unwrap_or_default(),
+        launch_failure: None,
         instances: instances.collect(),
     })
 }

@@ -4,26 +4,27 @@
 //! it once its ECS agent has registered, and lets an instance go only when nothing is lost with it.
 
 mod config;
+mod container_instances;
 mod ec2;
 mod event;
 mod groups;
-mod hosts;
-mod life;
+mod observe;
 mod origins;
 mod pass;
+mod state;
 mod volumes;
 
 pub use cluster_lambda::Event;
 pub use config::Config;
 pub use ec2::Ec2;
-pub use pass::{Outcome, Tally};
+pub use pass::{Mode, Outcome, Tally};
 
 use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use cluster_lambda::{queue::DeadLetters, telemetry::Sink};
+use container_instances::ContainerInstances;
 use groups::Groups;
-use hosts::Hosts;
-use life::LifeTable;
+use state::StateTable;
 use volumes::Volumes;
 
 /// The clients through which a [`Drainer`] sees and changes the world.
@@ -52,9 +53,9 @@ pub struct Clients {
 pub struct Drainer {
     config: Config,
     groups: Groups,
-    hosts: Hosts,
+    container_instances: ContainerInstances,
     volumes: Volumes,
-    life: LifeTable,
+    state: StateTable,
     dead_letters: DeadLetters,
     answers: SharedHttpConnector,
     clock: SharedTimeSource,
@@ -67,9 +68,9 @@ impl Drainer {
     pub fn new(config: Config, clients: Clients) -> Self {
         Self {
             groups: Groups::new(clients.auto_scaling),
-            hosts: Hosts::new(clients.ecs, config.ecs_cluster.clone()),
+            container_instances: ContainerInstances::new(clients.ecs, config.ecs_cluster.clone()),
             volumes: Volumes::new(clients.ec2),
-            life: LifeTable::new(clients.dynamodb, config.state_table.clone()),
+            state: StateTable::new(clients.dynamodb, config.state_table.clone()),
             dead_letters: DeadLetters::new(clients.sqs, config.dead_letter_queue.clone()),
             answers: clients.answers,
             clock: clients.clock,

@@ -1,38 +1,92 @@
 use std::collections::BTreeMap;
 
-use cluster_core::instance::{self, Action, Group, Host, Life, Plan, Reading, State, Step};
+use cluster_core::instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, State, Step};
 use cluster_lambda::Failure;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Drainer, groups::End, volumes::Attached};
+use crate::{Drainer, groups::End, observe::Observation, volumes::Attached};
 
-/// How many instances fit into one filter of ECS with ease.
-const ASKED_AT_ONCE: usize = 50;
+/// How much a pass does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It only looks: nothing is written anywhere.
+    Look,
+    /// It changes nothing of the cluster, but remembers since when something is wrong, so that people are alarmed.
+    Watch,
+    /// It carries out what it plans.
+    Act,
+}
 
 /// What a pass did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// How far the cluster's life has come; nothing when nothing waited for a plan.
-    pub life: Option<Life>,
+    /// How far the cluster has come.
+    pub phase: Phase,
     /// What was planned.
     pub plan: Plan,
-    /// What came of it.
+    /// Each core, and since when it is not whole, if it is not.
+    pub cores: Vec<(Core, Option<Timestamp>)>,
+    /// What came of the plan.
     pub tally: Tally,
+    /// Why EC2 does not attach an instance's volume, by instance.
+    pub refusals: BTreeMap<String, String>,
     /// Whether nothing was to be changed.
     pub dry_run: bool,
 }
 
 impl Outcome {
-    /// What the function answers to whoever asked.
+    /// Returns what the function answers to whoever asked.
     #[must_use]
     pub fn answer(&self) -> Value {
+        let cores = self.cores.iter().map(|(core, since)| {
+            json!({
+                "core": core.number,
+                "zone": core.zone,
+                "instance": core.instance,
+                "state": core.state.as_ref().map(ToString::to_string),
+                "volume": core.volume,
+                "agent": core.agent.map(|connected| if connected { "connected" } else { "disconnected" }),
+                "task": core.task,
+                "whole": core.fault.is_none(),
+                "since": since.map(|since| format!("{since:.0}")),
+                "why": self.why(core),
+            })
+        });
         json!({
-            "life": self.life.map(|life| life.to_string()),
+            "phase": self.phase.to_string(),
+            "cores": cores.collect::<Vec<_>>(),
             "steps": self.plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "applied": self.tally.applied,
             "dryRun": self.dry_run,
         })
+    }
+
+    /// Returns why a core is not whole, with EC2's own words where it refuses something.
+    fn why(&self, core: &Core) -> Option<String> {
+        let fault = core.fault.as_ref()?;
+        let refused = core.instance.as_ref().and_then(|instance| self.refusals.get(instance));
+        Some(refused.map_or_else(|| fault.to_string(), |refused| format!("{fault}, but EC2 refuses: {refused}")))
+    }
+
+    /// Returns for how many seconds the core that is worst off has not been whole; 0 when all are whole.
+    #[must_use]
+    pub fn not_whole_for(&self, now: Timestamp) -> i64 {
+        let since = self.cores.iter().filter_map(|(_, since)| *since).min();
+        since.map_or(0, |since| now.duration_since(since).as_secs().max(0))
+    }
+
+    /// Writes one line for each core that is not whole; after half an hour, when the alarm goes off, as an error.
+    fn log_cores(&self, now: Timestamp) {
+        for (core, since) in &self.cores {
+            let (Some(why), Some(since)) = (self.why(core), since) else { continue };
+            let (core, lasted) = (core.number, now.duration_since(*since));
+            if lasted > NOT_WHOLE {
+                tracing::error!(core, %since, why, "a core has not been whole for more than 30 minutes");
+            } else {
+                tracing::warn!(core, %since, why, "a core is not whole");
+            }
+        }
     }
 }
 
@@ -47,16 +101,16 @@ pub struct Tally {
     pub admitted: usize,
     /// Instances whose launch was abandoned.
     pub refused: usize,
-    /// Attachments that have to wait for the next pass.
+    /// Steps that have to wait for the next pass, or failed.
     pub put_off: usize,
     /// Those among them that only people can bring about.
-    pub no_room: usize,
+    pub stuck: usize,
     /// The longest time from the attachment of a volume to the admission of its instance.
     pub attach_seconds: Option<i64>,
 }
 
 /// What came of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Applied {
     /// It changed something.
     Yes,
@@ -64,108 +118,78 @@ enum Applied {
     No,
     /// It is left to the next pass.
     PutOff,
-    /// It waits for people.
-    NoRoom,
+    /// It waits for people, with EC2's words.
+    Stuck(String),
 }
 
 impl Drainer {
     /// Does what can be done now for every instance that Auto Scaling holds: reads everything, plans, carries out.
-    pub async fn pass(&self, dry_run: bool) -> Result<Outcome, Failure> {
-        let (outcome, failed) = self.attempt(dry_run, None).await?;
+    pub async fn pass(&self, mode: Mode) -> Result<Outcome, Failure> {
+        let (outcome, failed) = self.attempt(mode, None).await?;
         failed.map_or(Ok(outcome), Err)
     }
 
-    /// A pass, and the first failure of a step, if one failed: the trouble of one instance must not stop the others. Whoever
-    /// knows how far the cluster's life has come need not ask the state table.
+    /// Makes a pass. Returns also the first failure of a step, if one failed: the trouble of one instance must not stop the
+    /// others. Whoever knows how far the cluster has come need not ask the state table.
     pub(crate) async fn attempt(
         &self,
-        dry_run: bool,
-        life: Option<Life>,
+        mode: Mode,
+        phase: Option<Phase>,
     ) -> Result<(Outcome, Option<Failure>), Failure> {
-        let now = self.now();
-        let Some(reading) = self.observe(life).await? else {
-            return Ok((Outcome { dry_run, ..Outcome::default() }, None));
-        };
-        let plan = instance::plan(&reading, &self.config.policy(), now);
-        log(&plan, dry_run);
-        let mut outcome = Outcome { life: Some(reading.life), plan, tally: Tally::default(), dry_run };
+        let (now, policy) = (self.now(), self.config.policy());
+        let Observation { observed, remembered, mut clocks } = self.observe(phase, now).await?;
+        let plan = instance::plan(&observed, &policy, now);
+        log(&plan, mode);
+        let cores = instance::cores(&observed, &plan, &policy);
+        clocks.see_cores(cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number), now);
         let mut failed = None;
-        if !dry_run {
-            for step in &outcome.plan.steps {
-                match self.apply(step).await {
-                    Ok(applied) => outcome.tally.add(step, applied, &reading, now),
-                    Err(failure) => {
-                        tracing::error!(%step, "{}", failure.chain());
-                        failed.get_or_insert(failure);
-                    }
-                }
-            }
+        if mode != Mode::Look
+            && let Err(failure) = self.state.save(&remembered, &clocks).await
+        {
+            tracing::error!("{}", failure.chain());
+            failed.get_or_insert(failure);
         }
+        let dated = cores.into_iter().map(|core| {
+            let since = clocks.not_whole.get(&core.number).copied();
+            (core, since)
+        });
+        let mut outcome = Outcome {
+            phase: observed.phase,
+            plan,
+            cores: dated.collect(),
+            tally: Tally::default(),
+            refusals: BTreeMap::new(),
+            dry_run: mode != Mode::Act,
+        };
+        if mode == Mode::Act {
+            self.apply_all(&mut outcome, &observed, now, &mut failed).await;
+        }
+        outcome.log_cores(now);
         Ok((outcome, failed))
     }
 
-    /// Reads a little of what a pass reads, with the pass's own calls and rights, so that connections are there when the
-    /// first event comes. What it reads is not believed: by then it may be old.
-    pub async fn touch(&self) -> [Result<(), Failure>; 2] {
-        let (groups, life) = tokio::join!(self.groups.of(&self.config.cluster), self.life.read());
-        [groups.map(drop), life.map(drop)]
-    }
-
-    /// Reads what a plan needs, or nothing more than the groups and the life when nothing waits for one.
-    async fn observe(&self, life: Option<Life>) -> Result<Option<Reading>, Failure> {
-        let cluster = &self.config.cluster;
-        let life = async {
-            match life {
-                Some(life) => Ok(life),
-                None => self.life.read().await,
-            }
-        };
-        let (groups, life) = tokio::try_join!(biased; self.groups.of(cluster), life)?;
-        if !Reading::is_needed(life, &groups) {
-            return Ok(None);
-        }
-        let volumes = async {
-            if Reading::needs_volumes(&groups) { self.volumes.of(cluster).await } else { Ok(BTreeMap::new()) }
-        };
-        let (hosts, volumes) = tokio::try_join!(biased; self.hosts.all(), volumes)?;
-        let hosts = match hosts {
-            Some(hosts) => self.looked_at_closely(hosts, &groups).await?,
-            // The ECS cluster went before its instances did.
-            None if life == Life::Deleting => BTreeMap::new(),
-            None => {
-                let cluster = &self.config.ecs_cluster;
-                return Err(Failure::permanent(format!(
-                    "there is no ECS cluster {cluster}: was it deleted outside of the stack?"
-                )));
-            }
-        };
-        Ok(Some(Reading { life, groups, volumes, hosts }))
-    }
-
-    /// Makes sure of what instances are let go by. One that is to be terminated and that the list leaves out is asked for
-    /// by its id, since absence from a list is no proof; of one without tasks it is asked which of them are still being
-    /// stopped; and of any whose agent is away, since when.
-    async fn looked_at_closely(
+    async fn apply_all(
         &self,
-        mut hosts: BTreeMap<String, Host>,
-        groups: &[Group],
-    ) -> Result<BTreeMap<String, Host>, Failure> {
-        let instances = groups.iter().flat_map(|group| &group.instances);
-        let leaving = instances.filter(|instance| matches!(instance.state, State::TerminatingWait | State::Retained));
-        let leaving: Vec<_> = leaving.map(|instance| instance.id.as_str()).collect();
-        let missing: Vec<_> = leaving.iter().copied().filter(|id| !hosts.contains_key(*id)).collect();
-        for missing in missing.chunks(ASKED_AT_ONCE) {
-            hosts.extend(self.hosts.of(missing).await?.unwrap_or_default());
-        }
-        for (id, host) in hosts.iter_mut().filter(|(_, host)| host.tasks == 0) {
-            if !host.connected || leaving.contains(&id.as_str()) {
-                host.tasks = self.hosts.stopping(host).await?;
+        outcome: &mut Outcome,
+        observed: &Observed,
+        now: Timestamp,
+        failed: &mut Option<Failure>,
+    ) {
+        for step in &outcome.plan.steps {
+            match self.apply(step).await {
+                Ok(applied) => {
+                    if let Applied::Stuck(why) = &applied {
+                        outcome.refusals.insert(step.instance.clone(), why.clone());
+                    }
+                    outcome.tally.add(step, &applied, observed, now);
+                }
+                Err(failure) => {
+                    tracing::error!(%step, "{}", failure.chain());
+                    outcome.tally.put_off += 1;
+                    failed.get_or_insert(failure);
+                }
             }
         }
-        for host in hosts.values_mut().filter(|host| !host.connected && host.tasks > 0) {
-            host.silent_since = self.hosts.silent_since(host).await?;
-        }
-        Ok(hosts)
     }
 
     /// Carries out one step.
@@ -177,51 +201,58 @@ impl Drainer {
                 self.groups.heartbeat(group, instance, state).await?;
                 false
             }
-            Action::Attach { volume } => match self.volumes.attach(volume, instance).await? {
-                Attached::Asked => true,
-                Attached::Taken => {
-                    tracing::info!(%step, "the volume is not free any more: the next pass looks again");
-                    return Ok(Applied::PutOff);
-                }
-                Attached::NotNow(why) => {
-                    tracing::warn!(%step, why, "not possible right now: the next pass looks again");
-                    return Ok(Applied::PutOff);
-                }
-                Attached::NoRoom(why) => {
-                    tracing::error!(%step, why, "the instance takes no more volumes: choose another instance type");
-                    return Ok(Applied::NoRoom);
-                }
-            },
+            Action::Attach { volume } => return self.attach(step, volume).await,
             Action::Admit | Action::Release => self.groups.complete(group, instance, state, End::Continue).await?,
             Action::Refuse => self.groups.complete(group, instance, state, End::Abandon).await?,
-            Action::Drain { host } => {
-                self.hosts.drain(host).await?;
+            Action::Drain { container_instances } => {
+                self.container_instances.drain(container_instances).await?;
                 true
             }
-            Action::Forsake { host } => {
-                self.hosts.forsake(host).await?;
-                true
+            Action::Deregister { container_instances, force } => {
+                let mut changed = false;
+                for arn in container_instances {
+                    changed |= self.container_instances.deregister(arn, *force).await?;
+                }
+                changed
             }
             Action::Terminate => self.groups.terminate(instance).await?,
         };
         Ok(if changed { Applied::Yes } else { Applied::No })
     }
+
+    async fn attach(&self, step: &Step, volume: &str) -> Result<Applied, Failure> {
+        Ok(match self.volumes.attach(volume, &step.instance).await? {
+            Attached::Asked => Applied::Yes,
+            Attached::Taken => {
+                tracing::info!(%step, "the volume is not free any more: the next pass looks again");
+                Applied::PutOff
+            }
+            Attached::NotNow(why) => {
+                tracing::warn!(%step, why, "not possible right now: the next pass looks again");
+                Applied::PutOff
+            }
+            Attached::Refused(why) => {
+                tracing::error!(%step, why, "EC2 refuses to attach the volume, for a reason that may not pass by itself");
+                Applied::Stuck(why)
+            }
+        })
+    }
 }
 
 impl Tally {
-    fn add(&mut self, step: &Step, applied: Applied, reading: &Reading, now: Timestamp) {
+    fn add(&mut self, step: &Step, applied: &Applied, observed: &Observed, now: Timestamp) {
         match applied {
             Applied::No => return,
             Applied::PutOff => self.put_off += 1,
-            Applied::NoRoom => (self.put_off, self.no_room) = (self.put_off + 1, self.no_room + 1),
+            Applied::Stuck(_) => (self.put_off, self.stuck) = (self.put_off + 1, self.stuck + 1),
             Applied::Yes => self.applied += 1,
         }
         match &step.action {
-            Action::Attach { .. } if applied == Applied::Yes => self.attached += 1,
+            Action::Attach { .. } if *applied == Applied::Yes => self.attached += 1,
             Action::Refuse => self.refused += 1,
             Action::Admit => {
                 self.admitted += 1;
-                let since = reading.attached_since(&step.instance);
+                let since = observed.attached_since(&step.instance);
                 // The clocks of EC2 and of this function differ a little.
                 let took = since.map(|since| now.duration_since(since).as_secs().max(0));
                 self.attach_seconds = self.attach_seconds.max(took);
@@ -231,15 +262,16 @@ impl Tally {
     }
 }
 
-/// One line for each step, louder for what asks for people.
-fn log(plan: &Plan, dry_run: bool) {
+/// Writes one line for each step, louder for what asks for people.
+fn log(plan: &Plan, mode: Mode) {
+    let dry_run = mode != Mode::Act;
     for step in &plan.steps {
         match step.action {
             Action::Wait { .. } if step.why.is_stuck() || step.state == State::Retained => {
                 tracing::warn!(%step, dry_run, "waits for people");
             }
             Action::Wait { .. } => tracing::info!(%step, dry_run, "left as it is"),
-            Action::Refuse | Action::Forsake { .. } => tracing::warn!(%step, dry_run, "planned"),
+            Action::Refuse | Action::Deregister { force: true, .. } => tracing::warn!(%step, dry_run, "planned"),
             _ => tracing::info!(%step, dry_run, "planned"),
         }
     }

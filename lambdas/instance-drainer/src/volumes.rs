@@ -26,8 +26,8 @@ pub(crate) enum Attached {
     Taken,
     /// The volume or the instance is in no state for it right now, with EC2's words.
     NotNow(String),
-    /// The instance takes no more volumes, with EC2's words. Another type of instance would.
-    NoRoom(String),
+    /// Anything else, with EC2's words: nobody knows that it passes by itself, so people are told.
+    Refused(String),
 }
 
 impl Volumes {
@@ -73,16 +73,16 @@ impl Volumes {
     }
 }
 
-/// What a refusal to attach means, when it is no failure.
+/// What a refusal to attach means. Nothing when EC2 did not decide: it was throttled, broken, or not reached.
 fn attached(error: &Error) -> Option<Attached> {
-    match error.code()? {
-        "VolumeInUse" => Some(Attached::Taken),
-        "AttachmentLimitExceeded" => Some(Attached::NoRoom(error.to_string())),
+    let code = error.code().filter(|_| !error.is_passing())?;
+    Some(match code {
+        "VolumeInUse" => Attached::Taken,
         "IncorrectState" | "IncorrectInstanceState" | "InvalidInstanceID.NotFound" => {
-            Some(Attached::NotNow(error.to_string()))
+            Attached::NotNow(error.to_string())
         }
-        _ => None,
-    }
+        _ => Attached::Refused(error.to_string()),
+    })
 }
 
 /// An answer of `DescribeVolumes`. One without a set of volumes is none: it must not be taken for an empty list.
@@ -244,12 +244,22 @@ mod tests {
     fn each_refusal_to_attach_has_its_meaning() {
         let meaning = |code: &str| attached(&Error::Refused { status: 400, code: code.into(), message: "why".into() });
         assert_eq!(meaning("VolumeInUse"), Some(Attached::Taken));
-        assert_eq!(meaning("AttachmentLimitExceeded"), Some(Attached::NoRoom("AttachmentLimitExceeded: why".into())));
         for code in ["IncorrectState", "IncorrectInstanceState", "InvalidInstanceID.NotFound"] {
             assert_eq!(meaning(code), Some(Attached::NotNow(format!("{code}: why"))));
         }
-        for code in ["UnauthorizedOperation", "InvalidVolume.NotFound", "InvalidVolume.ZoneMismatch"] {
-            assert_eq!(meaning(code), None, "{code}");
+        for code in [
+            "AttachmentLimitExceeded",
+            "CustomerKeyHasBeenRevoked",
+            "InvalidParameterValue",
+            "InvalidVolume.NotFound",
+            "InvalidVolume.ZoneMismatch",
+            "UnauthorizedOperation",
+            "SomethingThatNobodyListed",
+        ] {
+            assert_eq!(meaning(code), Some(Attached::Refused(format!("{code}: why"))), "{code}");
+        }
+        for code in ["RequestLimitExceeded", "ThrottlingException"] {
+            assert_eq!(meaning(code), None, "{code}: another try may do");
         }
     }
 }

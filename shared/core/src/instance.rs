@@ -1,12 +1,21 @@
 //! What becomes of the instances that Auto Scaling holds for us: those that wait in a lifecycle hook, on their way in or
-//! out, and those that it retains.
+//! out, and those that it retains; and whether each core is whole.
 
+mod clocks;
+mod launch;
+mod leave;
+mod observed;
 mod plan;
-mod reading;
 mod reason;
+mod stale;
 #[cfg(test)]
 mod tests;
+mod whole;
 
+pub use clocks::Clocks;
+pub use observed::{
+    Attachment, ContainerInstance, Group, Instance, Observed, Phase, State, Task, Volume, VolumeStatus,
+};
 pub use plan::{Action, Plan, Policy, Step, plan};
-pub use reading::{Attachment, Group, Host, Instance, Life, Reading, State, Volume, VolumeStatus};
 pub use reason::Reason;
+pub use whole::{Core, Fault, NOT_WHOLE, cores};

@@ -61,6 +61,8 @@ pub struct Group {
     pub members: BTreeMap<String, Member>,
     /// Whether it goes when its last instance has gone.
     pub deleting: bool,
+    /// Launches that failed: when, and Auto Scaling's words.
+    pub failures: Vec<(Timestamp, String)>,
     pub(super) created: Timestamp,
     pub(super) blocked_until: Option<Timestamp>,
 }
@@ -246,6 +248,7 @@ impl World {
         };
         let mut subnets = group.subnets.clone();
         subnets.sort_by_key(|subnet| crowd(subnet));
+        let zone = subnets.first().map(|subnet| zone_of(subnet)).unwrap_or_default();
         let template = group.template.clone();
         let version = self.ec2.version(&template, &group.version).map(|(number, version)| (number, version.clone()));
         let hooked = !group.hooks_at(LAUNCHING).is_empty();
@@ -253,12 +256,19 @@ impl World {
             subnets.iter().find_map(|subnet| Some((subnet, self.launch(version, subnet, tags.clone())?)))
         });
         let (Some((number, _)), Some((subnet, id))) = (&version, launched) else {
+            let why = match version {
+                Some(_) => format!(
+                    "We currently do not have sufficient r7g.large capacity in the Availability Zone you requested ({zone}). \
+                     Our system will be working on provisioning additional capacity."
+                ),
+                None => "The launch template version does not exist.".to_owned(),
+            };
+            let why = format!("{why} Launching EC2 instance failed.");
+            let detail = json!({"StatusCode": "Failed", "StatusMessage": why});
             if let Some(group) = self.auto_scaling.groups.get_mut(name) {
                 group.blocked_until = Some(now + SignedDuration::from_secs(RETRY));
+                group.failures.push((now, why));
             }
-            let why = if version.is_some() { "InsufficientInstanceCapacity" } else { "InvalidLaunchTemplate" };
-            let detail =
-                json!({"StatusCode": "Failed", "StatusMessage": format!("{why}. Launching EC2 instance failed.")});
             return self.announce_group(name, "EC2 Instance Launch Unsuccessful", "", detail);
         };
         let arrives = if hooked { ARRIVE } else { ec2::PENDING + PROCEED };

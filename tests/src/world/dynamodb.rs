@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, REGION, Refusal, World};
+use super::{ACCOUNT, REGION, Refusal, World, page};
 
 /// Items by the values of `pk` and `sk`.
 pub type Table = BTreeMap<(String, String), Value>;
@@ -81,6 +81,35 @@ impl World {
             "GetItem" => {
                 let item = table.get(&key(&body["Key"])?);
                 Ok(item.map_or_else(|| json!({}), |item| json!({"Item": item})))
+            }
+            // Without brackets, functions and a sort key: `pk = :pk`.
+            "Query" => {
+                let wrong = |what: &str| Refusal::new("ValidationException", format!("the world reads no {what}"));
+                let condition = body["KeyConditionExpression"].as_str().unwrap_or_default();
+                let value = condition.strip_prefix("pk = ").ok_or_else(|| wrong("other KeyConditionExpression"))?;
+                let partition = body["ExpressionAttributeValues"][value]["S"].as_str();
+                let partition = partition.ok_or_else(|| wrong("key condition without its value"))?;
+                let from = body["ExclusiveStartKey"]["sk"]["S"].as_str();
+                let items: Vec<_> = table
+                    .iter()
+                    .filter(|((pk, sk), _)| pk == partition && from.is_none_or(|from| sk.as_str() > from))
+                    .map(|(_, item)| item.clone())
+                    .collect();
+                let (shown, next) = page(&items, None, self.page);
+                let mut answer = json!({"Items": shown, "Count": shown.len(), "ScannedCount": shown.len()});
+                if let (Some(_), Some(last)) = (next, shown.last()) {
+                    answer["LastEvaluatedKey"] = json!({"pk": last["pk"], "sk": last["sk"]});
+                }
+                Ok(answer)
+            }
+            "DeleteItem" => {
+                let key = key(&body["Key"])?;
+                if !fits(table.get(&key).unwrap_or(&Value::Null), body)? {
+                    let message = "The conditional request failed";
+                    return Err(Refusal::new("ConditionalCheckFailedException", message));
+                }
+                table.remove(&key);
+                Ok(json!({}))
             }
             "PutItem" => {
                 let key = key(&body["Item"])?;

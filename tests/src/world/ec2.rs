@@ -108,6 +108,8 @@ pub struct Volume {
     pub contents: Contents,
     /// Who holds it.
     pub attachment: Option<Attachment>,
+    /// Whether the customer has revoked the use of its key, which EC2 says at each attempt to attach it.
+    pub revoked: bool,
     /// Whether its deletion waits for the end of its attachment, and makes a snapshot.
     pub(super) deletion: Option<bool>,
     created: Timestamp,
@@ -211,7 +213,7 @@ impl World {
     pub fn add_volume(&mut self, zone: &str, size: u32, tags: BTreeMap<String, String>, contents: Contents) -> String {
         let id = format!("vol-{}", self.id(17));
         let (zone, created) = (zone.to_owned(), self.now);
-        let volume = Volume { zone, size, tags, contents, attachment: None, deletion: None, created };
+        let volume = Volume { zone, size, tags, contents, attachment: None, revoked: false, deletion: None, created };
         self.ec2.volumes.insert(id.clone(), volume);
         id
     }
@@ -256,6 +258,14 @@ impl World {
         self.settle();
     }
 
+    /// A volume stays `busy` on an instance that has gone, for hours (rexray#773, kubernetes#33491).
+    pub fn stick(&mut self, volume: &str) {
+        let volume = self.ec2.volumes.get_mut(volume);
+        if let Some(held) = volume.and_then(|volume| volume.attachment.as_mut()) {
+            (held.state, held.next) = ("busy", None);
+        }
+    }
+
     /// Does the next thing that is due, and says whether there was one.
     pub(super) fn settle_ec2(&mut self) -> bool {
         let now = self.now;
@@ -297,7 +307,7 @@ impl World {
             instance.terminated = Some(now);
             instance.next = Some((now + SignedDuration::from_secs(REMEMBERED), "forgotten"));
             let held = self.ec2.volumes.values_mut().filter_map(|volume| volume.attachment.as_mut());
-            for held in held.filter(|held| held.instance == id) {
+            for held in held.filter(|held| held.instance == id && held.state != "busy") {
                 (held.state, held.next) = ("detaching", Some(now + SignedDuration::from_secs(DETACHING)));
             }
         }

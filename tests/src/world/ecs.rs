@@ -29,12 +29,20 @@ const STOP: i64 = 8;
 const REMEMBERED: i64 = 3600;
 
 /// Clusters by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ecs {
     /// What there is.
     pub clusters: BTreeMap<String, Cluster>,
     /// Task definitions: (family, whether its essential container has a health check), by ARN.
     pub definitions: BTreeMap<String, (String, bool)>,
+    /// Seconds from the termination of an instance until its registration goes by itself.
+    pub deregisters: i64,
+}
+
+impl Default for Ecs {
+    fn default() -> Self {
+        Self { clusters: BTreeMap::new(), definitions: BTreeMap::new(), deregisters: hosts::DEREGISTER }
+    }
 }
 
 /// A cluster.
@@ -66,7 +74,7 @@ pub struct Service {
 /// A task.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// The service's name.
+    /// The service's name; of a standalone task its group.
     pub service: String,
     /// `lastStatus`.
     pub status: &'static str,
@@ -206,6 +214,24 @@ impl World {
         self.announce(cluster, &id);
     }
 
+    /// A standalone task of somebody else's runs on a host, and nobody but them stops it.
+    pub fn run_task(&mut self, cluster: &str, family: &str, address: Ipv4Addr) {
+        let id = self.id(32);
+        let task = Task {
+            service: format!("family:{family}"),
+            status: "RUNNING",
+            wanted: true,
+            health: "UNKNOWN",
+            address,
+            stopped_at: None,
+            definition: String::new(),
+            next: None,
+        };
+        if let Some(state) = self.ecs.clusters.get_mut(cluster) {
+            state.tasks.insert(id, task);
+        }
+    }
+
     /// Begins to stop a task.
     pub fn stop(&mut self, cluster: &str, id: &str) {
         let next = Some((self.now + SignedDuration::from_secs(DEACTIVATE), Step::Deactivate));
@@ -330,7 +356,8 @@ fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
     let mut item = json!({
         "taskArn": arn("task", &format!("{name}/{id}")),
         "clusterArn": arn("cluster", name),
-        "group": format!("service:{}", task.service),
+        // A standalone task keeps the group that it was started with, such as `family:cron`.
+        "group": if task.service.contains(':') { task.service.clone() } else { format!("service:{}", task.service) },
         "lastStatus": task.status,
         "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
         "healthStatus": task.health,

@@ -20,8 +20,9 @@ pub use boot::{Boot, Mount};
 const CLOUD_INIT: i64 = 15;
 /// From the agent's start to its registration.
 const REGISTER: i64 = 8;
-/// From the machine's termination until ECS deregisters it.
-const DEREGISTER: i64 = 10;
+/// From the machine's termination until ECS deregisters it, unless a story says otherwise: seconds in most cases, but some
+/// have seen twenty minutes (bottlerocket-test-system#717).
+pub(super) const DEREGISTER: i64 = 10;
 
 /// A container instance.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub struct Host {
     pub attributes: BTreeMap<String, String>,
     /// `agentConnected`.
     pub connected: bool,
-    /// Since when that is so.
+    /// When it last became so.
     pub connected_since: Timestamp,
     /// `registeredAt`.
     pub registered: Timestamp,
@@ -98,9 +99,9 @@ impl Boot {
 
 impl Ec2 {
     /// When the next thing happens on an instance, or ECS takes note of its end.
-    pub(super) fn next_due_on_hosts(&self) -> impl Iterator<Item = Timestamp> {
-        self.instances.values().flat_map(|instance| {
-            let deregistered = instance.terminated.map(|at| at + SignedDuration::from_secs(DEREGISTER));
+    pub(super) fn next_due_on_hosts(&self, deregisters: i64) -> impl Iterator<Item = Timestamp> {
+        self.instances.values().flat_map(move |instance| {
+            let deregistered = instance.terminated.map(|at| at + SignedDuration::from_secs(deregisters));
             let booting = instance.boot.next_due().filter(|_| instance.state == "running");
             booting.chain(deregistered)
         })
@@ -185,18 +186,23 @@ impl World {
         let Some((cluster, address)) = self.registered(instance) else { return };
         let host = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.hosts.get_mut(&address));
         if let Some(host) = host.filter(|host| host.connected != connected) {
-            (host.connected, host.connected_since) = (connected, now);
+            host.connected = connected;
+            // «The Unix timestamp for the time when the task last went into CONNECTED status» (API reference of `Task`,
+            // `connectivityAt`): a loss of the connection does not touch it.
+            if connected {
+                host.connected_since = now;
+            }
             self.announce_host(&cluster, address);
         }
     }
 
     /// Does the next thing that is due, and says whether there was one.
     pub(super) fn settle_hosts(&mut self) -> bool {
-        let (ec2, now) = (&self.ec2, self.now);
+        let (ec2, now, deregisters) = (&self.ec2, self.now, self.ecs.deregisters);
         let gone = self.ecs.clusters.iter().find_map(|(name, cluster)| {
             let gone = cluster.hosts.iter().find(|(_, host)| {
                 let instance = host.instance.as_ref().map(|id| ec2.instances.get(id));
-                let over = |at: Timestamp| at + SignedDuration::from_secs(DEREGISTER) <= now;
+                let over = |at: Timestamp| at + SignedDuration::from_secs(deregisters) <= now;
                 // An agent that was silent before is not deregistered with its machine.
                 let spoke = |found: &super::ec2::Instance| found.boot.agent != Agent::Silent;
                 instance

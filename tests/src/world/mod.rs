@@ -154,7 +154,7 @@ impl Request {
         }
         let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
         operation.map_or(self.method != "GET", |operation| {
-            !["Describe", "List", "Get"].iter().any(|v| operation.starts_with(v))
+            !["Describe", "List", "Get", "Query"].iter().any(|v| operation.starts_with(v))
         })
     }
 
@@ -218,8 +218,10 @@ impl World {
 
     fn next_due(&self) -> Option<Timestamp> {
         let capacity = self.ec2.next_due().chain(self.auto_scaling.next_due(&self.ec2));
-        let due =
-            capacity.chain(self.ec2.next_due_on_hosts()).chain(self.ecs.next_due()).chain(self.cloud_map.next_due());
+        let due = capacity
+            .chain(self.ec2.next_due_on_hosts(self.ecs.deregisters))
+            .chain(self.ecs.next_due())
+            .chain(self.cloud_map.next_due());
         due.filter(|due| *due > self.now).min()
     }
 
@@ -367,6 +369,10 @@ fn circumstances(prefix: &str, operation: &str, body: &Value) -> Context {
     match (prefix, operation) {
         ("ecs", "DescribeContainerInstances" | "UpdateContainerInstancesState" | "ListTasks") => {
             Context::from([("ecs:cluster".to_owned(), BTreeSet::from([ecs::cluster_arn(body)]))])
+        }
+        ("dynamodb", "DeleteItem") => {
+            let leading = body["Key"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
+            Context::from([("dynamodb:LeadingKeys".to_owned(), BTreeSet::from([leading]))])
         }
         _ => Context::new(),
     }

@@ -18,6 +18,8 @@ pub struct Placement {
     pub minimum: usize,
     /// `MaximumPercent`.
     pub maximum: usize,
+    /// Whether it runs one task on each host (`SchedulingStrategy: DAEMON`), beside those of other services.
+    pub daemon: bool,
 }
 
 /// An expression of the cluster query language: conditions that all hold.
@@ -103,7 +105,8 @@ impl Placement {
             other => other.as_u64().and_then(|number| usize::try_from(number).ok()),
         };
         let minimum = percent("MinimumHealthyPercent").unwrap_or(100);
-        Ok(Self { expressions, minimum, maximum: percent("MaximumPercent").unwrap_or(200) })
+        let daemon = properties["SchedulingStrategy"] == "DAEMON";
+        Ok(Self { expressions, minimum, maximum: percent("MaximumPercent").unwrap_or(200), daemon })
     }
 
     fn admits(&self, host: &Host) -> bool {
@@ -114,14 +117,44 @@ impl Placement {
 impl Cluster {
     /// The first host that takes a task of a service now.
     fn free_host(&self, placement: &Placement) -> Option<Ipv4Addr> {
-        let taken = |host: &Ipv4Addr| self.tasks.values().any(|t| t.address == *host && t.status != "STOPPED");
+        let taken = |host: &Ipv4Addr| {
+            let mut tasks = self.tasks.values().filter(|task| task.address == *host && task.status != "STOPPED");
+            tasks.any(|task| !self.is_daemon(task))
+        };
         let ready = |host: &Host| host.connected && host.status == "ACTIVE" && placement.admits(host);
         self.hosts.iter().find(|(address, host)| ready(host) && !taken(address)).map(|(address, _)| *address)
+    }
+
+    /// Whether a task is of a service that runs one on each host.
+    fn is_daemon(&self, task: &Task) -> bool {
+        self.services.get(&task.service).is_some_and(|service| service.placement.daemon)
+    }
+
+    /// One task on each host that takes any; on one that drains it is stopped when all others have left `RUNNING`
+    /// (containers-roadmap#1700; developer guide, «Safely drain Amazon ECS workloads running on EC2 instances»).
+    fn next_move_of_daemon(&self, name: &str, active: bool) -> Option<Move> {
+        let draining = |host: &Ipv4Addr| self.hosts.get(host).is_some_and(|host| host.status == "DRAINING");
+        let others = |host: &Ipv4Addr| {
+            self.tasks.values().any(|t| t.address == *host && t.status == "RUNNING" && !self.is_daemon(t))
+        };
+        let leaves = |task: &&Task| !active || (draining(&task.address) && !others(&task.address));
+        if let Some((id, _)) = self.wanted(name).find(|(_, task)| leaves(task)) {
+            return Some(Move::Stop(id.clone()));
+        }
+        let has = |host: &Ipv4Addr| {
+            self.tasks.values().any(|task| task.service == name && task.address == *host && task.status != "STOPPED")
+        };
+        let ready = |host: &Host| active && host.connected && host.status == "ACTIVE";
+        let mut free = self.hosts.iter().filter(|(address, host)| ready(host) && !has(address));
+        free.next().map(|(address, _)| Move::Start(*address))
     }
 
     /// What the scheduler does next for a service, if anything.
     pub(super) fn next_move(&self, name: &str) -> Option<Move> {
         let service = self.services.get(name)?;
+        if service.placement.daemon {
+            return self.next_move_of_daemon(name, service.active);
+        }
         let desired = if service.active { service.desired } else { 0 };
         let drains = |task: &Task| self.hosts.get(&task.address).is_some_and(|host| host.status == "DRAINING");
         let (leaving, staying): (Vec<_>, Vec<_>) = self.wanted(name).partition(|(_, task)| drains(task));

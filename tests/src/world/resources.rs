@@ -190,6 +190,13 @@ impl World {
                             .to_owned(),
                     );
                 }
+                let hosts = self.ecs.clusters.get(physical_id).map_or(0, |cluster| cluster.hosts.len());
+                if hosts > 0 {
+                    return Err(format!(
+                        "ClusterContainsContainerInstancesException: The Cluster cannot be deleted while {hosts} Container \
+                         Instances are active or draining."
+                    ));
+                }
                 self.ecs.clusters.remove(physical_id);
             }
             "AWS::ECS::TaskDefinition" => _ = self.ecs.definitions.get(physical_id),

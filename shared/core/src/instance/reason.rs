@@ -1,3 +1,5 @@
+use super::Phase;
+
 /// Why something is done about an instance, or is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -105,15 +107,15 @@ pub enum Reason {
     },
     /// ECS would take the tasks of that one for the core's, and place none on this.
     #[error("core {core} is still registered by {by}, on whose tasks ECS counts: its ECS agent must go first")]
-    OtherHost {
+    OtherRegistration {
         /// The core.
         core: String,
         /// The other instance.
         by: String,
     },
-    /// A machine that has gone left its registration behind.
+    /// An instance that has gone left its registration behind.
     #[error("its instance is gone and volume {0} is free of it, but ECS still counts on its tasks")]
-    Ghost(String),
+    Stale(String),
     /// The agent did not wait for the volume.
     #[error(
         "its ECS agent registered although volume {0} is not attached, so that Neo4j would write to the root disk: make \
@@ -132,24 +134,27 @@ pub enum Reason {
     /// It takes no part in the cluster.
     #[error("it is no container instance of the ECS cluster: it never joined, or has left")]
     NotJoined,
-    /// Nothing runs on it.
+    /// Nothing runs on it, so that its registration can go, and then the instance.
     #[error("no task is left on it")]
     NoTasks,
     /// It is of no use to the quorum any more.
-    #[error("it is dead: EC2 finds it unhealthy, and ECS has lost its agent")]
+    #[error("it is dead: EC2 finds it unhealthy, and ECS has lost its agent for more than five minutes")]
     Dead,
     /// ECS cannot reach it, and there is no cluster that could lose by it. ECS would wait for its tasks for ever.
-    #[error("ECS has lost its agent, and the cluster is not complete")]
+    #[error("ECS has lost its agent for more than five minutes, and the cluster is not complete")]
     Silent,
     /// Whether it is silent or reconnects will show.
     #[error("ECS has lost its agent, but not for long")]
     AgentAway,
-    /// Another one is forsaken by the same plan, or another core is on its way back.
-    #[error("it is dead, but machines are forsaken one at a time: another core must be in service first")]
+    /// Another one is deregistered by the same plan, or another core is on its way back.
+    #[error("it is dead, but instances are deregistered one at a time: another core must be in service first")]
     NotAtOnce,
-    /// Its tasks have not stopped.
-    #[error("tasks on it that have not stopped: {0}")]
-    TasksStopping(usize),
+    /// No more tasks must be placed on it, and those of services are to stop.
+    #[error("the cluster is {0}: ECS is to stop the tasks on it, and to place no more")]
+    Leaving(Phase),
+    /// It is drained, and what is left on it stops or does not.
+    #[error("tasks on it that have not stopped: {0}: stop those that ECS does not stop by itself")]
+    TasksStopping(String),
     /// It may be what the quorum hangs on.
     #[error(
         "tasks on it: {0}, and nothing can prove yet that the others have quorum without them: when the hook runs out, \
@@ -158,7 +163,7 @@ pub enum Reason {
     )]
     QuorumUnproven(usize),
     /// A task placed now would be killed.
-    #[error("no task is left on it, and none must be placed any more")]
+    #[error("no task of the cluster is left on it, and none must be placed any more")]
     Emptied,
     /// Its hook was abandoned.
     #[error(

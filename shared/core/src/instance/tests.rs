@@ -12,7 +12,8 @@ fn now() -> Timestamp {
 }
 
 fn policy() -> Policy {
-    Policy { cluster: "neo4j".into(), register_timeout: TIMEOUT }
+    let services = vec!["core".into(), "replica".into()];
+    Policy { cluster: "neo4j".into(), cores: 1, services, register_timeout: TIMEOUT }
 }
 
 fn instance(id: &str, state: State) -> Instance {
@@ -21,11 +22,13 @@ fn instance(id: &str, state: State) -> Instance {
 
 fn group(core: u8, instances: Vec<Instance>) -> Group {
     let volume = Some(format!("vol-{core}"));
-    Group { name: format!("neo4j-core-{core}"), core: Some(core.to_string()), volume, instances }
+    let (core, desired, launch_failure) = (Some(core.to_string()), 1, None);
+    Group { name: format!("neo4j-core-{}", core.as_deref().unwrap()), core, volume, desired, launch_failure, instances }
 }
 
 fn replicas(instances: Vec<Instance>) -> Group {
-    Group { name: "neo4j-replica".into(), core: None, volume: None, instances }
+    let (core, volume, desired, launch_failure) = (None, None, 1, None);
+    Group { name: "neo4j-replica".into(), core, volume, desired, launch_failure, instances }
 }
 
 fn volume(core: u8, status: VolumeStatus, attachments: Vec<Attachment>) -> (String, Volume) {
@@ -47,58 +50,78 @@ fn attached(minutes_ago: i64) -> (String, Volume) {
     volume(1, VolumeStatus::InUse, vec![attachment("i-1", true, minutes_ago)])
 }
 
-fn host(core: Option<&str>, tasks: usize) -> Host {
-    Host {
+fn task(group: &str, n: usize) -> Task {
+    let connected_at = Some(now() - SignedDuration::from_mins(40));
+    Task { id: format!("task-{n}"), group: group.into(), status: "RUNNING".into(), connected_at }
+}
+
+/// The registration of `i-1`, with so many tasks of the cluster on it.
+fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
+    ContainerInstance {
         arn: "arn:1".into(),
+        instance: "i-1".into(),
         connected: true,
         status: "ACTIVE".into(),
         core: core.map(str::to_owned),
-        tasks,
+        tasks: (0..tasks).map(|n| task("service:core", n)).collect(),
         registered: Some(now() - SignedDuration::from_mins(3)),
-        silent_since: None,
+        disconnected_since: None,
     }
 }
 
-/// Its agent was heard of so many minutes ago.
-fn silent(host: Host, minutes: i64) -> Host {
-    Host { connected: false, silent_since: Some(now() - SignedDuration::from_mins(minutes)), ..host }
+fn on(instance: &str, found: ContainerInstance) -> ContainerInstance {
+    ContainerInstance { arn: format!("arn:{instance}"), instance: instance.into(), ..found }
 }
 
-fn reading(life: Life, groups: Vec<Group>, volume: Option<(String, Volume)>, host: Option<Host>) -> Reading {
-    let hosts = host.map(|host| ("i-1".to_owned(), host)).into_iter().collect();
-    Reading { life, groups, volumes: volume.into_iter().collect(), hosts }
+fn draining(found: ContainerInstance) -> ContainerInstance {
+    ContainerInstance { status: "DRAINING".into(), ..found }
+}
+
+/// Its agent was first seen disconnected so many minutes ago.
+fn silent(found: ContainerInstance, minutes: i64) -> ContainerInstance {
+    let disconnected_since = Some(now() - SignedDuration::from_mins(minutes));
+    ContainerInstance { connected: false, disconnected_since, ..found }
+}
+
+fn observed(
+    phase: Phase,
+    groups: Vec<Group>,
+    volume: Option<(String, Volume)>,
+    found: Option<ContainerInstance>,
+) -> Observed {
+    Observed { phase, groups, volumes: volume.into_iter().collect(), container_instances: found.into_iter().collect() }
 }
 
 /// Instance `i-1` of core 1 is launching, in a cluster that is complete.
-fn launching(volume: Option<(String, Volume)>, host: Option<Host>) -> Reading {
-    reading(Life::Complete, vec![group(1, vec![instance("i-1", State::PendingWait)])], volume, host)
+fn launching(volume: Option<(String, Volume)>, found: Option<ContainerInstance>) -> Observed {
+    observed(Phase::Complete, vec![group(1, vec![instance("i-1", State::PendingWait)])], volume, found)
 }
 
 /// Instance `i-1` of core 1 is held in this state.
-fn held(state: State, life: Life, host: Option<Host>) -> Reading {
-    reading(life, vec![group(1, vec![instance("i-1", state)])], None, host)
+fn held(state: State, phase: Phase, found: Option<ContainerInstance>) -> Observed {
+    observed(phase, vec![group(1, vec![instance("i-1", state)])], None, found)
 }
 
-fn text(reading: &Reading) -> String {
-    plan(reading, &policy(), now()).to_string()
+fn text(observed: &Observed) -> String {
+    plan(observed, &policy(), now()).to_string()
 }
 
 /// What is decided about `i-1`, with the name of the reason.
-fn verdict(reading: &Reading) -> (Action, Reason) {
-    let plan = plan(reading, &policy(), now());
+fn verdict(observed: &Observed) -> (Action, Reason) {
+    let plan = plan(observed, &policy(), now());
     let step = plan.steps.into_iter().find(|step| step.instance == "i-1").unwrap();
     (step.action, step.why)
 }
 
-fn waits(reading: &Reading, heartbeat: bool) -> Reason {
-    let (action, why) = verdict(reading);
+fn waits(observed: &Observed, heartbeat: bool) -> Reason {
+    let (action, why) = verdict(observed);
     assert_eq!(action, Action::Wait { heartbeat }, "{why}");
     why
 }
 
 /// What the world looks like once EC2 has taken every attachment; refuses what EC2 would refuse.
-fn apply(reading: &Reading, plan: &Plan) -> Reading {
-    let mut after = reading.clone();
+fn apply(observed: &Observed, plan: &Plan) -> Observed {
+    let mut after = observed.clone();
     for step in &plan.steps {
         let Action::Attach { volume } = &step.action else { continue };
         let volume = after.volumes.get_mut(volume).expect("a volume that is there");
@@ -125,17 +148,17 @@ fn a_plan_says_of_each_instance_what_becomes_of_it_and_why() {
         volume(3, VolumeStatus::InUse, vec![attachment("i-3", true, 2)]),
         volume(4, VolumeStatus::InUse, vec![attachment("i-4", true, 11)]),
     ];
-    let lost = Host { connected: false, ..host(Some("4"), 1) };
-    let hosts = [
-        ("i-old", host(Some("2"), 1)),
-        ("i-3", host(Some("3"), 0)),
-        ("i-kept", host(None, 2)),
-        ("i-r", host(None, 0)),
+    let lost = ContainerInstance { connected: false, ..registered(Some("4"), 1) };
+    let found = [
+        ("i-old", registered(Some("2"), 1)),
+        ("i-3", registered(Some("3"), 0)),
+        ("i-kept", registered(None, 2)),
+        ("i-r", registered(None, 0)),
         ("i-lost", lost),
     ];
-    let hosts = hosts.map(|(id, host)| (id.to_owned(), host)).into();
-    let reading = Reading { life: Life::Complete, groups, volumes: volumes.into(), hosts };
-    insta::assert_snapshot!(text(&reading), @r"
+    let container_instances = found.map(|(id, found)| on(id, found)).into();
+    let observed = Observed { phase: Phase::Complete, groups, volumes: volumes.into(), container_instances };
+    insta::assert_snapshot!(text(&observed), @r"
     + neo4j-core-1 i-new attach vol-1: volume vol-1 is available
     = neo4j-core-1 i-second waits: volume vol-1 is held by i-new, which must let go of it first
     = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must let go of it first
@@ -145,7 +168,7 @@ fn a_plan_says_of_each_instance_what_becomes_of_it_and_why() {
     - neo4j-core-4 i-4 refuse: volume vol-4 was attached more than 600 s ago, but the ECS agent has not registered: look at the instance's console output for the mount and for ecs.service
     - neo4j-replica i-gone release: it is no container instance of the ECS cluster: it never joined, or has left
     + neo4j-replica i-r admit: the ECS agent is connected
-    - neo4j-core-4 i-lost forsake: its instance is gone and volume vol-4 is free of it, but ECS still counts on its tasks
+    - neo4j-core-4 i-lost deregister by force: its instance is gone and volume vol-4 is free of it, but ECS still counts on its tasks
     ");
 }
 
@@ -155,35 +178,22 @@ fn nothing_is_planned_for_who_is_not_held() {
         "Pending",
         "Pending:Proceed",
         "InService",
+        "Standby",
         "Terminating",
         "Terminating:Proceed",
         "Terminated",
         "Warmed:Pending:Wait",
     ] {
-        let groups = [group(1, vec![instance("i-1", State::from(state))])];
-        assert!(!Reading::is_needed(Life::Complete, &groups), "{state}");
-        assert!(Reading::is_needed(Life::Deleting, &groups), "{state}");
-        assert_eq!(text(&held(State::from(state), Life::Complete, None)), "");
+        assert_eq!(text(&held(State::from(state), Phase::Complete, None)), "", "{state}");
     }
-    for state in ["Pending:Wait", "Terminating:Wait", "Terminating:Retained"] {
-        let groups = [group(1, vec![instance("i-1", State::from(state))])];
-        assert!(Reading::is_needed(Life::Complete, &groups), "{state}");
-    }
-}
-
-#[test]
-fn volumes_are_needed_only_for_a_launching_core() {
-    let one = |state| vec![instance("i-1", state)];
-    assert!(Reading::needs_volumes(&[group(1, one(State::PendingWait))]));
-    assert!(!Reading::needs_volumes(&[group(1, one(State::TerminatingWait)), replicas(one(State::PendingWait))]));
 }
 
 #[test]
 fn a_launch_in_a_cluster_that_is_being_deleted_is_let_through() {
     let one = || vec![instance("i-1", State::PendingWait)];
     for group in [group(1, one()), Group { volume: None, ..group(1, one()) }, replicas(one())] {
-        let reading = reading(Life::Deleting, vec![group], Some(free()), None);
-        assert_eq!(verdict(&reading), (Action::Admit, Reason::Deleting));
+        let observed = observed(Phase::Deleting, vec![group], Some(free()), None);
+        assert_eq!(verdict(&observed), (Action::Admit, Reason::Deleting));
     }
 }
 
@@ -195,7 +205,7 @@ fn what_only_people_can_mend_is_never_attached_and_gets_no_heartbeat() {
         let mut group = group(1, vec![]);
         change(&mut group, &mut volume, &mut launching);
         group.instances = vec![launching];
-        reading(Life::Complete, vec![group], Some((id, volume)), None)
+        observed(Phase::Complete, vec![group], Some((id, volume)), None)
     };
     let table: [fn(&mut Group, &mut Volume, &mut Instance); 9] = [
         |group, _, _| group.volume = None,
@@ -235,7 +245,7 @@ fn a_volume_that_another_instance_holds_is_waited_for_without_a_deadline() {
     }
     let both = vec![attachment("i-1", true, 1), attachment("i-0", true, 90)];
     let both = volume(1, VolumeStatus::InUse, both);
-    assert_eq!(waits(&launching(Some(both), Some(host(Some("1"), 0))), true), held_by("i-0"));
+    assert_eq!(waits(&launching(Some(both), Some(registered(Some("1"), 0))), true), held_by("i-0"));
     let unseen = volume(1, VolumeStatus::InUse, vec![]);
     assert_eq!(waits(&launching(Some(unseen), None), true), Reason::HeldUnseen("vol-1".into()));
 }
@@ -243,9 +253,9 @@ fn a_volume_that_another_instance_holds_is_waited_for_without_a_deadline() {
 #[test]
 fn an_instance_with_its_volume_is_admitted_once_its_agent_is_there() {
     let ready = Reason::Ready("vol-1".into());
-    assert_eq!(verdict(&launching(Some(attached(1)), Some(host(Some("1"), 0)))), (Action::Admit, ready.clone()));
+    assert_eq!(verdict(&launching(Some(attached(1)), Some(registered(Some("1"), 0)))), (Action::Admit, ready.clone()));
     // It may have taken long: it is there now.
-    assert_eq!(verdict(&launching(Some(attached(60)), Some(host(Some("1"), 0)))), (Action::Admit, ready));
+    assert_eq!(verdict(&launching(Some(attached(60)), Some(registered(Some("1"), 0)))), (Action::Admit, ready));
     let attaching = volume(1, VolumeStatus::InUse, vec![attachment("i-1", false, 60)]);
     assert_eq!(waits(&launching(Some(attaching), None), false), Reason::Attaching("vol-1".into()));
 }
@@ -254,8 +264,11 @@ fn an_instance_with_its_volume_is_admitted_once_its_agent_is_there() {
 fn an_agent_has_its_time_to_register_and_not_more() {
     let table = [
         (None, "has not registered"),
-        (Some(Host { connected: false, ..host(Some("1"), 0) }), "is not connected"),
-        (Some(Host { status: "REGISTERING".into(), ..host(Some("1"), 0) }), "is REGISTERING, not ACTIVE"),
+        (Some(ContainerInstance { connected: false, ..registered(Some("1"), 0) }), "is not connected"),
+        (
+            Some(ContainerInstance { status: "REGISTERING".into(), ..registered(Some("1"), 0) }),
+            "is REGISTERING, not ACTIVE",
+        ),
     ];
     for (host, agent) in table {
         let (volume, agent) = ("vol-1".to_owned(), agent.to_owned());
@@ -274,7 +287,7 @@ fn an_agent_has_its_time_to_register_and_not_more() {
 fn an_agent_that_registered_for_another_core_is_for_people() {
     for has in [Some("2"), None] {
         for minutes_ago in [1, 60] {
-            let why = waits(&launching(Some(attached(minutes_ago)), Some(host(has, 0))), false);
+            let why = waits(&launching(Some(attached(minutes_ago)), Some(registered(has, 0))), false);
             assert_eq!(why, Reason::OtherCore { has: has.map(str::to_owned), wants: "1".into() });
             assert!(why.is_stuck());
         }
@@ -286,8 +299,8 @@ fn a_free_volume_goes_to_an_instance_whose_agent_waits_for_it() {
     let attach = Action::Attach { volume: "vol-1".into() };
     assert_eq!(verdict(&launching(Some(free()), None)), (attach, Reason::Available("vol-1".into())));
     let early = Reason::RegisteredWithoutVolume("vol-1".into());
-    assert_eq!(verdict(&launching(Some(free()), Some(host(Some("1"), 0)))), (Action::Refuse, early.clone()));
-    let new = Host { registered: Some(now() - SignedDuration::from_secs(30)), ..host(Some("1"), 0) };
+    assert_eq!(verdict(&launching(Some(free()), Some(registered(Some("1"), 0)))), (Action::Refuse, early.clone()));
+    let new = ContainerInstance { registered: Some(now() - SignedDuration::from_secs(30)), ..registered(Some("1"), 0) };
     assert_eq!(waits(&launching(Some(free()), Some(new)), false), early, "EC2 may lag behind");
     let creating = volume(1, VolumeStatus::Creating, vec![]);
     assert_eq!(waits(&launching(Some(creating), None), false), Reason::CreatingVolume("vol-1".into()));
@@ -297,7 +310,7 @@ fn a_free_volume_goes_to_an_instance_whose_agent_waits_for_it() {
 fn of_two_launching_instances_one_gets_the_volume() {
     let both = vec![instance("i-2", State::PendingWait), instance("i-1", State::PendingWait)];
     let groups = vec![group(1, both)];
-    insta::assert_snapshot!(text(&reading(Life::Complete, groups, Some(free()), None)), @r"
+    insta::assert_snapshot!(text(&observed(Phase::Complete, groups, Some(free()), None)), @r"
     + neo4j-core-1 i-1 attach vol-1: volume vol-1 is available
     = neo4j-core-1 i-2 waits: volume vol-1 is held by i-1, which must let go of it first
     ");
@@ -305,149 +318,328 @@ fn of_two_launching_instances_one_gets_the_volume() {
 
 #[test]
 fn a_replica_is_admitted_when_its_agent_is_there() {
-    let given = |host| reading(Life::Complete, vec![replicas(vec![instance("i-1", State::PendingWait)])], None, host);
-    assert_eq!(verdict(&given(Some(host(None, 0)))), (Action::Admit, Reason::Connected));
+    let given = |host| observed(Phase::Complete, vec![replicas(vec![instance("i-1", State::PendingWait)])], None, host);
+    assert_eq!(verdict(&given(Some(registered(None, 0)))), (Action::Admit, Reason::Connected));
     let absent = Reason::AwaitingAgent("has not registered".into());
     assert_eq!(waits(&given(None), false), absent);
-    let draining = Host { status: "DRAINING".into(), ..host(None, 0) };
+    let draining = ContainerInstance { status: "DRAINING".into(), ..registered(None, 0) };
     assert_eq!(waits(&given(Some(draining)), false), Reason::AwaitingAgent("is DRAINING, not ACTIVE".into()));
+}
+
+fn deregister(force: bool) -> Action {
+    Action::Deregister { container_instances: vec!["arn:1".into()], force }
 }
 
 #[test]
 fn an_instance_is_let_go_only_when_nothing_is_lost_with_it() {
-    let drain = Action::Drain { host: "arn:1".into() };
-    let wait = Action::Wait { heartbeat: false };
-    let connected = |tasks| Some(host(Some("1"), tasks));
-    let lost = |tasks| Some(silent(host(Some("1"), tasks), 6));
-    let away = |tasks| Some(silent(host(Some("1"), tasks), 4));
-    let forsake = Action::Forsake { host: "arn:1".into() };
-    let draining = |tasks| Some(Host { status: "DRAINING".into(), ..host(Some("1"), tasks) });
-    let (creating, complete, deleting) = (Life::Creating, Life::Complete, Life::Deleting);
-    for (life, host, action, why) in [
+    let (drain, wait) =
+        (Action::Drain { container_instances: vec!["arn:1".into()] }, Action::Wait { heartbeat: false });
+    let connected = |tasks| Some(registered(Some("1"), tasks));
+    let lost = |tasks| Some(silent(registered(Some("1"), tasks), 6));
+    let away = |tasks| Some(silent(registered(Some("1"), tasks), 4));
+    let drained = |tasks| Some(draining(registered(Some("1"), tasks)));
+    let stopping = |tasks: usize| Reason::TasksStopping(format!("service core ({tasks})"));
+    let (creating, complete, deleting) = (Phase::Creating, Phase::Complete, Phase::Deleting);
+    for (phase, found, action, why) in [
         (complete, None, Action::Release, Reason::NotJoined),
         (complete, connected(0), drain.clone(), Reason::Emptied),
-        (complete, lost(0), drain, Reason::Emptied),
-        (complete, draining(0), Action::Release, Reason::NoTasks),
+        (complete, lost(0), deregister(false), Reason::NoTasks),
+        (complete, away(0), deregister(false), Reason::NoTasks),
+        (complete, drained(0), deregister(false), Reason::NoTasks),
         (complete, connected(1), wait.clone(), Reason::QuorumUnproven(1)),
         (complete, lost(1), wait.clone(), Reason::QuorumUnproven(1)),
-        (complete, draining(1), wait.clone(), Reason::QuorumUnproven(1)),
+        (complete, drained(1), wait.clone(), Reason::QuorumUnproven(1)),
         (creating, None, Action::Release, Reason::NotJoined),
-        (creating, connected(0), Action::Release, Reason::NoTasks),
-        (creating, lost(1), forsake.clone(), Reason::Silent),
+        (creating, connected(0), drain.clone(), Reason::Emptied),
+        (creating, drained(0), deregister(false), Reason::NoTasks),
+        (creating, lost(1), deregister(true), Reason::Silent),
         (creating, away(1), wait.clone(), Reason::AgentAway),
-        (creating, connected(2), wait.clone(), Reason::TasksStopping(2)),
+        (creating, connected(2), drain.clone(), Reason::Leaving(creating)),
         (deleting, None, Action::Release, Reason::NotJoined),
-        (deleting, connected(0), Action::Release, Reason::NoTasks),
-        (deleting, lost(1), forsake.clone(), Reason::Silent),
-        (deleting, lost(0), forsake, Reason::Silent),
+        (deleting, connected(0), drain.clone(), Reason::Emptied),
+        (deleting, lost(1), deregister(true), Reason::Silent),
+        (deleting, lost(0), deregister(false), Reason::NoTasks),
         (deleting, away(1), wait.clone(), Reason::AgentAway),
-        (deleting, draining(1), wait, Reason::TasksStopping(1)),
+        (deleting, connected(1), drain, Reason::Leaving(deleting)),
+        (deleting, drained(2), wait, stopping(2)),
     ] {
-        let reading = held(State::TerminatingWait, life, host);
-        assert_eq!(verdict(&reading), (action, why), "{reading:?}");
+        let observed = held(State::TerminatingWait, phase, found);
+        assert_eq!(verdict(&observed), (action, why), "{observed:?}");
     }
+}
+
+#[test]
+fn other_peoples_tasks_are_drained_and_what_does_not_stop_is_named() {
+    let foreign = |found: ContainerInstance| {
+        let groups = ["service:datadog", "family:cron", "service:datadog", "core"];
+        let tasks = groups.into_iter().enumerate().map(|(n, group)| task(group, n));
+        ContainerInstance { tasks: tasks.collect(), ..found }
+    };
+    let drain = Action::Drain { container_instances: vec!["arn:1".into()] };
+    let named = Reason::TasksStopping("core (1), family cron (1), service datadog (2)".into());
+    for phase in [Phase::Creating, Phase::Complete, Phase::Deleting] {
+        let with = |found| verdict(&held(State::TerminatingWait, phase, Some(found)));
+        assert_eq!(with(foreign(registered(Some("1"), 0))), (drain.clone(), Reason::Emptied), "{phase}");
+        let waits = (Action::Wait { heartbeat: false }, named.clone());
+        assert_eq!(with(foreign(draining(registered(Some("1"), 0)))), waits, "{phase}: no quorum hangs on these");
+    }
+}
+
+#[test]
+fn every_registration_of_an_instance_is_asked_and_deregistered() {
+    let second = |found: ContainerInstance| ContainerInstance { arn: "arn:2".into(), ..found };
+    let both = Action::Deregister { container_instances: vec!["arn:1".into(), "arn:2".into()], force: true };
+    let with = |phase, first: ContainerInstance, other: ContainerInstance| {
+        let mut observed = held(State::TerminatingWait, phase, Some(first));
+        observed.container_instances.push(other);
+        observed.groups[0].instances[0].healthy = false;
+        verdict(&observed)
+    };
+    let (tasks, none) = (silent(registered(Some("1"), 1), 6), second(silent(registered(Some("1"), 0), 6)));
+    assert_eq!(with(Phase::Complete, tasks.clone(), none.clone()), (both.clone(), Reason::Dead));
+    assert_eq!(with(Phase::Deleting, tasks.clone(), none), (both, Reason::Silent));
+    let fresh = second(silent(registered(Some("1"), 0), 1));
+    assert_eq!(with(Phase::Deleting, tasks.clone(), fresh).1, Reason::AgentAway, "the second is away for a moment");
+    let back = second(registered(Some("1"), 0));
+    assert_eq!(with(Phase::Complete, tasks, back).1, Reason::QuorumUnproven(1), "the agent speaks by the second");
 }
 
 #[test]
 fn a_retained_instance_stays_until_nothing_is_lost_with_it() {
-    let retained = |life, host| verdict(&held(State::Retained, life, host));
-    let (draining, wait) = (Action::Drain { host: "arn:1".into() }, Action::Wait { heartbeat: false });
-    let empty = Host { status: "DRAINING".into(), ..host(Some("1"), 0) };
-    for (life, host, want) in [
-        (Life::Complete, Some(host(Some("1"), 1)), (wait.clone(), Reason::Retained(1))),
-        (Life::Complete, Some(host(Some("1"), 0)), (draining, Reason::Emptied)),
-        (Life::Complete, Some(empty), (Action::Terminate, Reason::NoTasks)),
-        (Life::Complete, None, (Action::Terminate, Reason::NotJoined)),
-        (Life::Deleting, Some(host(Some("1"), 1)), (wait, Reason::TasksStopping(1))),
-        (Life::Deleting, Some(host(Some("1"), 0)), (Action::Terminate, Reason::NoTasks)),
-        (Life::Deleting, None, (Action::Terminate, Reason::NotJoined)),
+    let retained = |phase, found| verdict(&held(State::Retained, phase, found));
+    let (drain, wait) =
+        (Action::Drain { container_instances: vec!["arn:1".into()] }, Action::Wait { heartbeat: false });
+    let empty = draining(registered(Some("1"), 0));
+    for (phase, found, want) in [
+        (Phase::Complete, Some(registered(Some("1"), 1)), (wait, Reason::Retained(1))),
+        (Phase::Complete, Some(registered(Some("1"), 0)), (drain.clone(), Reason::Emptied)),
+        (Phase::Complete, Some(empty.clone()), (deregister(false), Reason::NoTasks)),
+        (Phase::Complete, None, (Action::Terminate, Reason::NotJoined)),
+        (Phase::Deleting, Some(registered(Some("1"), 1)), (drain, Reason::Leaving(Phase::Deleting))),
+        (Phase::Deleting, Some(empty), (deregister(false), Reason::NoTasks)),
+        (Phase::Deleting, None, (Action::Terminate, Reason::NotJoined)),
     ] {
-        assert_eq!(retained(life, host), want);
+        assert_eq!(retained(phase, found), want);
     }
 }
 
 #[test]
-fn a_dead_instance_is_forsaken_and_one_that_is_only_silent_or_only_ill_is_not() {
-    let with = |host: Host, healthy: bool, state: State| {
-        let mut reading = held(state, Life::Complete, Some(host));
-        reading.groups[0].instances[0].healthy = healthy;
-        verdict(&reading)
+fn a_dead_instance_is_deregistered_and_one_that_is_only_silent_or_only_ill_is_not() {
+    let with = |found: ContainerInstance, healthy: bool, state: State| {
+        let mut observed = held(state, Phase::Complete, Some(found));
+        observed.groups[0].instances[0].healthy = healthy;
+        verdict(&observed)
     };
-    let (there, forsaken) = (host(Some("1"), 1), (Action::Forsake { host: "arn:1".into() }, Reason::Dead));
-    let unasked = Host { silent_since: None, ..silent(there.clone(), 6) };
+    let there = registered(Some("1"), 1);
+    let unknown = ContainerInstance { disconnected_since: None, ..silent(there.clone(), 6) };
     for state in [State::TerminatingWait, State::Retained] {
-        assert_eq!(with(silent(there.clone(), 6), false, state.clone()), forsaken);
-        for (host, healthy) in [
+        assert_eq!(with(silent(there.clone(), 6), false, state.clone()), (deregister(true), Reason::Dead));
+        for (found, healthy) in [
             (there.clone(), false),
             (silent(there.clone(), 6), true),
             (silent(there.clone(), 5), false),
-            (unasked.clone(), false),
+            (unknown.clone(), false),
         ] {
-            assert_eq!(with(host, healthy, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
+            assert_eq!(with(found, healthy, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
         }
     }
 }
 
 #[test]
-fn dead_instances_are_forsaken_one_at_a_time() {
+fn silence_is_counted_by_our_own_clock_and_a_connection_since_then_ends_it() {
+    let at = |minutes: i64| now() - SignedDuration::from_mins(minutes);
+    // The task connected forty minutes ago, which says nothing about how long its agent has been away.
+    assert!(!silent(registered(Some("1"), 1), 0).is_silent(now()));
+    assert!(silent(registered(Some("1"), 1), 6).is_silent(now()));
+    // A connection that no pass has seen: the clock runs on from an earlier loss.
+    let mut back = silent(registered(Some("1"), 2), 90);
+    back.tasks[1].connected_at = Some(at(2));
+    assert!(!back.is_silent(now()));
+    back.tasks[1].connected_at = Some(at(6));
+    assert!(back.is_silent(now()));
+}
+
+#[test]
+fn a_clock_runs_from_the_first_sight_to_the_reconnection() {
+    let lost = |arn: &str| ContainerInstance { arn: arn.into(), connected: false, ..registered(Some("1"), 1) };
+    let later = now() + SignedDuration::from_mins(4);
+    let mut clocks = Clocks::default();
+    let mut found = [lost("arn:1"), registered(Some("2"), 1)];
+    clocks.see_connections(&mut found, now());
+    assert_eq!(found.map(|found| found.disconnected_since), [Some(now()), None]);
+    let mut found = [lost("arn:1"), lost("arn:2")];
+    clocks.see_connections(&mut found, later);
+    assert_eq!(found.map(|found| found.disconnected_since), [Some(now()), Some(later)]);
+    // One has reconnected, the other is gone.
+    clocks.see_connections(&mut [ContainerInstance { connected: true, ..lost("arn:1") }], later);
+    assert_eq!(clocks, Clocks::default());
+    clocks.see_cores([2].into_iter(), now());
+    clocks.see_cores([2, 3].into_iter(), later);
+    assert_eq!(clocks.not_whole, [(2, now()), (3, later)].into());
+    clocks.see_cores([3].into_iter(), later);
+    assert_eq!(clocks.not_whole, [(3, later)].into());
+}
+
+#[test]
+fn dead_instances_are_deregistered_one_at_a_time() {
     let ill = |id: &str| Instance { healthy: false, ..instance(id, State::TerminatingWait) };
     let groups = vec![group(1, vec![ill("i-1")]), group(2, vec![ill("i-2")])];
-    let hosts = [("i-1", "1"), ("i-2", "2")].map(|(id, core)| (id.to_owned(), silent(host(Some(core), 1), 9)));
-    let reading = Reading { life: Life::Complete, groups, volumes: [].into(), hosts: hosts.into() };
-    insta::assert_snapshot!(text(&reading), @r"
-    - neo4j-core-1 i-1 forsake: it is dead: EC2 finds it unhealthy, and ECS has lost its agent
-    = neo4j-core-2 i-2 waits: it is dead, but machines are forsaken one at a time: another core must be in service first
+    let found = [("i-1", "1"), ("i-2", "2")].map(|(id, core)| on(id, silent(registered(Some(core), 1), 9)));
+    let observed = Observed { phase: Phase::Complete, groups, volumes: [].into(), container_instances: found.into() };
+    insta::assert_snapshot!(text(&observed), @r"
+    - neo4j-core-1 i-1 deregister by force: it is dead: EC2 finds it unhealthy, and ECS has lost its agent for more than five minutes
+    = neo4j-core-2 i-2 waits: it is dead, but instances are deregistered one at a time: another core must be in service first
     ");
     // The first one has gone, and its replacement is on its way: the second waits for it, and no longer.
-    let mut later = reading.clone();
+    let mut later = observed.clone();
     later.groups[0].instances = vec![instance("i-3", State::PendingWait)];
-    later.hosts.remove("i-1");
+    later.container_instances.remove(0);
     assert!(text(&later).contains("i-2 waits: it is dead"), "{}", text(&later));
     later.groups[0].instances = vec![instance("i-3", State::Other("InService".into()))];
-    assert!(text(&later).contains("i-2 forsake: it is dead"), "{}", text(&later));
+    assert!(text(&later).contains("i-2 deregister by force: it is dead"), "{}", text(&later));
 }
 
 #[test]
 fn when_the_cluster_goes_silent_registrations_go_first_whether_held_or_not() {
-    let one = |host: Host| {
+    let one = |found: ContainerInstance| {
         let groups = vec![group(1, vec![instance("i-1", State::Other("InService".into()))]), replicas(vec![])];
-        let mut reading = reading(Life::Deleting, groups, None, Some(host.clone()));
-        reading.hosts.insert("i-r".into(), Host { core: None, ..host });
-        plan(&reading, &policy(), now()).steps.into_iter().map(|step| (step.instance, step.why)).collect::<Vec<_>>()
+        let mut observed = observed(Phase::Deleting, groups, None, Some(found.clone()));
+        observed.container_instances.push(on("i-r", ContainerInstance { core: None, ..found }));
+        let steps = plan(&observed, &policy(), now()).steps.into_iter();
+        steps.map(|step| (step.instance, step.why)).collect::<Vec<_>>()
     };
     let both = [("i-1".to_owned(), Reason::Silent), ("i-r".to_owned(), Reason::Silent)];
-    assert_eq!(one(silent(host(Some("1"), 1), 6)), both);
-    assert_eq!(one(silent(host(Some("1"), 1), 4)), [], "it may be back in a moment");
-    assert_eq!(one(host(Some("1"), 1)), [], "ECS stops its tasks");
+    assert_eq!(one(silent(registered(Some("1"), 1), 6)), both);
+    assert_eq!(one(silent(registered(Some("1"), 1), 4)), [], "it may be back in a moment");
+    assert_eq!(one(registered(Some("1"), 1)), [], "ECS stops its tasks");
+    // One that is held has a step of its own.
+    let held = held(State::TerminatingWait, Phase::Deleting, Some(silent(registered(Some("1"), 1), 6)));
+    assert_eq!(plan(&held, &policy(), now()).steps.len(), 1);
 }
 
 #[test]
-fn only_a_registration_whose_volume_has_let_go_is_a_ghosts() {
-    let ghost = |connected: bool, core: &str, holder: &str| {
+fn only_a_registration_whose_volume_has_let_go_is_stale() {
+    let stale = |connected: bool, core: &str, holder: &str| {
         let held = volume(1, VolumeStatus::InUse, vec![attachment(holder, true, 1)]);
-        let mut reading = launching(Some(held), None);
-        reading.hosts.insert("i-gone".into(), Host { connected, ..host(Some(core), 1) });
-        plan(&reading, &policy(), now()).steps.into_iter().any(|step| step.instance == "i-gone")
+        let mut observed = launching(Some(held), None);
+        observed.container_instances.push(ContainerInstance { connected, ..on("i-gone", registered(Some(core), 1)) });
+        plan(&observed, &policy(), now()).steps.into_iter().any(|step| step.instance == "i-gone")
     };
-    assert!(ghost(false, "1", "i-1"));
-    assert!(!ghost(true, "1", "i-1"), "its agent is there");
-    assert!(!ghost(false, "1", "i-gone"), "it still has the volume");
-    assert!(!ghost(false, "2", "i-1"), "nothing is known of that core's volume");
+    assert!(stale(false, "1", "i-1"));
+    assert!(!stale(true, "1", "i-1"), "its agent is there");
+    assert!(!stale(false, "1", "i-gone"), "it still has the volume");
+    assert!(!stale(false, "2", "i-1"), "nothing is known of that core's volume");
+}
+
+#[test]
+fn what_is_deregistering_is_gone() {
+    for (status, gone) in
+        [("ACTIVE", false), ("DRAINING", false), ("REGISTERING", false), ("DEREGISTERING", true), ("INACTIVE", true)]
+    {
+        assert_eq!(ContainerInstance::is_gone(status), gone, "{status}");
+    }
+}
+
+type Change = Box<dyn FnOnce(&mut Observed)>;
+
+/// Core 1 as it should be, after `change`, with why it is not whole.
+fn fault_of(change: impl FnOnce(&mut Observed)) -> Option<String> {
+    let groups = vec![group(1, vec![instance("i-1", State::Other("InService".into()))])];
+    let mut observed = observed(Phase::Complete, groups, Some(attached(90)), Some(registered(Some("1"), 1)));
+    change(&mut observed);
+    let plan = plan(&observed, &policy(), now());
+    let [core] = &cores(&observed, &plan, &policy())[..] else { panic!("one core") };
+    core.fault.as_ref().map(ToString::to_string)
+}
+
+#[test]
+fn a_core_is_whole_or_the_cause_is_named() {
+    fn ci(observed: &mut Observed) -> &mut ContainerInstance {
+        &mut observed.container_instances[0]
+    }
+    fn core(observed: &mut Observed) -> &mut Group {
+        &mut observed.groups[0]
+    }
+    assert_eq!(fault_of(|_| ()), None);
+    assert_eq!(fault_of(|o| o.phase = Phase::Deleting), None);
+    assert_eq!(fault_of(|o| o.phase = Phase::Creating), None);
+    let no_capacity = "We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z)";
+    let table: [Change; 19] = [
+        Box::new(|o| o.groups.clear()),
+        Box::new(|o| o.groups.push(Group { name: "neo4j-copy".into(), ..group(1, vec![]) })),
+        Box::new(|o| core(o).instances.clear()),
+        Box::new(move |o| {
+            core(o).launch_failure = Some(no_capacity.into());
+            core(o).instances[0].state = State::Other("Terminating".into());
+        }),
+        Box::new(|o| (core(o).desired, core(o).instances) = (0, vec![])),
+        Box::new(|o| core(o).instances[0].state = State::Other("Standby".into())),
+        Box::new(|o| {
+            o.volumes = [volume(1, VolumeStatus::InUse, vec![attachment("i-0", false, 600)])].into();
+            core(o).instances[0].state = State::PendingWait;
+            o.container_instances.clear();
+        }),
+        Box::new(|o| core(o).instances[0].state = State::Retained),
+        Box::new(|o| core(o).volume = None),
+        Box::new(|o| o.volumes.clear()),
+        Box::new(|o| o.volumes = [volume(1, VolumeStatus::InUse, vec![attachment("i-0", true, 9)])].into()),
+        Box::new(|o| o.volumes = [free()].into()),
+        Box::new(|o| o.container_instances.clear()),
+        Box::new(|o| ci(o).connected = false),
+        Box::new(|o| ci(o).status = "DRAINING".into()),
+        Box::new(|o| ci(o).core = Some("2".into())),
+        Box::new(|o| ci(o).tasks.clear()),
+        Box::new(|o| ci(o).tasks = vec![task("service:datadog", 0)]),
+        Box::new(|o| ci(o).tasks[0].status = "PENDING".into()),
+    ];
+    let faults = table.map(|change| fault_of(change).expect("a fault"));
+    insta::assert_snapshot!(faults.join("\n"), @r"
+    no Auto Scaling group of the cluster has the tag neo4j:core=1: deploy the stack again
+    several Auto Scaling groups have the tag of this core: neo4j-core-1, neo4j-copy: take it off those that are not the stack's
+    its Auto Scaling group neo4j-core-1 has no instance
+    its Auto Scaling group neo4j-core-1 has no instance, and Auto Scaling said of its last launch that failed: We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z)
+    its Auto Scaling group neo4j-core-1 is to have no instance: set its desired capacity to 1
+    its instance i-1 is Standby
+    its instance i-1 is Pending:Wait: volume vol-1 is held by i-0, which must let go of it first
+    its Auto Scaling group neo4j-core-1 has no instance
+    its group names no data volume: give the group the tag neo4j:volume
+    the cluster has no volume vol-1: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster
+    volume vol-1 is held by i-0, which must let go of it first
+    volume vol-1 is not attached to its instance i-1
+    the ECS agent of its instance i-1 has not registered
+    the ECS agent of its instance i-1 is not connected
+    the ECS agent of its instance i-1 is DRAINING, not ACTIVE
+    its ECS agent registered with neo4j.core=2, but its group is that of core 1: correct ecs.config in the group's launch template
+    no task of the cluster is on its instance i-1: look at the events of the ECS service
+    no task of the cluster is on its instance i-1: look at the events of the ECS service
+    its task task-0 is PENDING, not RUNNING
+    ");
+}
+
+#[test]
+fn a_replacement_in_service_makes_a_core_whole_while_the_old_instance_leaves() {
+    assert_eq!(fault_of(|o| o.groups[0].instances.push(instance("i-0", State::TerminatingWait))), None);
+    assert_eq!(fault_of(|o| o.groups[0].instances.insert(0, instance("i-0", State::Retained))), None);
+    let starts = fault_of(|o| {
+        o.groups[0].instances[0].state = State::TerminatingWait;
+        o.groups[0].instances.push(instance("i-2", State::PendingWait));
+    });
+    assert!(starts.unwrap().starts_with("its instance i-2 is Pending:Wait: volume vol-1 is held by i-1"));
 }
 
 #[test]
 fn a_core_is_not_admitted_beside_another_registration_of_the_same_core() {
-    let mut reading = launching(Some(attached(1)), Some(host(Some("1"), 0)));
-    reading.hosts.insert("i-9".into(), host(Some("1"), 1));
-    let other = Reason::OtherHost { core: "1".into(), by: "i-9".into() };
-    assert_eq!(waits(&reading, false), other);
+    let mut observed = launching(Some(attached(1)), Some(registered(Some("1"), 0)));
+    observed.container_instances.push(on("i-9", registered(Some("1"), 1)));
+    let other = Reason::OtherRegistration { core: "1".into(), by: "i-9".into() };
+    assert_eq!(waits(&observed, false), other);
 }
 
 #[test]
 fn an_instance_has_had_its_volume_since_it_was_attached() {
-    let reading = launching(Some(attached(3)), None);
-    assert_eq!(reading.attached_since("i-1"), Some(now() - SignedDuration::from_mins(3)));
-    assert_eq!(reading.attached_since("i-2"), None);
+    let observed = launching(Some(attached(3)), None);
+    assert_eq!(observed.attached_since("i-1"), Some(now() - SignedDuration::from_mins(3)));
+    assert_eq!(observed.attached_since("i-2"), None);
 }
 
 const IDS: [&str; 6] = ["i-1", "i-2", "i-3", "i-4", "i-5", "i-6"];
@@ -486,67 +678,71 @@ fn any_volume() -> impl Strategy<Value = Volume> {
     )
 }
 
-fn any_host() -> impl Strategy<Value = Host> {
+fn any_container_instance() -> impl Strategy<Value = ContainerInstance> {
     let status = select(vec!["ACTIVE", "ACTIVE", "DRAINING"]);
     let ago = || option::weighted(0.7, 0i64..12);
-    (any::<bool>(), status, any_core(), 0usize..3, ago(), ago()).prop_map(
-        |(connected, status, core, tasks, registered, silent)| {
+    let tasks = vec(select(vec!["service:core", "service:core", "service:datadog"]), 0..3);
+    (select(IDS.to_vec()), any::<bool>(), status, any_core(), tasks, ago(), ago()).prop_map(
+        |(id, connected, status, core, tasks, registered_ago, lost)| {
             let at = |ago: Option<i64>| ago.map(|ago| now() - SignedDuration::from_mins(ago));
-            let (status, registered, silent_since) = (status.into(), at(registered), at(silent));
-            Host { connected, status, core, tasks, registered, silent_since, ..host(None, 0) }
+            let (status, registered_at, disconnected_since) = (status.into(), at(registered_ago), at(lost));
+            let tasks = tasks.into_iter().enumerate().map(|(n, group)| task(group, n)).collect();
+            let found = on(id, registered(None, 0));
+            ContainerInstance { connected, status, core, tasks, registered: registered_at, disconnected_since, ..found }
         },
     )
 }
 
-fn any_reading() -> impl Strategy<Value = Reading> {
-    let life = select(vec![Life::Creating, Life::Complete, Life::Complete, Life::Deleting]);
+fn any_observed() -> impl Strategy<Value = Observed> {
+    let phase = select(vec![Phase::Creating, Phase::Complete, Phase::Complete, Phase::Deleting]);
     let volume_id = || select(vec!["vol-1", "vol-2", "vol-9"]).prop_map(str::to_owned);
     let tags = vec((any_core(), option::weighted(0.8, volume_id())), 3);
     let instances = vec((0usize..3, any_zone(), any_state(), any::<bool>()), IDS.len());
     let volumes = [any_volume(), any_volume()];
-    let hosts = vec(option::of(any_host()), IDS.len());
-    (life, tags, instances, volumes, hosts).prop_map(|(life, tags, instances, volumes, hosts)| {
+    let found = vec(any_container_instance(), 0..IDS.len());
+    (phase, tags, instances, volumes, found).prop_map(|(phase, tags, instances, volumes, found)| {
         let mut groups: Vec<_> =
             (0..).zip(tags).map(|(n, (core, volume))| Group { core, volume, ..group(n, vec![]) }).collect();
         for (id, (group, zone, state, healthy)) in IDS.iter().zip(instances) {
             groups[group].instances.push(Instance { zone, healthy, ..instance(id, state) });
         }
-        let hosts = IDS.iter().zip(hosts).filter_map(|(id, host)| Some(((*id).to_owned(), host?)));
+        let numbered = (0..).zip(found).map(|(n, found)| ContainerInstance { arn: format!("arn:{n}"), ..found });
+        let container_instances = numbered.collect();
         let volumes = ["vol-1", "vol-2"].map(str::to_owned).into_iter().zip(volumes);
-        Reading { life, groups, volumes: volumes.collect(), hosts: hosts.collect() }
+        Observed { phase, groups, volumes: volumes.collect(), container_instances }
     })
 }
 
 /// The steps of a plan, each with the group and the instance that it is about.
-fn steps(reading: &Reading) -> Vec<(Step, Group, Instance)> {
+fn steps(observed: &Observed) -> Vec<(Step, Group, Instance)> {
     let found = |step: &Step| {
-        let group = reading.groups.iter().find(|group| group.name == step.group).unwrap();
+        let group = observed.groups.iter().find(|group| group.name == step.group).unwrap();
         (group.clone(), group.instances.iter().find(|instance| instance.id == step.instance).unwrap().clone())
     };
-    let steps = plan(reading, &policy(), now()).steps.into_iter();
+    let steps = plan(observed, &policy(), now()).steps.into_iter();
     steps.map(|step| (found(&step), step)).map(|((group, instance), step)| (step, group, instance)).collect()
 }
 
 proptest! {
     #[test]
-    fn only_a_free_volume_of_the_same_core_and_zone_is_attached(reading in any_reading()) {
-        for (step, group, instance) in steps(&reading) {
+    fn only_a_free_volume_of_the_same_core_and_zone_is_attached(observed in any_observed()) {
+        for (step, group, instance) in steps(&observed) {
             let Action::Attach { volume: id } = &step.action else { continue };
-            let volume = &reading.volumes[id];
+            let volume = &observed.volumes[id];
             prop_assert_eq!(group.volume.as_ref(), Some(id));
             prop_assert_eq!(volume.cluster.as_deref(), Some("neo4j"));
             prop_assert!(volume.core.is_some() && volume.core == group.core);
             prop_assert_eq!(&volume.zone, &instance.zone);
             prop_assert_eq!((&volume.status, volume.attachments.len()), (&VolumeStatus::Available, 0));
             prop_assert_eq!(instance.state, State::PendingWait);
-            prop_assert!(!reading.hosts.contains_key(&instance.id));
+            prop_assert!(observed.of(&instance.id).is_empty());
         }
     }
 
     #[test]
-    fn a_volume_is_given_away_once(reading in any_reading()) {
+    fn a_volume_is_given_away_once(observed in any_observed()) {
         let mut given = BTreeSet::new();
-        for (step, ..) in steps(&reading) {
+        for (step, ..) in steps(&observed) {
             if let Action::Attach { volume } = step.action {
                 prop_assert!(given.insert(volume.clone()), "{volume} was given twice");
             }
@@ -554,7 +750,7 @@ proptest! {
     }
 
     #[test]
-    fn attached_once_the_plan_attaches_nothing(before in any_reading()) {
+    fn attached_once_the_plan_attaches_nothing(before in any_observed()) {
         let after = apply(&before, &plan(&before, &policy(), now()));
         for (step, ..) in steps(&after) {
             prop_assert!(!matches!(step.action, Action::Attach { .. }), "{step}");
@@ -562,65 +758,84 @@ proptest! {
     }
 
     #[test]
-    fn no_core_is_admitted_without_its_own_volume(reading in any_reading()) {
-        for (step, group, instance) in steps(&reading) {
-            if step.action != Action::Admit || !group.is_core() || reading.life == Life::Deleting {
+    fn no_core_is_admitted_without_its_own_volume(observed in any_observed()) {
+        for (step, group, instance) in steps(&observed) {
+            if step.action != Action::Admit || !group.is_core() || observed.phase == Phase::Deleting {
                 continue;
             }
-            let volume = &reading.volumes[&group.volume.unwrap()];
+            let volume = &observed.volumes[&group.volume.unwrap()];
             let has_it = |attachment: &Attachment| attachment.instance == instance.id && attachment.attached;
             prop_assert!(volume.attachments.iter().all(has_it) && !volume.attachments.is_empty());
             prop_assert!(volume.core.is_some() && volume.core == group.core);
-            prop_assert_eq!(&reading.hosts[&instance.id].core, &group.core);
+            let found = observed.of(&instance.id);
+            prop_assert!(found.iter().any(|found| found.connected && found.core == group.core));
         }
     }
 
     #[test]
-    fn no_instance_with_tasks_leaves_a_complete_cluster(reading in any_reading()) {
-        for (step, ..) in steps(&reading) {
-            let tasks = reading.hosts.get(&step.instance).map_or(0, |host| host.tasks);
-            if reading.life == Life::Complete && tasks > 0 {
-                prop_assert!(!matches!(step.action, Action::Release | Action::Drain { .. } | Action::Terminate), "{step}");
+    fn no_instance_with_tasks_of_the_cluster_leaves_a_complete_one(observed in any_observed()) {
+        for (step, _, instance) in steps(&observed) {
+            let found = observed.of(&step.instance);
+            let ours = found.iter().flat_map(|found| &found.tasks).any(|task| policy().is_ours(task));
+            if observed.phase == Phase::Complete && ours {
+                let lets_go = matches!(step.action, Action::Release | Action::Drain { .. } | Action::Terminate);
+                prop_assert!(!lets_go, "{step}");
+                let silent = found.iter().all(|found| found.is_silent(now()));
+                let deregisters = matches!(step.action, Action::Deregister { .. });
+                prop_assert!(!deregisters || (silent && !instance.healthy), "{step}");
             }
         }
     }
 
     #[test]
-    fn every_held_instance_has_one_step_and_nobody_else(reading in any_reading()) {
-        let held = reading.groups.iter().flat_map(|group| &group.instances).filter(|i| i.state.is_held());
+    fn nothing_is_let_go_that_ecs_still_counts_on(observed in any_observed()) {
+        for (step, ..) in steps(&observed) {
+            let registered = !observed.of(&step.instance).is_empty();
+            prop_assert!(!(registered && matches!(step.action, Action::Release | Action::Terminate)), "{step}");
+        }
+    }
+
+    #[test]
+    fn every_held_instance_has_one_step_and_nobody_else(observed in any_observed()) {
+        let held = observed.groups.iter().flat_map(|group| &group.instances).filter(|i| i.state.is_held());
         let held: Vec<String> = held.map(|instance| instance.id.clone()).collect();
-        let mut planned: Vec<String> = steps(&reading).into_iter().map(|(step, ..)| step.instance).collect();
+        let mut planned: Vec<String> = steps(&observed).into_iter().map(|(step, ..)| step.instance).collect();
         planned.sort();
         // When the cluster goes, silent registrations are forsaken too.
-        if reading.life != Life::Deleting {
+        if observed.phase != Phase::Deleting {
             prop_assert_eq!(held.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), planned);
         }
     }
 
     #[test]
-    fn whoever_can_be_reached_is_never_forsaken(reading in any_reading()) {
+    fn whoever_can_be_reached_is_never_deregistered_by_force(observed in any_observed()) {
         let mut dead = 0;
-        for (step, _, instance) in steps(&reading) {
-            if let Action::Forsake { .. } = step.action {
-                prop_assert!(!reading.hosts[&instance.id].connected, "{step}");
-                prop_assert!(reading.life != Life::Complete || !instance.healthy, "{step}");
-                dead += usize::from(reading.life == Life::Complete);
+        for (step, _, instance) in steps(&observed) {
+            let Action::Deregister { container_instances, force } = &step.action else { continue };
+            let found = observed.of(&instance.id);
+            let found: Vec<_> = found.iter().filter(|found| container_instances.contains(&found.arn)).collect();
+            if !force {
+                prop_assert!(found.iter().all(|found| found.tasks.is_empty()), "{step}");
+                continue;
             }
+            prop_assert!(found.iter().all(|found| found.is_silent(now())), "{step}");
+            prop_assert!(observed.phase != Phase::Complete || !instance.healthy, "{step}");
+            dead += usize::from(observed.phase == Phase::Complete);
         }
         prop_assert!(dead <= 1);
     }
 
     #[test]
-    fn the_order_of_the_readings_does_not_matter(reading in any_reading()) {
-        let mut turned = reading.clone();
+    fn the_order_of_what_is_observed_does_not_matter(observed in any_observed()) {
+        let mut turned = observed.clone();
         turned.groups.reverse();
         turned.groups.iter_mut().for_each(|group| group.instances.reverse());
-        prop_assert_eq!(plan(&reading, &policy(), now()), plan(&turned, &policy(), now()));
+        prop_assert_eq!(plan(&observed, &policy(), now()), plan(&turned, &policy(), now()));
     }
 
     #[test]
-    fn only_a_volume_that_somebody_holds_is_waited_for_without_a_deadline(reading in any_reading()) {
-        for (step, ..) in steps(&reading) {
+    fn only_a_volume_that_somebody_holds_is_waited_for_without_a_deadline(observed in any_observed()) {
+        for (step, ..) in steps(&observed) {
             let holds = matches!(step.why, Reason::Held { .. } | Reason::HeldUnseen(_));
             prop_assert_eq!(step.action == Action::Wait { heartbeat: true }, holds, "{}", step);
         }

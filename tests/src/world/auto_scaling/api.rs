@@ -30,6 +30,7 @@ impl World {
     pub(in crate::world) fn answer_auto_scaling(&mut self, form: &Form) -> Result<Value, Refusal> {
         match form.action.as_str() {
             "DescribeAutoScalingGroups" => self.describe_groups(form),
+            "DescribeScalingActivities" => self.describe_activities(form),
             "CompleteLifecycleAction" => {
                 let continues = match form.required("LifecycleActionResult")? {
                     "CONTINUE" => true,
@@ -134,6 +135,29 @@ impl World {
         let all: Vec<_> = found.map(|(name, group)| self.group_item(name, group)).collect();
         let (groups, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
         Ok(json!({"AutoScalingGroups": groups, "NextToken": next}))
+    }
+
+    /// The launches of a group that failed, the latest first; the world keeps no other activities.
+    fn describe_activities(&self, form: &Form) -> Result<Value, Refusal> {
+        let name = form.text("AutoScalingGroupName");
+        let asked = form.number("MaxRecords").unwrap_or(100);
+        if !(1..=100).contains(&asked) {
+            return Err(invalid(format!("MaxRecords must be between 1 and 100, not {asked}")));
+        }
+        let groups = self.auto_scaling.groups.iter().filter(|(found, _)| name.is_empty() || *found == name);
+        let failures =
+            groups.flat_map(|(group, found)| found.failures.iter().rev().map(move |(at, why)| (group, at, why)));
+        let all = failures.map(|(group, at, why)| {
+            json!({
+                "ActivityId": format!("{group}-{at}"), "AutoScalingGroupName": group, "StatusCode": "Failed",
+                "StatusMessage": why, "Cause": "an instance was started in response to a difference between desired and actual \
+                 capacity", "Description": "Launching a new EC2 instance", "Progress": 100,
+                "StartTime": at.to_string(), "EndTime": at.to_string(),
+            })
+        });
+        let all: Vec<_> = all.collect();
+        let (activities, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
+        Ok(json!({"Activities": activities, "NextToken": next}))
     }
 
     fn group_item(&self, name: &str, group: &Group) -> Value {

@@ -74,6 +74,10 @@ impl World {
             return Err(Refusal::new(code, "The request was refused."));
         }
         let volume = self.ec2.volumes.get(id).ok_or_else(|| absent_volume(id))?;
+        if volume.revoked {
+            let message = "The key has been revoked by the customer.";
+            return Err(Refusal::new("CustomerKeyHasBeenRevoked", message));
+        }
         let absent =
             || Refusal::new("InvalidInstanceID.NotFound", format!("The instance ID '{instance}' does not exist"));
         let to = self.ec2.instances.get(instance).ok_or_else(absent)?;

@@ -76,6 +76,7 @@ fn group(arn: String, properties: &Value, now: Timestamp) -> Result<Group, Strin
         retain: text(retention, "TerminateHookAbandon") == "retain",
         members: BTreeMap::new(),
         deleting: false,
+        failures: Vec::new(),
         created: now,
         blocked_until: None,
     })
@@ -188,6 +189,7 @@ impl World {
                 if let Some(found) = self.auto_scaling.groups.get_mut(id) {
                     group.members = std::mem::take(&mut found.members);
                     group.blocked_until = found.blocked_until;
+                    group.failures = std::mem::take(&mut found.failures);
                     *found = group;
                 }
                 self.settle();

@@ -1,10 +1,14 @@
 use std::{collections::BTreeMap, fmt};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-/// How far the cluster's life has come, as the state table says.
+/// Agents lose their connection for moments several times an hour (developer guide, «Amazon ECS container instance state
+/// change events»). One that is away for longer than this is silent.
+const SILENCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// How far the cluster has come, as the state table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum Phase {
     /// The table says nothing yet: the stack is being created, and the cluster may never have had a quorum.
     Creating,
     /// The cluster is whole and must stay so.
@@ -13,7 +17,7 @@ pub enum Life {
     Deleting,
 }
 
-impl fmt::Display for Life {
+impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Creating => "creating",
@@ -23,39 +27,37 @@ impl fmt::Display for Life {
     }
 }
 
-/// The cluster's instances as they were read, with what decides over them.
+/// The cluster's instances as they were observed, with what decides over them.
 ///
-/// Every list is whole. A reading that failed half way never becomes a `Reading`, so nothing is ever concluded from a
-/// part.
+/// Every list is whole. An observation that failed half way never becomes an `Observed`, so nothing is ever concluded from
+/// a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// How far the cluster's life has come.
-    pub life: Life,
+pub struct Observed {
+    /// How far the cluster has come.
+    pub phase: Phase,
     /// The cluster's Auto Scaling groups.
     pub groups: Vec<Group>,
-    /// The volumes with the cluster's tag, by id; needed, and asked for, only when a core's instance is launching.
+    /// The volumes with the cluster's tag, by id.
     pub volumes: BTreeMap<String, Volume>,
-    /// The container instances of the ECS cluster, by the id of their EC2 instance.
-    pub hosts: BTreeMap<String, Host>,
+    /// The container instances of the ECS cluster. One EC2 instance may have several: an agent that has lost its
+    /// checkpoint registers anew, and the first registration stays.
+    pub container_instances: Vec<ContainerInstance>,
 }
 
-impl Reading {
-    /// Whether any of these instances is held, or the cluster goes. Otherwise there is nothing to plan, and nothing more to
-    /// read.
+impl Observed {
+    /// Returns every registration of an EC2 instance.
     #[must_use]
-    pub fn is_needed(life: Life, groups: &[Group]) -> bool {
-        let mut instances = groups.iter().flat_map(|group| &group.instances);
-        life == Life::Deleting || instances.any(|instance| instance.state.is_held())
+    pub fn of(&self, instance: &str) -> Vec<&ContainerInstance> {
+        self.container_instances.iter().filter(|found| found.instance == instance).collect()
     }
 
-    /// Whether the plan needs to know the volumes: an instance of a core is launching.
+    /// Returns the group that an EC2 instance belongs to.
     #[must_use]
-    pub fn needs_volumes(groups: &[Group]) -> bool {
-        let launching = |group: &Group| group.instances.iter().any(|instance| instance.state == State::PendingWait);
-        groups.iter().any(|group| group.is_core() && launching(group))
+    pub fn group_of(&self, instance: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.instances.iter().any(|found| found.id == instance))
     }
 
-    /// Since when an instance has had its volume.
+    /// Returns since when an instance has had its volume.
     #[must_use]
     pub fn attached_since(&self, instance: &str) -> Option<Timestamp> {
         let mut attachments = self.volumes.values().flat_map(|volume| &volume.attachments);
@@ -72,6 +74,10 @@ pub struct Group {
     pub core: Option<String>,
     /// Its tag `neo4j:volume`, the id of its core's data volume.
     pub volume: Option<String>,
+    /// How many instances it is to have.
+    pub desired: usize,
+    /// What Auto Scaling said of the last launch that failed, with its time; asked only of a core's group without instance.
+    pub launch_failure: Option<String>,
     /// Its instances, in whatever state.
     pub instances: Vec<Instance>,
 }
@@ -83,6 +89,12 @@ impl Group {
     pub fn is_core(&self) -> bool {
         self.core.is_some() || self.volume.is_some()
     }
+
+    /// Whether a core has no instance that counts, although its group is to have one: no capacity, for example.
+    #[must_use]
+    pub fn lacks_instance(&self) -> bool {
+        self.is_core() && self.desired > 0 && !self.instances.iter().any(|instance| !instance.state.is_leaving())
+    }
 }
 
 /// An instance of a group.
@@ -92,13 +104,13 @@ pub struct Instance {
     pub id: String,
     /// Its Availability Zone.
     pub zone: String,
-    /// Its lifecycle state.
+    /// Its phasecycle state.
     pub state: State,
     /// Whether Auto Scaling takes it for healthy. Its own judgement is EC2's status checks.
     pub healthy: bool,
 }
 
-/// A lifecycle state of Auto Scaling, as far as it matters here.
+/// A phasecycle state of Auto Scaling, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// `Pending:Wait`: launched, and held by a hook.
@@ -116,6 +128,33 @@ impl State {
     #[must_use]
     pub fn is_held(&self) -> bool {
         !matches!(self, Self::Other(_))
+    }
+
+    /// Whether the instance counts no more towards what its group wants.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        match self {
+            Self::PendingWait => false,
+            Self::TerminatingWait | Self::Retained => true,
+            Self::Other(state) => state.starts_with("Terminat") || state.starts_with("Detach"),
+        }
+    }
+
+    /// Whether the group counts on the instance.
+    #[must_use]
+    pub fn is_in_service(&self) -> bool {
+        matches!(self, Self::Other(state) if state == "InService")
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PendingWait => "Pending:Wait",
+            Self::TerminatingWait => "Terminating:Wait",
+            Self::Retained => "Terminating:Retained",
+            Self::Other(state) => state,
+        })
     }
 }
 
@@ -181,29 +220,62 @@ pub struct Attachment {
     pub since: Option<Timestamp>,
 }
 
-/// A container instance: an EC2 instance whose ECS agent has registered with the cluster.
+/// A container instance: a registration of an EC2 instance with the ECS cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
+pub struct ContainerInstance {
     /// Its ARN.
     pub arn: String,
+    /// The EC2 id of its instance.
+    pub instance: String,
     /// Whether ECS has a connection to its agent.
     pub connected: bool,
     /// Such as `ACTIVE` or `DRAINING`.
     pub status: String,
     /// Its attribute `neo4j.core`, from the agent's configuration.
     pub core: Option<String>,
-    /// How many tasks on it have not stopped.
-    pub tasks: usize,
+    /// Its tasks that have not stopped.
+    pub tasks: Vec<Task>,
     /// When it registered, if ECS says so.
     pub registered: Option<Timestamp>,
-    /// Since when ECS has not heard of its tasks, as far as that was asked.
-    pub silent_since: Option<Timestamp>,
+    /// Since when its agent has been seen disconnected, by our own clock ([`Clocks`](super::Clocks)).
+    pub disconnected_since: Option<Timestamp>,
 }
 
-impl Host {
+impl ContainerInstance {
+    /// Whether a status means that nothing is left of it. One that is `DEREGISTERING` only waits for its trunk network
+    /// interface to go (API reference of `ContainerInstance`, `status`).
+    #[must_use]
+    pub fn is_gone(status: &str) -> bool {
+        matches!(status, "INACTIVE" | "DEREGISTERING")
+    }
+
     /// Whether ECS may place tasks on it.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == "ACTIVE"
     }
+
+    /// Whether ECS has lost its agent for longer than agents are away anyway.
+    ///
+    /// The time is our own. `connectivityAt` of a task says when it last went *into* `CONNECTED` (API reference of `Task`),
+    /// which proves that the agent was there at that time, and nothing about how long it has been away.
+    #[must_use]
+    pub fn is_silent(&self, now: Timestamp) -> bool {
+        let connected = self.tasks.iter().filter_map(|task| task.connected_at).max();
+        let since = self.disconnected_since.map(|since| connected.map_or(since, |at| since.max(at)));
+        !self.connected && since.is_some_and(|since| now.duration_since(since) > SILENCE)
+    }
+}
+
+/// A task that has not stopped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    /// The last part of its ARN.
+    pub id: String,
+    /// Its task group: `service:` and the service's name, or whatever a standalone task was started with.
+    pub group: String,
+    /// `lastStatus`, such as `RUNNING`.
+    pub status: String,
+    /// When its agent last connected.
+    pub connected_at: Option<Timestamp>,
 }

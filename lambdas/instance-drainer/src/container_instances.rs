@@ -1,0 +1,265 @@
+use std::collections::HashMap;
+
+use aws_sdk_ecs::{
+    Client,
+    error::ProvideErrorMetadata,
+    operation::list_container_instances::ListContainerInstancesError,
+    primitives::DateTime,
+    types::{ContainerInstance as Described, ContainerInstanceStatus, DesiredStatus, Failure as Missed, Task as Found},
+};
+use cluster_core::instance::{ContainerInstance, Task};
+use cluster_lambda::Failure;
+use jiff::Timestamp;
+
+/// `DescribeContainerInstances` and `DescribeTasks` take at most this many.
+const PER_CALL: usize = 100;
+
+/// The container instances of the ECS cluster, and the tasks on them.
+#[derive(Clone, Debug)]
+pub(crate) struct ContainerInstances {
+    client: Client,
+    cluster: String,
+}
+
+impl ContainerInstances {
+    /// Reads and writes through this client. `cluster` is a name or an ARN.
+    #[must_use]
+    pub(crate) fn new(client: Client, cluster: String) -> Self {
+        Self { client, cluster }
+    }
+
+    /// Returns all container instances, still without their tasks, or nothing when there is no such cluster.
+    pub(crate) async fn all(&self) -> Result<Option<Vec<ContainerInstance>>, Failure> {
+        self.found(None).await
+    }
+
+    /// Returns those of certain EC2 instances, asked for one by one, so that no list can leave them out.
+    pub(crate) async fn of(&self, instances: &[&str]) -> Result<Option<Vec<ContainerInstance>>, Failure> {
+        self.found(Some(format!("ec2InstanceId in [{}]", instances.join(", ")))).await
+    }
+
+    async fn found(&self, filter: Option<String>) -> Result<Option<Vec<ContainerInstance>>, Failure> {
+        let cluster = &self.cluster;
+        // Without a status it lists all that are not INACTIVE, so those that are DRAINING too (API reference of
+        // ListContainerInstances, `status`).
+        let asked = self.client.list_container_instances().cluster(cluster).set_filter(filter);
+        let mut pages = asked.into_paginator().send();
+        let mut arns = Vec::new();
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => arns.extend(page.container_instance_arns.unwrap_or_default()),
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(ListContainerInstancesError::is_cluster_not_found_exception) =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => {
+                    return Err(Failure::call(&format!("list the container instances of cluster {cluster}"), error));
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for arns in arns.chunks(PER_CALL) {
+            let described = self.describe(arns).await?;
+            found.extend(described.iter().filter_map(container_instance));
+        }
+        Ok(Some(found))
+    }
+
+    /// Describes at most [`PER_CALL`]; one that is left out is gone.
+    async fn describe(&self, arns: &[String]) -> Result<Vec<Described>, Failure> {
+        let cluster = &self.cluster;
+        let asked = self.client.describe_container_instances().cluster(cluster);
+        let answer = asked.set_container_instances(Some(arns.to_vec())).send().await;
+        let answer = answer
+            .map_err(|error| Failure::call(&format!("describe the container instances of cluster {cluster}"), error))?;
+        gone(answer.failures(), "container instance")?;
+        if answer.container_instances().len() + answer.failures().len() < arns.len() {
+            let what = format!("ECS described only some of the container instances of cluster {cluster}");
+            return Err(Failure::transient(what));
+        }
+        Ok(answer.container_instances.unwrap_or_default())
+    }
+
+    /// Gives each container instance its tasks that have not stopped: those that are to run, and, where `stopping` asks
+    /// for them, those that are being stopped. ECS's own counts leave the latter out (API reference of `ContainerInstance`,
+    /// `runningTasksCount`).
+    ///
+    /// One list for the whole cluster: asked one by one, a hundred instances would be hundreds of calls.
+    pub(crate) async fn add_tasks(&self, found: &mut [ContainerInstance], stopping: bool) -> Result<(), Failure> {
+        let mut arns = self.listed_tasks(DesiredStatus::Running).await?;
+        if stopping {
+            arns.extend(self.listed_tasks(DesiredStatus::Stopped).await?);
+        }
+        let step = format!("describe the tasks of cluster {}", self.cluster);
+        let mut tasks: HashMap<String, Vec<Task>> = HashMap::new();
+        for arns in arns.chunks(PER_CALL) {
+            let asked = self.client.describe_tasks().cluster(&self.cluster).set_tasks(Some(arns.to_vec()));
+            let answer = asked.send().await.map_err(|error| Failure::call(&step, error))?;
+            gone(answer.failures(), "task")?;
+            if answer.tasks().len() + answer.failures().len() < arns.len() {
+                return Err(Failure::transient(format!("ECS described only some of the tasks of {}", self.cluster)));
+            }
+            for (on, task) in answer.tasks().iter().filter_map(task) {
+                tasks.entry(on).or_default().push(task);
+            }
+        }
+        for found in found {
+            found.tasks = tasks.remove(&found.arn).unwrap_or_default();
+            found.tasks.sort();
+            // A task may change its desired status between the two lists, and is in both.
+            found.tasks.dedup_by(|one, other| one.id == other.id);
+        }
+        Ok(())
+    }
+
+    async fn listed_tasks(&self, desired: DesiredStatus) -> Result<Vec<String>, Failure> {
+        let asked = self.client.list_tasks().cluster(&self.cluster).desired_status(desired);
+        let mut pages = asked.into_paginator().send();
+        let mut arns = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| Failure::call(&format!("list the tasks of cluster {}", self.cluster), error))?;
+            arns.extend(page.task_arns.unwrap_or_default());
+        }
+        Ok(arns)
+    }
+
+    /// Deregisters a container instance; by force also one with tasks, which ECS then takes for stopped. Answers whether
+    /// it was still there: ECS deregisters by itself the instances whose end it sees.
+    pub(crate) async fn deregister(&self, arn: &str, force: bool) -> Result<bool, Failure> {
+        let asked = self.client.deregister_container_instance().cluster(&self.cluster).container_instance(arn);
+        let Err(error) = asked.force(force).send().await else { return Ok(true) };
+        // ECS has no code of its own for a container instance that it does not know: whether it is gone is asked.
+        let unknown = error.code() == Some("InvalidParameterException");
+        let failure = Failure::call(&format!("deregister container instance {arn}"), error);
+        if unknown {
+            let left = self.describe(&[arn.to_owned()]).await?;
+            if left.iter().all(|found| ContainerInstance::is_gone(found.status().unwrap_or_default())) {
+                return Ok(false);
+            }
+        }
+        Err(failure)
+    }
+
+    /// Has nothing more placed on container instances, at most ten, and the tasks of services on them stopped.
+    pub(crate) async fn drain(&self, arns: &[String]) -> Result<(), Failure> {
+        let step = format!("set container instance {} to DRAINING", arns.join(", "));
+        let asked = self.client.update_container_instances_state().cluster(&self.cluster);
+        let asked = asked.set_container_instances(Some(arns.to_vec()));
+        let answer = asked.status(ContainerInstanceStatus::Draining).send().await;
+        let answer = answer.map_err(|error| Failure::call(&step, error))?;
+        match answer.failures() {
+            [] => Ok(()),
+            [failure, ..] => {
+                let why = failure.detail().or(failure.reason()).unwrap_or("no reason").to_owned();
+                Err(Failure::transient(format!("could not {step}")).caused_by(why))
+            }
+        }
+    }
+}
+
+/// What ECS did not describe must be gone; anything else is an observation that failed.
+fn gone(missed: &[Missed], what: &str) -> Result<(), Failure> {
+    match missed.iter().find(|missed| missed.reason() != Some("MISSING")) {
+        None => Ok(()),
+        Some(missed) => {
+            let (arn, reason) = (missed.arn().unwrap_or("unknown"), missed.reason().unwrap_or("no reason"));
+            Err(Failure::transient(format!("ECS said nothing of {what} {arn}: {reason}")))
+        }
+    }
+}
+
+fn timestamp(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(at.to_millis().ok()?).ok()
+}
+
+/// A container instance, without its tasks; nothing when it has left the cluster since it was listed.
+fn container_instance(found: &Described) -> Option<ContainerInstance> {
+    let status = found.status().filter(|status| !ContainerInstance::is_gone(status))?.to_owned();
+    let core = found.attributes().iter().find(|attribute| attribute.name() == "neo4j.core");
+    Some(ContainerInstance {
+        arn: found.container_instance_arn()?.to_owned(),
+        instance: found.ec2_instance_id()?.to_owned(),
+        connected: found.agent_connected(),
+        status,
+        core: core.and_then(|attribute| attribute.value()).map(str::to_owned),
+        tasks: Vec::new(),
+        registered: found.registered_at().and_then(timestamp),
+        disconnected_since: None,
+    })
+}
+
+/// A task that has not stopped, with the ARN of its container instance.
+fn task(found: &Found) -> Option<(String, Task)> {
+    let status = found.last_status().filter(|status| *status != "STOPPED")?.to_owned();
+    let task = Task {
+        id: found.task_arn()?.rsplit('/').next()?.to_owned(),
+        group: found.group().unwrap_or("(no group)").to_owned(),
+        status,
+        connected_at: found.connectivity_at().and_then(timestamp),
+    };
+    Some((found.container_instance_arn()?.to_owned(), task))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_credential_types::Credentials;
+    use aws_sdk_ecs::config::{BehaviorVersion, Region};
+    use aws_smithy_runtime_api::client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::{HttpRequest, HttpResponse},
+    };
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    /// Gives these answers in turn.
+    #[derive(Clone, Debug)]
+    struct Answers(Arc<Mutex<Vec<(u16, &'static str)>>>);
+
+    impl HttpConnector for Answers {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let (status, body) = self.0.lock().unwrap().remove(0);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))))
+        }
+    }
+
+    async fn deregister(answers: &[(u16, &'static str)]) -> Result<bool, String> {
+        let answers = SharedHttpConnector::new(Answers(Arc::new(Mutex::new(answers.to_vec()))));
+        let config = aws_sdk_ecs::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .http_client(http_client_fn(move |_, _| answers.clone()));
+        let found = ContainerInstances::new(Client::from_conf(config.build()), "neo4j".into());
+        found.deregister("arn:1", true).await.map_err(|failure| failure.chain())
+    }
+
+    const UNKNOWN: (u16, &str) =
+        (400, r#"{"__type": "InvalidParameterException", "message": "Referenced container instance 1 not found."}"#);
+    const MISSING: (u16, &str) =
+        (200, r#"{"containerInstances": [], "failures": [{"arn": "arn:1", "reason": "MISSING"}]}"#);
+    const INACTIVE: (u16, &str) =
+        (200, r#"{"containerInstances": [{"containerInstanceArn": "arn:1", "status": "INACTIVE"}], "failures": []}"#);
+    const ACTIVE: (u16, &str) =
+        (200, r#"{"containerInstances": [{"containerInstanceArn": "arn:1", "status": "ACTIVE"}], "failures": []}"#);
+    const NO_CLUSTER: (u16, &str) = (400, r#"{"__type": "ClusterNotFoundException", "message": "Cluster not found."}"#);
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_container_instance_that_is_gone_counts_as_deregistered() {
+        assert_eq!(deregister(&[(200, "{}")]).await, Ok(true));
+        assert_eq!(deregister(&[UNKNOWN, MISSING]).await, Ok(false));
+        assert_eq!(deregister(&[UNKNOWN, INACTIVE]).await, Ok(false));
+        let refused = deregister(&[UNKNOWN, ACTIVE]).await.unwrap_err();
+        assert!(refused.contains("InvalidParameterException"), "{refused}");
+        let refused = deregister(&[NO_CLUSTER]).await.unwrap_err();
+        assert!(refused.starts_with("could not deregister container instance arn:1"), "{refused}");
+        assert!(refused.contains("ClusterNotFoundException"), "{refused}");
+        assert!(deregister(&[UNKNOWN, NO_CLUSTER]).await.is_err());
+    }
+}

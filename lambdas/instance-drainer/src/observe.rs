@@ -1,0 +1,102 @@
+use cluster_core::instance::{Clocks, ContainerInstance, Group, Observed, Phase, State as Lifecycle};
+use cluster_lambda::Failure;
+use jiff::Timestamp;
+
+use crate::{Drainer, state::State};
+
+/// How many instances fit into one filter of ECS with ease.
+const ASKED_AT_ONCE: usize = 50;
+
+/// What was observed, and what the state table remembered and is to remember.
+#[derive(Clone, Debug)]
+pub(crate) struct Observation {
+    pub(crate) observed: Observed,
+    /// As the table has them.
+    pub(crate) remembered: Clocks,
+    /// As they are after this observation.
+    pub(crate) clocks: Clocks,
+}
+
+impl Drainer {
+    /// Reads a little of what each pass reads, with its own calls and rights, so that connections are there when the first
+    /// event comes. What it reads is not believed: by then it may be old.
+    pub async fn touch(&self) -> [Result<(), Failure>; 3] {
+        let (groups, state, cluster) =
+            tokio::join!(self.groups.of(&self.config.cluster), self.state.read(), self.container_instances.all());
+        [groups.map(drop), state.map(drop), cluster.map(drop)]
+    }
+
+    /// Reads everything, whole or not at all. Whoever knows how far the cluster has come need not believe the state table.
+    pub(crate) async fn observe(&self, phase: Option<Phase>, now: Timestamp) -> Result<Observation, Failure> {
+        let cluster = &self.config.cluster;
+        let (mut groups, state, volumes, found) = tokio::try_join!(
+            biased;
+            self.groups.of(cluster),
+            self.state_or(phase),
+            self.volumes.of(cluster),
+            self.container_instances.all()
+        )?;
+        let phase = phase.unwrap_or(state.phase);
+        let mut found = match found {
+            Some(found) => found,
+            // The ECS cluster went before its instances did.
+            None if phase == Phase::Deleting => {
+                return Ok(Observation {
+                    observed: Observed { phase, groups, volumes, container_instances: Vec::new() },
+                    remembered: state.clocks.clone(),
+                    clocks: Clocks { disconnected: [].into(), ..state.clocks },
+                });
+            }
+            None => {
+                let cluster = &self.config.ecs_cluster;
+                return Err(Failure::permanent(format!(
+                    "there is no ECS cluster {cluster}: was it deleted outside of the stack?"
+                )));
+            }
+        };
+        let leaves = |state: &Lifecycle| matches!(state, Lifecycle::TerminatingWait | Lifecycle::Retained);
+        let leaving = groups.iter().flat_map(|group| &group.instances).filter(|instance| leaves(&instance.state));
+        let leaving: Vec<_> = leaving.map(|instance| instance.id.as_str()).collect();
+        self.add_missing(&mut found, &leaving).await?;
+        let stopping = !leaving.is_empty() || found.iter().any(|found| !found.connected);
+        // After the container instances: a task that is placed before one drains is seen on it.
+        self.container_instances.add_tasks(&mut found, stopping).await?;
+        let mut clocks = state.clocks.clone();
+        clocks.see_connections(&mut found, now);
+        self.add_launch_failures(&mut groups).await;
+        let observed = Observed { phase, groups, volumes, container_instances: found };
+        Ok(Observation { observed, remembered: state.clocks, clocks })
+    }
+
+    /// Returns what the table says; where the phase is known already a table that cannot be read holds nothing up.
+    async fn state_or(&self, phase: Option<Phase>) -> Result<State, Failure> {
+        match (self.state.read().await, phase) {
+            (Err(failure), Some(phase)) => {
+                tracing::error!("{}", failure.chain());
+                Ok(State { phase, cores: None, clocks: Clocks::default() })
+            }
+            (state, _) => state,
+        }
+    }
+
+    /// Asks for leaving instances that the list left out by their id: absence from a list is no proof.
+    async fn add_missing(&self, found: &mut Vec<ContainerInstance>, leaving: &[&str]) -> Result<(), Failure> {
+        let listed = |id: &str| found.iter().any(|found| found.instance == id);
+        let missing: Vec<_> = leaving.iter().copied().filter(|id| !listed(id)).collect();
+        for missing in missing.chunks(ASKED_AT_ONCE) {
+            found.extend(self.container_instances.of(missing).await?.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Asks why the groups of cores have no instance, where they have none. It only explains: what it cannot read is told
+    /// without an explanation.
+    async fn add_launch_failures(&self, groups: &mut [Group]) {
+        for group in groups.iter_mut().filter(|group| group.lacks_instance()) {
+            group.launch_failure = match self.groups.launch_failure(&group.name).await {
+                Ok(said) => said,
+                Err(failure) => Some(failure.chain()),
+            };
+        }
+    }
+}

@@ -1,0 +1,44 @@
+use jiff::Timestamp;
+
+use super::{Action, ContainerInstance, Observed, Phase, Reason, State, Step};
+
+/// Plans what becomes of registrations that nobody waits for: ECS deregisters an instance that is terminated only while
+/// its agent is connected, and takes the tasks of any other for running for ever.
+///
+/// That an instance is in no group and its agent away is no proof: a list may be stale, an agent silent for a moment. That
+/// its core's volume has let go of it is one.
+///
+/// When the cluster goes every silent registration goes first: ECS waits for tasks that nobody can stop, and keeps a
+/// cluster that has registrations.
+pub(super) fn registrations(observed: &Observed, now: Timestamp) -> impl Iterator<Item = Step> {
+    observed.container_instances.iter().filter(|found| !found.connected).filter_map(move |found| {
+        if observed.phase == Phase::Deleting { silent(observed, found, now) } else { left_behind(observed, found) }
+    })
+}
+
+fn silent(observed: &Observed, found: &ContainerInstance, now: Timestamp) -> Option<Step> {
+    let group = observed.group_of(&found.instance);
+    let mut instances = group.into_iter().flat_map(|group| &group.instances);
+    let held = instances.any(|instance| instance.id == found.instance && instance.state.is_held());
+    let group = group.map_or("(no group)", |group| &group.name);
+    (found.is_silent(now) && !held).then(|| step(group, found, "not held", Reason::Silent))
+}
+
+fn left_behind(observed: &Observed, found: &ContainerInstance) -> Option<Step> {
+    let core = found.core.as_deref()?;
+    let group = observed.groups.iter().find(|group| group.core.as_deref() == Some(core))?;
+    let (id, volume) = observed.volumes.get_key_value(group.volume.as_deref()?)?;
+    let holds = volume.attachments.iter().any(|attachment| attachment.instance == found.instance);
+    let gone = !holds && observed.group_of(&found.instance).is_none();
+    gone.then(|| step(&group.name, found, "gone", Reason::Stale(id.clone())))
+}
+
+fn step(group: &str, found: &ContainerInstance, state: &str, why: Reason) -> Step {
+    Step {
+        group: group.to_owned(),
+        instance: found.instance.clone(),
+        state: State::Other(state.to_owned()),
+        action: Action::Deregister { container_instances: vec![found.arn.clone()], force: true },
+        why,
+    }
+}

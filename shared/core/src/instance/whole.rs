@@ -1,0 +1,176 @@
+use jiff::SignedDuration;
+
+use super::{
+    Group, Instance, Observed, Phase, Plan, Policy, Reason, State,
+    launch::{agent_fault, current, own_volume},
+};
+
+/// How long a core may not be whole before people are alarmed; the threshold of `CoreNotWholeAlarm`.
+pub const NOT_WHOLE: SignedDuration = SignedDuration::from_mins(30);
+
+/// One core as it was observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core {
+    /// Its number, from 1.
+    pub number: u8,
+    /// Its instance, if it has one: of several the one that its group counts on.
+    pub instance: Option<String>,
+    /// The lifecycle state of that instance.
+    pub state: Option<State>,
+    /// The zone of that instance.
+    pub zone: Option<String>,
+    /// Its data volume's id, if its group names one.
+    pub volume: Option<String>,
+    /// Whether ECS has a connection to the agent of its instance; nothing when that has not registered.
+    pub agent: Option<bool>,
+    /// `lastStatus` of its task, if it has one.
+    pub task: Option<String>,
+    /// Why it is not whole; nothing when it is.
+    pub fault: Option<Fault>,
+}
+
+/// Why a core is not whole: in service, with its own volume attached, its agent connected, its task running.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nobody would replace its instance.
+    #[error("no Auto Scaling group of the cluster has the tag neo4j:core={0}: deploy the stack again")]
+    NoGroup(u8),
+    /// Two instances would ask for one volume.
+    #[error("several Auto Scaling groups have the tag of this core: {0}: take it off those that are not the stack's")]
+    SeveralGroups(String),
+    /// The group was set to want none.
+    #[error("its Auto Scaling group {0} is to have no instance: set its desired capacity to 1")]
+    NoneWanted(String),
+    /// No capacity, for example.
+    #[error("its Auto Scaling group {group} has no instance{}", last_words(.said.as_deref()))]
+    NoInstance {
+        /// The group.
+        group: String,
+        /// What Auto Scaling said of the last launch that failed.
+        said: Option<String>,
+    },
+    /// The instance is on its way in or out, or set aside.
+    #[error("its instance {instance} is {state}{}", .why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    NotInService {
+        /// The instance.
+        instance: String,
+        /// Its lifecycle state.
+        state: State,
+        /// What the plan says of it.
+        why: Option<Reason>,
+    },
+    /// The volume is not what it should be.
+    #[error("{0}")]
+    Volume(Reason),
+    /// The instance is in service, but does not have the volume.
+    #[error("volume {volume} is not attached to its instance {instance}")]
+    NotAttached {
+        /// The volume.
+        volume: String,
+        /// The instance.
+        instance: String,
+    },
+    /// The agent takes no tasks.
+    #[error("the ECS agent of its instance {instance} {agent}")]
+    Agent {
+        /// The instance.
+        instance: String,
+        /// What is wrong with the agent.
+        agent: String,
+    },
+    /// ECS has placed none.
+    #[error("no task of the cluster is on its instance {0}: look at the events of the ECS service")]
+    NoTask(String),
+    /// The task starts, or stops.
+    #[error("its task {task} is {status}, not RUNNING")]
+    Task {
+        /// The task's id.
+        task: String,
+        /// `lastStatus`.
+        status: String,
+    },
+}
+
+fn last_words(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |said| format!(", and Auto Scaling said of its last launch that failed: {said}"))
+}
+
+/// Says of each core whether it is whole, and why not. While the cluster is deleted nothing is expected of any.
+#[must_use]
+pub fn cores(observed: &Observed, plan: &Plan, policy: &Policy) -> Vec<Core> {
+    (1..=policy.cores).map(|number| core(observed, plan, policy, number)).collect()
+}
+
+fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8) -> Core {
+    let tag = number.to_string();
+    let groups = observed.groups.iter().filter(|group| group.core.as_deref() == Some(&tag));
+    let groups: Vec<_> = groups.collect();
+    let instance = groups.first().and_then(|group| shown(group));
+    let registrations = instance.map(|instance| observed.of(&instance.id)).unwrap_or_default();
+    let mut tasks: Vec<_> = registrations.iter().flat_map(|found| &found.tasks).filter(|t| policy.is_ours(t)).collect();
+    tasks.sort_by_key(|task| (task.status != "RUNNING", &task.id));
+    let fault = match groups[..] {
+        _ if observed.phase == Phase::Deleting => None,
+        [] => Some(Fault::NoGroup(number)),
+        [group] => fault(observed, plan, policy, group),
+        _ => Some(Fault::SeveralGroups(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", "))),
+    };
+    Core {
+        number,
+        instance: instance.map(|instance| instance.id.clone()),
+        state: instance.map(|instance| instance.state.clone()),
+        zone: instance.map(|instance| instance.zone.clone()),
+        volume: groups.first().and_then(|group| group.volume.clone()),
+        agent: current(&registrations).map(|found| found.connected),
+        task: tasks.first().map(|task| task.status.clone()),
+        fault,
+    }
+}
+
+/// Of a group's instances the one in service, or on its way there, or out of there.
+fn shown(group: &Group) -> Option<&Instance> {
+    let rank =
+        |instance: &&Instance| (!instance.state.is_in_service(), instance.state.is_leaving(), instance.id.clone());
+    group.instances.iter().min_by_key(rank)
+}
+
+fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group) -> Option<Fault> {
+    if group.lacks_instance() {
+        return Some(Fault::NoInstance { group: group.name.clone(), said: group.launch_failure.clone() });
+    }
+    let Some(found) = shown(group) else { return Some(Fault::NoneWanted(group.name.clone())) };
+    let instance = found.id.clone();
+    if !found.state.is_in_service() {
+        let step = plan.steps.iter().find(|step| step.instance == instance);
+        return Some(Fault::NotInService {
+            state: found.state.clone(),
+            why: step.map(|step| step.why.clone()),
+            instance,
+        });
+    }
+    let (core, id, volume) = match own_volume(observed, group, found, policy) {
+        Ok(own) => own,
+        Err(why) => return Some(Fault::Volume(why)),
+    };
+    if let Some(other) = volume.attachments.iter().find(|attachment| attachment.instance != instance) {
+        return Some(Fault::Volume(Reason::Held { volume: id.to_owned(), by: other.instance.clone() }));
+    }
+    if !volume.attachments.iter().any(|attachment| attachment.attached) {
+        return Some(Fault::NotAttached { volume: id.to_owned(), instance });
+    }
+    let registrations = observed.of(&instance);
+    let registered = current(&registrations);
+    if let Some(agent) = agent_fault(registered) {
+        return Some(Fault::Agent { instance, agent });
+    }
+    if let Some(found) = registered.filter(|found| found.core.as_deref() != Some(core)) {
+        return Some(Fault::Volume(Reason::OtherCore { has: found.core.clone(), wants: core.to_owned() }));
+    }
+    let ours = registrations.iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
+    let ours: Vec<_> = ours.collect();
+    match ours.first() {
+        _ if ours.iter().any(|task| task.status == "RUNNING") => None,
+        Some(task) => Some(Fault::Task { task: task.id.clone(), status: task.status.clone() }),
+        None => Some(Fault::NoTask(instance)),
+    }
+}
