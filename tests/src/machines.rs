@@ -158,6 +158,14 @@ impl Machines {
         &self.variables
     }
 
+    /// The same cluster in a world of its own, which goes on from here.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut world = self.wire.world().clone();
+        world.calls.clear();
+        Self { wire: Wire::new(world), metrics: Arc::default(), ..self.clone() }
+    }
+
     /// Changes a variable of the environment for the functions to come.
     pub fn set(&mut self, name: &str, value: &str) {
         for (_, found) in self.variables.iter_mut().filter(|(found, _)| *found == name) {
