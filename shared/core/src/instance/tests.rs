@@ -451,6 +451,7 @@ fn silence_is_counted_by_our_own_clock_and_a_connection_since_then_ends_it() {
     // The task connected forty minutes ago, which says nothing about how long its agent has been away.
     assert!(!silent(registered(Some("1"), 1), 0).is_silent(now()));
     assert!(silent(registered(Some("1"), 1), 6).is_silent(now()));
+    assert!(!ContainerInstance { connected: true, ..silent(registered(Some("1"), 1), 6) }.is_silent(now()));
     // A connection that no pass has seen: the clock runs on from an earlier loss.
     let mut back = silent(registered(Some("1"), 2), 90);
     back.tasks[1].connected_at = Some(at(2));
@@ -561,7 +562,11 @@ fn a_core_is_whole_or_the_cause_is_named() {
         &mut observed.groups[0]
     }
     assert_eq!(fault_of(|_| ()), None);
-    assert_eq!(fault_of(|o| o.phase = Phase::Deleting), None);
+    assert_eq!(
+        fault_of(|o| (o.phase, o.groups) = (Phase::Deleting, vec![])),
+        None,
+        "nothing is expected of it any more"
+    );
     assert_eq!(fault_of(|o| o.phase = Phase::Creating), None);
     let no_capacity = "We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z)";
     let table: [Change; 19] = [
