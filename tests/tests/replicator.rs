@@ -236,6 +236,114 @@ fn a_zone_that_refuses_twice_is_a_divergence_with_the_reason() {
     });
 }
 
+/// A record of somebody else's under a tier's name.
+fn occupy(inside: &Inside, tier: &str, kind: &str, weight: Option<u32>) {
+    let value = if kind == "A" { "10.9.9.9" } else { "elsewhere.example." };
+    let set = RecordSet::simple(&format!("{tier}.neo4j.service"), kind, 60, &[value]);
+    let set = RecordSet { weight, set_identifier: weight.map(|_| "theirs".to_owned()), ..set };
+    let mut world = inside.wire.world();
+    world.route53.zones.get_mut(&inside.zone).unwrap().change(&[("CREATE", set)]).unwrap();
+}
+
+#[test]
+fn a_name_that_is_occupied_is_said_and_measured_and_the_other_lives_on() {
+    for (kind, weight, said) in [
+        ("CNAME", None, "a CNAME record"),
+        ("A", Some(1), "an A record of another routing policy"),
+        ("A", None, "an A record of another routing policy"),
+    ] {
+        play(async {
+            let inside = Inside::new();
+            occupy(&inside, "replica", kind, weight);
+            three_cores(&inside).await;
+            assert_eq!(inside.metric("Occupied", None), Some(0.0), "nobody wants the name yet");
+            inside.scale("replica", 1);
+            inside.wire.sleep(60).await;
+            let answer = inside.sweep().await.unwrap();
+            let kept = answer["pass"]["kept"].to_string();
+            assert!(kept.contains(&format!("does not mix with multivalue A records, {said}: remove it")), "{kept}");
+            assert_eq!(inside.metric("Occupied", None), Some(1.0));
+            assert_eq!(inside.metric("Occupied", Some("replica")), Some(1.0));
+            // A task of a core stops for good.
+            inside.scale("core", 2);
+            inside.wire.sleep(60).await;
+            inside.sweep().await.unwrap();
+            assert_eq!(inside.published("core"), inside.fit("core"));
+            assert_eq!(inside.published("core").len(), 2);
+            // And the name comes by itself once it is free.
+            let theirs = |set: &RecordSet| set.name == "replica.neo4j.service.";
+            inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().records.retain(|_, set| !theirs(set));
+            inside.sweep().await.unwrap();
+            assert_eq!((inside.published("replica").len(), inside.metric("Occupied", None)), (1, Some(0.0)));
+        });
+    }
+}
+
+#[test]
+fn what_is_wrong_with_one_name_does_not_keep_the_other_from_being_written() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        inside.scale("replica", 1);
+        inside.wire.sleep(60).await;
+        // An AAAA record goes with A records, but this zone refuses whatever comes under the name.
+        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().refuses =
+            Some("replica.neo4j.service.".into());
+        inside.scale("core", 2);
+        inside.wire.sleep(60).await;
+        let failure = inside.sweep().await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Diverged);
+        assert!(
+            failure.chain().contains("refused the changes to replica.neo4j.service in zone"),
+            "{}",
+            failure.chain()
+        );
+        assert_eq!(inside.published("core").len(), 2);
+        assert_eq!(inside.metric("Divergence", None), Some(1.0));
+        assert_eq!(inside.metric("RecordsPublished", Some("core")), Some(2.0));
+        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(0.0), "what it was when it was last known");
+        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().refuses = None;
+        inside.sweep().await.unwrap();
+        assert_eq!((inside.published("replica").len(), inside.metric("Divergence", None)), (1, Some(0.0)));
+    });
+}
+
+#[test]
+fn a_write_that_fails_for_one_name_does_not_keep_the_other_from_being_written() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 2);
+        inside.scale("replica", 2);
+        inside.wire.sleep(60).await;
+        let from = inside.wire.world().calls.len();
+        inside.invoke(json!({"dryRun": true})).await.unwrap();
+        let reads = inside.wire.world().calls.len() - from;
+        // The first batch is that of the cores; the SDK tries it three times.
+        for attempt in 1..=3 {
+            inside.wire.plan(reads + attempt, Fault::ServerError);
+        }
+        let failure = inside.sweep().await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Transient, "{}", failure.chain());
+        assert_eq!((inside.published("core").len(), inside.published("replica").len()), (0, 2));
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.published("core").len(), 2);
+    });
+}
+
+#[test]
+fn a_tier_that_cannot_be_observed_does_not_freeze_the_other() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        inside.scale("core", 2);
+        inside.wire.sleep(60).await;
+        let broken = inside.with("REPLICA_CLOUD_MAP_SERVICE", "srv-404");
+        let failure = broken.sweep().await.unwrap_err();
+        assert!(failure.to_string().contains("no Cloud Map service srv-404 for tier replica"), "{}", failure.chain());
+        assert_eq!(inside.published("core").len(), 2, "the stopped core is out of DNS");
+    });
+}
+
 #[test]
 fn a_zone_of_cloud_map_is_refused_with_what_to_do() {
     play(async {

@@ -7,7 +7,7 @@ use cluster_core::instance::NOT_WHOLE;
 use cluster_tests::{
     inside::{delivered, messages, play},
     machines::{ECS_CLUSTER, Machines, ZONES},
-    world::{World, hosts::Host},
+    world::{World, hosts::Host, wire::Fault},
 };
 use serde_json::{Value, json};
 
@@ -297,6 +297,52 @@ fn an_instance_with_other_peoples_tasks_only_is_let_go_while_the_cluster_lives()
         machines.wire.world().mark_unhealthy(&old);
         machines.live(5).await;
         assert!(!machines.states(2).contains_key(&old), "no quorum hangs on a daemon: {:?}", machines.states(2));
+    });
+}
+
+#[test]
+fn an_instance_whose_task_is_still_being_stopped_is_not_let_go() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let old = machines.serving(2).unwrap();
+        machines.empty(2);
+        machines.wire.world().mark_unhealthy(&old);
+        let stops = |machines: &Machines| {
+            let world = machines.wire.world();
+            let (_, address) = world.registered(&old)?;
+            let tasks = world.ecs.clusters[ECS_CLUSTER].tasks.values();
+            Some(tasks.filter(|task| task.address == address && task.status != "STOPPED").count())
+        };
+        for second in 1..=10 {
+            machines.wire.sleep(1).await;
+            machines.sweep().await.unwrap();
+            assert_eq!(stops(&machines), Some(1), "after {second} s Neo4j has not stopped");
+        }
+        machines.live(2).await;
+        assert!(!machines.states(2).contains_key(&old));
+    });
+}
+
+#[test]
+fn a_list_that_leaves_an_instance_out_proves_nothing() {
+    play(async {
+        let machines = Machines::new(3);
+        // When nothing had registered yet: that is what a stale list will say.
+        machines.wire.remember();
+        machines.form().await;
+        let ill = machines.serving(2).unwrap();
+        machines.wire.world().mark_unhealthy(&ill);
+        machines.wire.sleep(5).await;
+        let from = machines.wire.world().calls.len();
+        machines.sweep().await.unwrap();
+        let calls: Vec<_> = machines.wire.world().calls[from..].iter().map(|call| call.action.clone()).collect();
+        let listed = calls.iter().position(|action| action == "ecs:ListContainerInstances").unwrap();
+        machines.wire.plan(listed + 1, Fault::Stale);
+        machines.sweep().await.unwrap();
+        assert_eq!(machines.wire.struck().len(), 1, "the list was stale: {calls:?}");
+        machines.wire.sleep(5).await;
+        assert_eq!(machines.states(2)[&ill], "Terminating:Wait", "it is not let go for having never joined");
     });
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use aws_lambda_events::{cloudformation::CloudFormationCustomResourceRequest as CustomResource, sqs::SqsMessage};
 use cluster_lambda::{
     Event, Failure, Kind, custom_resource,
@@ -26,8 +28,9 @@ impl Replicator {
             Event::Operator(request) => {
                 let dry_run = request.dry_run || self.config.dry_run;
                 // Looking is no pass: it leaves no metric that an alarm could mistake for one.
-                let outcome = if dry_run { self.pass(true).await? } else { self.measured_pass(false, None).await? };
-                Ok(outcome.answer())
+                let outcome =
+                    if dry_run { self.attempt(true).await?.settled() } else { self.measured_pass(false, None).await };
+                Ok(outcome?.answer())
             }
         }
     }
@@ -49,39 +52,42 @@ impl Replicator {
 
     /// A pass with its metrics. `since` is when the oldest event happened that it answers.
     async fn measured_pass(&self, dry_run: bool, since: Option<Timestamp>) -> Result<Outcome, Failure> {
-        let result = self.pass(dry_run).await;
-        let diverged = result.as_ref().is_err_and(|failure| failure.kind() == Kind::Diverged);
-        if result.is_ok() || diverged {
-            for line in self.lines(result.as_ref().ok(), self.now(), since) {
-                self.metrics.emit(&line);
-            }
+        let outcome = self.attempt(dry_run).await?;
+        for line in self.lines(&outcome, self.now(), since) {
+            self.metrics.emit(&line);
         }
-        result
+        outcome.settled()
     }
 
     fn now(&self) -> Timestamp {
         Timestamp::try_from(self.clock.now()).unwrap_or_default()
     }
 
-    /// The metric lines of a pass, or of one that could not converge.
-    fn lines(&self, outcome: Option<&Outcome>, now: Timestamp, since: Option<Timestamp>) -> Vec<Value> {
+    /// The metric lines of a pass: first those of both names together, then those of each name that is as it should be.
+    fn lines(&self, outcome: &Outcome, now: Timestamp, since: Option<Timestamp>) -> Vec<Value> {
         let cluster = self.config.target.owner.to_string();
-        let applied = outcome.filter(|outcome| outcome.applied);
+        let Outcome { plan, applied, failed, dry_run } = outcome;
+        let diverged = failed.values().filter(|failure| failure.kind() == Kind::Diverged).count();
         let mut metrics = vec![
-            Metric::count("Changes", applied.map_or(0, |outcome| outcome.plan.changes.len())),
-            Metric::count("Divergence", usize::from(outcome.is_none())),
+            Metric::count("Changes", applied.values().sum()),
+            Metric::count("Divergence", diverged),
+            Metric::count("Occupied", plan.occupied.values().sum()),
         ];
-        if let (Some(since), Some(_)) = (since, applied) {
+        if let (Some(since), false) = (since, applied.is_empty()) {
             // The clocks of the event's source and of this function differ a little.
             let lag = now.as_millisecond().saturating_sub(since.as_millisecond()).max(0);
             metrics.push(Metric::milliseconds("ReplicationLagMs", lag));
         }
         let mut lines = vec![telemetry::embedded_metrics(now, &[("Cluster", &cluster)], &metrics)];
-        // A dry run publishes nothing.
-        let written = outcome.filter(|outcome| !outcome.dry_run);
-        for (tier, published) in written.iter().flat_map(|outcome| &outcome.plan.published) {
-            let truncated = written.and_then(|outcome| outcome.plan.truncated.get(tier)).copied().unwrap_or(0);
-            let metrics = [Metric::count("RecordsPublished", *published), Metric::count("Truncated", truncated)];
+        // A dry run publishes nothing, and of a name that could not be written it is not known what it leads to.
+        let names = self.config.target.tiers.iter().map(|tier| (tier.tier, &tier.name));
+        for (tier, _) in names.filter(|(_, name)| !dry_run && !failed.contains_key(*name)) {
+            let of = |counts: &BTreeMap<String, usize>| counts.get(tier).copied().unwrap_or(0);
+            let metrics = [
+                Metric::count("RecordsPublished", of(&plan.published)),
+                Metric::count("Truncated", of(&plan.truncated)),
+                Metric::count("Occupied", of(&plan.occupied)),
+            ];
             lines.push(telemetry::embedded_metrics(now, &[("Cluster", &cluster), ("Tier", tier)], &metrics));
         }
         lines

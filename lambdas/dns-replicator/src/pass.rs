@@ -1,46 +1,59 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_core::dns::{self, Plan, Tier};
+use cluster_core::dns::{self, Name, Plan, Tier};
 use cluster_lambda::Failure;
 use serde_json::{Value, json};
 
 use crate::{Replicator, config::TierTarget, zone::Applied};
 
 /// What a pass did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// What was planned last.
     pub plan: Plan,
-    /// Whether it was written. False in a dry run and when there was nothing to write.
-    pub applied: bool,
+    /// How many changes were written, by name.
+    pub applied: BTreeMap<Name, usize>,
+    /// What went wrong, for each name that is not as it should be, or could not be observed.
+    pub failed: BTreeMap<Name, Failure>,
     /// Whether nothing was to be written.
     pub dry_run: bool,
 }
 
 impl Outcome {
-    /// What the function answers to whoever asked.
+    /// Returns what the function answers to whoever asked.
     #[must_use]
     pub fn answer(&self) -> Value {
         json!({
             "published": self.plan.published,
             "changes": self.plan.changes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "kept": self.plan.kept.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "applied": self.applied,
+            "applied": !self.applied.is_empty(),
             "dryRun": self.dry_run,
         })
     }
+
+    /// Returns the outcome of a pass that is as it should be, or what went wrong with whichever names.
+    pub(crate) fn settled(mut self) -> Result<Self, Failure> {
+        let Some((_, first)) = self.failed.pop_first() else { return Ok(self) };
+        Err(self.failed.into_values().fold(first, |all, next| all.and(&next)))
+    }
 }
 
+/// What is planned, and what went wrong with the names that could not be observed.
+pub(crate) type Planned = (Plan, BTreeMap<Name, Failure>);
+
 impl Replicator {
-    /// Makes the zone say what Cloud Map and ECS say: reads everything, plans, writes one batch.
-    pub async fn pass(&self, dry_run: bool) -> Result<Outcome, Failure> {
+    /// Makes the zone say what Cloud Map and ECS say: reads everything, plans, writes one batch for each name.
+    pub(crate) async fn attempt(&self, dry_run: bool) -> Result<Outcome, Failure> {
         let policy = self.config.policy();
-        let plan = async || Ok(dns::plan(&self.observe().await?, &policy));
-        let (plan, applied) = self.converge(&self.config.target.hosted_zone, dry_run, plan).await?;
-        Ok(Outcome { plan, applied, dry_run })
+        let plan = async || {
+            let (tiers, failed) = self.observe().await?;
+            Ok((dns::plan(&tiers, &policy), failed))
+        };
+        self.converge(&self.config.target.hosted_zone, dry_run, plan).await
     }
 
-    /// Plans and writes. Answers the plan and whether it was written.
+    /// Plans and writes, each name by itself: what is wrong with one must not keep the other from being written.
     ///
     /// A refused batch was planned from a stale reading, so it is planned once more from the beginning. Refused again,
     /// somebody else keeps writing the same records, or the zone does not allow them.
@@ -48,26 +61,46 @@ impl Replicator {
         &self,
         zone: &str,
         dry_run: bool,
-        plan: impl AsyncFn() -> Result<Plan, Failure>,
-    ) -> Result<(Plan, bool), Failure> {
-        let mut refused = String::new();
-        for _ in 0..2 {
-            let plan = plan().await?;
+        plan: impl AsyncFn() -> Result<Planned, Failure>,
+    ) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome { dry_run, ..Outcome::default() };
+        let mut written: BTreeMap<Name, Result<(), Failure>> = BTreeMap::new();
+        for again in [true, false] {
+            let (plan, unobserved) = plan().await?;
             log(&plan, dry_run);
-            if plan.changes.is_empty() || dry_run {
-                return Ok((plan, false));
+            let mut refused = false;
+            let open = plan.batches().into_iter().filter(|(name, _)| !dry_run && !written.contains_key(*name));
+            let open: Vec<_> = open.map(|(name, changes)| (name.clone(), changes)).collect();
+            for (name, changes) in open {
+                let result = match self.zone.apply(zone, &changes).await {
+                    Ok(Applied::Accepted) => {
+                        outcome.applied.insert(name.clone(), changes.len());
+                        Ok(())
+                    }
+                    Ok(Applied::Refused(why)) if again => {
+                        tracing::warn!(%name, %why, "Route 53 refused the batch");
+                        refused = true;
+                        continue;
+                    }
+                    Ok(Applied::Refused(why)) => Err(Failure::diverged(format!(
+                        "Route 53 refused the changes to {name} in zone {zone} twice, so its records are not as they should \
+                         be: {why}"
+                    ))),
+                    Err(failure) => Err(failure),
+                };
+                written.insert(name, result);
             }
-            match self.zone.apply(zone, &plan).await? {
-                Applied::Accepted => return Ok((plan, true)),
-                Applied::Refused(why) => {
-                    tracing::warn!(%why, "Route 53 refused the batch");
-                    refused = why;
-                }
+            (outcome.plan, outcome.failed) = (plan, unobserved);
+            if !refused {
+                break;
             }
         }
-        Err(Failure::diverged(format!(
-            "Route 53 refused the changes to zone {zone} twice, so its records are not as they should be: {refused}"
-        )))
+        let failed = written.into_iter().filter_map(|(name, result)| Some((name, result.err()?)));
+        outcome.failed.extend(failed);
+        for (name, failure) in &outcome.failed {
+            tracing::error!(%name, "{}", failure.chain());
+        }
+        Ok(outcome)
     }
 
     /// Reads a little of each service that a pass reads, with the pass's own calls and rights, so that connections are
@@ -84,7 +117,8 @@ impl Replicator {
         [members.map(drop), services.map(drop), records.map(drop)]
     }
 
-    async fn observe(&self) -> Result<Vec<Tier>, Failure> {
+    /// Reads everything. A tier whose own reading fails is left out, and does not keep the other from being served.
+    async fn observe(&self) -> Result<(Vec<Tier>, BTreeMap<Name, Failure>), Failure> {
         let target = &self.config.target;
         let names = target.tiers.each_ref().map(|tier| &tier.name);
         let (listed, records) = tokio::try_join!(
@@ -107,9 +141,12 @@ impl Replicator {
         let ids = listed.iter().flatten().flatten().map(|instance| instance.id.as_str());
         let tasks = self.members.tasks(&target.ecs_cluster, ids.chain(published.iter().flatten().copied())).await?;
 
-        let mut tiers = Vec::new();
+        let (mut tiers, mut failed) = (Vec::new(), BTreeMap::new());
         for (((tier, listed), records), published) in target.tiers.iter().zip(listed).zip(&records).zip(published) {
-            let listed = listed.ok_or_else(|| no_such_service(tier))?;
+            let Some(listed) = listed else {
+                failed.insert(tier.name.clone(), no_such_service(tier));
+                continue;
+            };
             let unlisted =
                 published.into_iter().filter(|member| !listed.iter().any(|instance| instance.id == **member));
             tiers.push(Tier {
@@ -124,13 +161,14 @@ impl Replicator {
                 records: records.clone(),
             });
         }
-        let empty = tiers.iter().zip(&target.tiers).filter(|(tier, _)| Tier::needs_service(&tier.registered));
-        let names: Vec<_> = empty.map(|(_, target)| target.ecs_service.as_str()).collect();
+        let service = |tier: &Tier| target.tiers.iter().find(|target| target.tier == tier.tier).map(|t| &t.ecs_service);
+        let empty = tiers.iter().filter(|tier| Tier::needs_service(&tier.registered));
+        let names: Vec<_> = empty.filter_map(service).map(String::as_str).collect();
         let wanted = self.members.services(&target.ecs_cluster, &names).await?;
-        for (tier, target) in tiers.iter_mut().zip(&target.tiers) {
-            tier.service = wanted.get(&target.ecs_service).copied();
+        for tier in &mut tiers {
+            tier.service = service(tier).and_then(|service| wanted.get(service)).copied();
         }
-        Ok(tiers)
+        Ok((tiers, failed))
     }
 }
 

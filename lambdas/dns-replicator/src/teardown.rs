@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use cluster_core::dns::{self, InUse, Registration};
 use cluster_lambda::Failure;
 
@@ -63,13 +65,13 @@ impl Replicator {
 
     async fn remove_records(&self, target: &Target) -> Result<usize, Failure> {
         let names = target.tiers.each_ref().map(|tier| &tier.name);
-        let (plan, _) = self
+        let outcome = self
             .converge(&target.hosted_zone, false, async || {
                 let records = self.zone.records(&target.hosted_zone, &names).await?;
-                Ok(dns::plan_removal(records.iter().flatten(), &target.owner))
+                Ok((dns::plan_removal(records.iter().flatten(), &target.owner), BTreeMap::new()))
             })
             .await?;
-        Ok(plan.changes.len())
+        Ok(outcome.settled()?.applied.values().sum())
     }
 }
 

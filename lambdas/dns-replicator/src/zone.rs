@@ -9,7 +9,7 @@ use aws_sdk_route53::{
     },
     types::{Change as BatchChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType},
 };
-use cluster_core::dns::{Change, Name, Plan, RecordSet, Records};
+use cluster_core::dns::{Change, Name, RecordSet, Records};
 use cluster_lambda::Failure;
 
 /// The most record sets that Route 53 returns at once.
@@ -37,7 +37,8 @@ impl Zone {
         Self { client }
     }
 
-    /// The A record sets under each name, in the order given; nothing for every name when there is no such zone.
+    /// What stands under each name, in the order given, as far as it matters for A records; nothing for every name when there
+    /// is no such zone.
     ///
     /// One walk that begins at the first name and jumps from name to name: a zone of somebody else's may hold ten
     /// thousand records. The names must come in the order in which Route 53 lists them, so that a walk that has reached
@@ -68,7 +69,10 @@ impl Zone {
                     }
                     Err(error) => return Err(Failure::call(&format!("list the records of zone {zone}"), error)),
                 };
-                for set in page.resource_record_sets().iter().filter(|set| *set.r#type() == RrType::A) {
+                // Record sets come by name, then by type (API reference of ListResourceRecordSets): of a name with a CNAME,
+                // which stands alone, that is the first one from its A records on.
+                let matters = |set: &&ResourceRecordSet| matches!(set.r#type(), RrType::A | RrType::Cname);
+                for set in page.resource_record_sets().iter().filter(matters) {
                     if let Some(found) = found.get_mut(&Name::new(set.name())) {
                         found.add(set);
                     }
@@ -87,9 +91,9 @@ impl Zone {
         Ok(Some(names.iter().filter_map(|name| Some(found.remove(name)?.records())).collect()))
     }
 
-    /// Writes a plan's changes as one atomic batch.
-    pub(crate) async fn apply(&self, zone: &str, plan: &Plan) -> Result<Applied, Failure> {
-        let changes = plan.changes.iter().map(batch_change).collect::<Result<Vec<_>, _>>();
+    /// Writes changes as one atomic batch.
+    pub(crate) async fn apply(&self, zone: &str, changes: &[&Change]) -> Result<Applied, Failure> {
+        let changes = changes.iter().map(|change| batch_change(change)).collect::<Result<Vec<_>, _>>();
         let batch = changes.and_then(|changes| ChangeBatch::builder().set_changes(Some(changes)).build());
         let batch = batch.map_err(|error| Failure::permanent("could not build the change batch").caused_by(error))?;
         let answer = self.client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await;
@@ -113,14 +117,18 @@ impl Zone {
 #[derive(Debug, Default)]
 struct Found {
     multivalue: BTreeMap<String, RecordSet>,
-    other: BTreeSet<Option<String>>,
+    occupied_by: BTreeSet<String>,
 }
 
 impl Found {
     fn add(&mut self, set: &ResourceRecordSet) {
         let id = set.set_identifier().map(str::to_owned);
-        let (Some(id), Some(true), Some(ttl)) = (id.clone(), set.multi_value_answer(), set.ttl()) else {
-            self.other.insert(id);
+        let (Some(id), Some(true), Some(ttl), RrType::A) = (id, set.multi_value_answer(), set.ttl(), set.r#type())
+        else {
+            self.occupied_by.insert(match set.r#type() {
+                RrType::A => "an A record of another routing policy".to_owned(),
+                other => format!("a {} record", other.as_str()),
+            });
             return;
         };
         let record = RecordSet {
@@ -134,7 +142,7 @@ impl Found {
     }
 
     fn records(self) -> Records {
-        Records { multivalue: self.multivalue.into_values().collect(), other: self.other.len() }
+        Records { multivalue: self.multivalue.into_values().collect(), occupied_by: self.occupied_by }
     }
 }
 

@@ -71,7 +71,7 @@ fn tier(members: u8, records: Records) -> Tier {
 }
 
 fn published(plan: &Plan) -> Records {
-    Records { multivalue: plan.changes.iter().map(Change::record).cloned().collect(), other: 0 }
+    Records { multivalue: plan.changes.iter().map(Change::record).cloned().collect(), ..Records::default() }
 }
 
 /// The time of an idle pass, its calls, and those of the pass before it.

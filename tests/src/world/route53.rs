@@ -37,6 +37,8 @@ pub struct Zone {
     pub name: String,
     /// The ARN of the Cloud Map namespace that made it; nobody else may write into it.
     pub managed_by: Option<String>,
+    /// A name under which it refuses every change, for a reason of its own.
+    pub refuses: Option<String>,
     /// In the order in which Route 53 lists them. The records that Cloud Map writes are not kept here.
     pub records: BTreeMap<Key, RecordSet>,
 }
@@ -163,7 +165,7 @@ impl Zone {
     /// A zone with nothing but what Route 53 itself puts there.
     #[must_use]
     pub fn new(name: &str, managed_by: Option<String>) -> Self {
-        let mut zone = Self { name: absolute(name), managed_by, records: BTreeMap::new() };
+        let mut zone = Self { name: absolute(name), managed_by, refuses: None, records: BTreeMap::new() };
         zone.put(RecordSet::simple(name, "NS", 172_800, &["ns-0.awsdns-00.com."]));
         let soa = "ns-0.awsdns-00.com. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400";
         zone.put(RecordSet::simple(name, "SOA", 900, &[soa]));
@@ -237,6 +239,8 @@ impl Zone {
                 (action, _) => reasons.push(format!("{action} is no action")),
             }
         }
+        let refused = changes.iter().any(|(_, set)| self.refuses.as_ref() == Some(&absolute(&set.name)));
+        reasons.extend(refused.then(|| "InternalFailure: the change cannot be made".to_owned()));
         reasons.extend(broken_rules(&records));
         if !reasons.is_empty() {
             return Err(Refusal::new("InvalidChangeBatch", format!("[{}]", reasons.join(", "))));

@@ -93,9 +93,9 @@ pub enum Reason {
     /// The name is full.
     #[error("the name holds {MULTIVALUE_LIMIT} multivalue records, the most that Route 53 allows")]
     Full,
-    /// A record set that is not multivalue stands under the name.
-    #[error("the name has an A record of another routing policy, which Route 53 does not mix: remove that record")]
-    Occupied,
+    /// A record set that goes with no multivalue one stands under the name.
+    #[error("the name is occupied by a record that Route 53 does not mix with multivalue A records, {0}: remove it")]
+    Occupied(String),
     /// Fail static: everything registered is unfit at once.
     #[error("no registered member is fit, and an empty answer would cut off every client")]
     NoneFit,
@@ -167,12 +167,11 @@ impl fmt::Display for Kept {
     }
 }
 
-/// What to do with a zone: one atomic batch, and what stays for which reason.
+/// What to do with a zone: one atomic batch for each name, and what stays for which reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "a plan that is not applied changes nothing"]
 pub struct Plan {
-    /// Deletions first, then creations: Route 53 takes them as a whole or not at all. Never over 400 for two tiers
-    /// (the batch limit is 1,000).
+    /// Deletions first, then creations.
     pub changes: Vec<Change>,
     /// What stays although its member is unfit, and who is not published.
     pub kept: Vec<Kept>,
@@ -180,6 +179,21 @@ pub struct Plan {
     pub published: BTreeMap<String, usize>,
     /// How many fit members of each tier found no room under their name.
     pub truncated: BTreeMap<String, usize>,
+    /// How many fit members of each tier are not published because their name is occupied.
+    pub occupied: BTreeMap<String, usize>,
+}
+
+impl Plan {
+    /// Returns the changes by name. Route 53 takes a batch as a whole or not at all, so what is wrong with one name must not
+    /// keep the other from being written. Never over 200 changes each (the batch limit is 1,000).
+    #[must_use]
+    pub fn batches(&self) -> BTreeMap<&Name, Vec<&Change>> {
+        let mut batches: BTreeMap<&Name, Vec<&Change>> = BTreeMap::new();
+        for change in &self.changes {
+            batches.entry(&change.record().name).or_default().push(change);
+        }
+        batches
+    }
 }
 
 impl fmt::Display for Plan {
@@ -245,7 +259,8 @@ fn plan_tier(tier: &Tier, policy: &Policy, plan: &mut Plan) {
         return;
     }
 
-    let mut truncated = 0;
+    let (mut truncated, mut occupied) = (0, 0);
+    let occupied_by = tier.records.occupied_by.iter().map(String::as_str).collect::<Vec<_>>().join(" and ");
     let mut wanted: BTreeMap<&str, (RecordSet, Reason)> = BTreeMap::new();
     let foreign = tier.records.multivalue.len() - published.len();
     let room = MULTIVALUE_LIMIT.saturating_sub(foreign);
@@ -253,8 +268,9 @@ fn plan_tier(tier: &Tier, policy: &Policy, plan: &mut Plan) {
     // Those already published stay, whatever the order of the answer: a choice that moves would churn.
     fit.sort_by_key(|(id, ..)| (Reverse(published.contains_key(id)), *id));
     for (id, address, why) in fit {
-        let why_not = if tier.records.other > 0 {
-            Some(Reason::Occupied)
+        let why_not = if !occupied_by.is_empty() {
+            occupied += 1;
+            Some(Reason::Occupied(occupied_by.clone()))
         } else if let Some(other) = taken.get(&address) {
             Some(Reason::SameAddress((*other).to_owned()))
         } else if wanted.len() >= room {
@@ -288,6 +304,7 @@ fn plan_tier(tier: &Tier, policy: &Policy, plan: &mut Plan) {
     }
     plan.published.insert(tier.tier.clone(), wanted.len());
     plan.truncated.insert(tier.tier.clone(), truncated);
+    plan.occupied.insert(tier.tier.clone(), occupied);
     for (id, (record, why)) in wanted {
         if published.get(id).is_none_or(|current| **current != record) {
             plan.changes.push(Change::Create(record, why));

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// A DNS name as Route 53 answers it: lower case, with a trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,9 +50,10 @@ impl fmt::Display for RecordSet {
 pub struct Records {
     /// The multivalue A record sets, ours and foreign ones.
     pub multivalue: Vec<RecordSet>,
-    /// How many A record sets of another routing policy stand there. Route 53 allows no mixture under one name, so a
-    /// single one keeps us from publishing anything.
-    pub other: usize,
+    /// What else stands there that does not go with multivalue A records, in words such as `CNAME`: Route 53 mixes no
+    /// routing policies under one name and type, and nothing with a CNAME (developer guide, «Supported DNS record types» and
+    /// «Choosing a routing policy»). A single one keeps us from publishing anything.
+    pub occupied_by: BTreeSet<String>,
 }
 
 /// Whose record sets a replicator may touch: those whose set identifier is `<owner>/<member>`.

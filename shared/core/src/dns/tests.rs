@@ -31,7 +31,7 @@ fn record(set_identifier: &str, address: &str) -> RecordSet {
 }
 
 fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
-    let records = Records { multivalue, other: 0 };
+    let records = Records { multivalue, ..Records::default() };
     // Whoever is published and not listed has stopped, where a test does not say otherwise.
     let unlisted =
         records.multivalue.iter().filter_map(|set| policy().owner.member(&set.set_identifier).map(str::to_owned));
@@ -225,8 +225,9 @@ fn above_the_limit_the_published_members_stay_and_the_rest_is_counted() {
 #[test]
 fn a_name_with_a_record_of_another_policy_is_left_alone_and_said_so() {
     let mut tier = tier(vec![member("a", "10.0.1.1", running(Health::Healthy))], vec![]);
-    tier.records.other = 1;
-    insta::assert_snapshot!(text(&tier), @"= core.neo4j.service a not published: the name has an A record of another routing policy, which Route 53 does not mix: remove that record");
+    tier.records.occupied_by = ["CNAME".to_owned()].into();
+    insta::assert_snapshot!(text(&tier), @"= core.neo4j.service a not published: the name is occupied by a record that Route 53 does not mix with multivalue A records, CNAME: remove it");
+    assert_eq!(plan(&[tier], &policy()).occupied, [("core".to_owned(), 1)].into());
 }
 
 #[test]
