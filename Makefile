@@ -8,6 +8,10 @@ CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 RUST_VERSION := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
+# Runs what takes long, and says how far it is.
+PROGRESS := $(PYTHON) tests/progress.py
+# Most of the modules are never imported: Python compiles the others when they are.
+PIP := --disable-pip-version-check --no-input --progress-bar off --no-compile
 VENV := .venv
 CHECKOV := .venv-checkov
 DENY := .tools/bin/cargo-deny
@@ -23,20 +27,22 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 TEMPLATES := $(wildcard infra/*.yaml)
 
-.PHONY: help tools prerequisites linux check test demo bench audit format rust-lint rust-test pairs soak template-lint \
-  template-check deny end-to-end release clean
+.PHONY: help tools prerequisites linux check test demo bench audit format binaries tests rust-lint rust-test explorations \
+  soak template-lint template-check deny end-to-end release clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
 	  printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-demo: tools linux ## play the story on a local AWS: deploy the cluster, lose a machine, heal, delete (about a minute)
-	@cargo build --quiet -p cluster-tests --bin demo
-	@./target/debug/demo
+demo: prerequisites linux ## play the story on a local AWS: deploy, lose a machine, heal, delete; KEEP=1 leaves it to you
+	@$(MAKE) -s --no-print-directory -j2 $(VENV)/installed binaries
+	@./target/debug/demo $(if $(KEEP),--keep)
 
-check: tools format rust-lint rust-test template-lint ## the fast layers: format, lints, decisions, world, templates
+check: prerequisites format ## the fast layers: format, lints, decisions, world, templates
+	@$(MAKE) -s --no-print-directory -j2 $(VENV)/installed tests
+	@$(MAKE) -s --no-print-directory rust-lint rust-test template-lint
 
-test: check template-check deny pairs end-to-end ## everything, as CI runs it
+test: check template-check deny explorations end-to-end ## everything, as CI runs it
 
 soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads input (SEEDS, FUZZ_SECONDS)
 	cargo run --quiet -p cluster-tests --bin explore -- --soak $(SEEDS)
@@ -63,17 +69,17 @@ prerequisites:
 	  || missing "Python's venv module" "Debian: apt install python3-venv"
 
 $(VENV)/installed: tests/requirements.txt
-	@echo "installing the Python tools of tests/requirements.txt into $(VENV) (about 800 MB, half a minute)"
+	@echo "installing the Python tools of tests/requirements.txt into $(VENV) (about 800 MB)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@$(PROGRESS) "pip  " $(VENV)/bin/pip install $(PIP) -r $<
 	@touch $@
 
 $(CHECKOV)/installed: tests/requirements-checkov.txt
-	@echo "installing checkov into $(CHECKOV) (about 300 MB, half a minute)"
+	@echo "installing checkov into $(CHECKOV) (about 300 MB)"
 	@rm -rf $(CHECKOV)
 	@$(PYTHON) -m venv $(CHECKOV)
-	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@$(PROGRESS) "pip  " $(CHECKOV)/bin/pip install $(PIP) -r $<
 	@touch $@
 
 $(DENY):
@@ -87,17 +93,22 @@ $(FUZZ):
 format:
 	cargo fmt --all --check
 
+# Of the whole workspace at once, here and below: the features of each crate are then the same, and it is compiled once.
+binaries:
+	@$(PROGRESS) cargo cargo build --workspace --bins
+
+tests:
+	@$(PROGRESS) cargo cargo test --workspace --no-run
+
 rust-lint:
-	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	cargo clippy -p cluster-lambda --all-targets --quiet -- -D warnings
+	@$(PROGRESS) cargo cargo clippy --workspace --all-targets -- -D warnings
+	@$(PROGRESS) cargo cargo clippy -p cluster-lambda --all-targets -- -D warnings
 
-# The function's own binary is not tested by itself but built, so that a broken `main` is found here.
 rust-test:
-	cargo test --workspace --quiet -- --skip end_to_end --skip exploration
-	cargo test -p cluster-tests --quiet --test main exploration -- --skip pairs --nocapture
+	cargo test --workspace --quiet -- --skip end_to_end --skip explored_whole
 
-pairs:
-	cargo test -p cluster-tests --quiet --test main exploration::pairs -- --nocapture
+explorations: tests
+	cargo test --workspace --quiet --test main explored_whole -- --nocapture
 
 template-lint: $(VENV)/installed
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
@@ -129,8 +140,8 @@ linux:
 	@[ "$$(uname -s)" = Linux ] || { echo "missing: Linux" >&2; \
 	  echo "  the local AWS runs the functions' Linux binaries on this machine: use a container or WSL" >&2; exit 1; }
 
-end-to-end: linux $(VENV)/installed
-	cargo test -p cluster-tests --test main end_to_end -- --nocapture
+end-to-end: linux $(VENV)/installed binaries tests
+	cargo test --workspace --quiet --test main end_to_end -- --nocapture
 
 clean: ## remove everything that was built or installed here
 	rm -rf target fuzz/target .aws-sam .venv .venv-checkov .tools

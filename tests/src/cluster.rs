@@ -18,6 +18,15 @@ const ZONES: [&str; 3] = ["eu-west-1a", "eu-west-1b", "eu-west-1c"];
 /// How far time is wound at a look: slow enough for functions, which work in real time, to keep up.
 const STEP: u64 = 2;
 
+/// Who builds the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Cargo, together with the tests.
+    Cargo,
+    /// `sam build`, as for an account: with a target folder, flags and features of its own.
+    Sam,
+}
+
 /// A deployed cluster.
 #[derive(Debug)]
 pub struct Cluster<'a> {
@@ -26,6 +35,7 @@ pub struct Cluster<'a> {
     /// The stack's name.
     pub stack: &'static str,
     network: BTreeMap<String, String>,
+    template: Vec<String>,
 }
 
 /// A core's machine and its volume.
@@ -43,7 +53,12 @@ pub struct Core {
 
 impl<'a> Cluster<'a> {
     /// Deploys the network that is there before a cluster, and builds the functions.
-    pub async fn prepare(stage: &'a Stage, stack: &'static str, narrator: &mut Narrator) -> Result<Self, Trouble> {
+    pub async fn prepare(
+        stage: &'a Stage,
+        stack: &'static str,
+        build: Build,
+        narrator: &mut Narrator,
+    ) -> Result<Self, Trouble> {
         let fixture = ["deploy", "--template-file", "tests/fixtures/network.yaml", "--stack-name", "network"];
         let fixture = [&fixture[..], &["--no-resolve-s3"]].concat();
         narrator.work("sam deploy: a VPC that is there before", stage.sam("network", &fixture)).await?;
@@ -52,10 +67,16 @@ impl<'a> Cluster<'a> {
             let subnet = network.get(&format!("Subnet{}", n + 1)).ok_or("the network has no such subnet")?;
             stage.live.world().ec2.subnets.insert(subnet.clone(), (*zone).to_owned());
         }
-        let architecture = format!("Architecture={}", architecture());
-        let build = ["build", "--parameter-overrides", &architecture];
-        narrator.work("sam build: both functions", stage.sam("build", &build)).await?;
-        Ok(Self { stage, stack, network })
+        let template = match build {
+            Build::Cargo => narrator.work("cargo build: the functions", stage.build("template.yaml")).await?,
+            Build::Sam => {
+                let architecture = format!("Architecture={}", architecture());
+                let build = ["build", "--parameter-overrides", &architecture];
+                narrator.work("sam build: the functions", stage.sam("build", &build)).await?;
+                Vec::new()
+            }
+        };
+        Ok(Self { stage, stack, network, template })
     }
 
     /// Deploys the root template with these parameters besides those that every deployment needs.
@@ -74,7 +95,9 @@ impl<'a> Cluster<'a> {
         }
         all.extend(parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let all: Vec<_> = all.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let deploy = ["deploy", "--stack-name", self.stack, "--parameter-overrides", &all.join(" ")];
+        let all = all.join(" ");
+        let mut deploy = vec!["deploy", "--stack-name", self.stack, "--parameter-overrides", &all];
+        deploy.extend(self.template.iter().map(String::as_str));
         self.stage.sam(&format!("deploy-{}", self.stack), &deploy).await
     }
 
@@ -99,7 +122,7 @@ impl<'a> Cluster<'a> {
     /// The same for another stack.
     #[must_use]
     pub fn named(&self, stack: &'static str) -> Self {
-        Self { stage: self.stage, stack, network: self.network.clone() }
+        Self { stage: self.stage, stack, network: self.network.clone(), template: self.template.clone() }
     }
 
     /// Lets time pass until `look` is content, and says how much time that was for the cluster.

@@ -48,10 +48,9 @@ impl Story<'_> {
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
         let parameters =
             format!("ClusterName={STACK} VpcId=vpc-local EcsClusterName={CLUSTER} Architecture={architecture}");
-        let template = ["--template-file", "infra/discovery.yaml"];
-        let build = ["build", template[0], template[1], "--parameter-overrides", &parameters];
-        self.narrator.work("sam build", stage.sam("build", &build)).await?;
-        let deploy = ["deploy", "--stack-name", STACK, "--parameter-overrides", &parameters];
+        let template = self.narrator.work("cargo build: the function", stage.build("discovery.yaml")).await?;
+        let mut deploy = vec!["deploy", "--stack-name", STACK, "--parameter-overrides", &parameters];
+        deploy.extend(template.iter().map(String::as_str));
         let from = stage.live.world().calls.len();
         let took =
             self.narrator.work("sam deploy: the template of discovery alone", stage.sam("deploy", &deploy)).await;

@@ -19,7 +19,6 @@ const STACK: &str = "neo4j-given";
 const CLUSTER: &str = "graph";
 const CORE: &str = "core.neo4j.service";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:alarms";
-const TEMPLATE: &str = "infra/discovery.yaml";
 const ALARMS: usize = 4;
 const A_WHILE: u64 = 70;
 
@@ -59,16 +58,13 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
              HostedZoneId={zone} AlarmTopicArn={TOPIC} RequireHealthyTasks=false DryRun={dry_run}"
         )
     };
+    let template = narrator.work("cargo build: the function", stage.build("discovery.yaml")).await?;
     let deploy = async |log: &str, dry_run: bool| {
         let parameters = parameters(dry_run);
-        stage.sam(log, &["deploy", "--stack-name", STACK, "--parameter-overrides", &parameters]).await
+        let mut deploy = vec!["deploy", "--stack-name", STACK, "--parameter-overrides", &parameters];
+        deploy.extend(template.iter().map(String::as_str));
+        stage.sam(log, &deploy).await
     };
-    narrator
-        .work(
-            "sam build",
-            stage.sam("build", &["build", "--template-file", TEMPLATE, "--parameter-overrides", &parameters(true)]),
-        )
-        .await?;
     narrator.work("sam deploy: into a given zone, as a dry run", deploy("deploy-given", true)).await?;
     let outputs = stage.outputs(STACK).await?;
     let output = |name: &str| outputs.get(name).cloned().ok_or_else(|| format!("the stack has no output {name}"));

@@ -8,6 +8,9 @@ use std::{
 
 use crate::stage::Trouble;
 
+/// How long nothing may be said.
+const STILL: Duration = Duration::from_secs(5);
+
 /// Prints as the story goes.
 #[derive(Debug)]
 pub struct Narrator {
@@ -77,19 +80,22 @@ impl Narrator {
         println!("{}   {}", self.clock(), self.paint("2", text));
     }
 
-    /// Waits for some work; on a terminal the clock runs meanwhile.
+    /// Waits for some work; on a terminal the clock runs meanwhile, elsewhere a line tells from time to time that it does.
     pub async fn work<T>(&mut self, what: &str, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         let began = Instant::now();
         tokio::pin!(work);
+        let (look, clear) = if self.colour { (Duration::from_millis(100), "\r\x1b[K") } else { (STILL, "") };
         let result = loop {
-            if !self.colour {
-                break work.await;
+            if self.colour {
+                print!("{clear}{} … {what}", self.clock());
+                _ = std::io::stdout().flush();
             }
-            print!("\r\x1b[K{} … {what}", self.clock());
-            _ = std::io::stdout().flush();
-            if let Ok(result) = tokio::time::timeout(Duration::from_millis(100), &mut work).await {
-                print!("\r\x1b[K");
+            if let Ok(result) = tokio::time::timeout(look, &mut work).await {
+                print!("{clear}");
                 break result;
+            }
+            if !self.colour {
+                println!("{} … {what}", self.clock());
             }
         };
         let took = began.elapsed().as_secs_f64();

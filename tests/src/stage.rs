@@ -126,6 +126,37 @@ impl Stage {
         })
     }
 
+    /// Builds the functions as the tests are built, so that nothing is compiled twice, and puts them and the templates into
+    /// a folder as they lie in the repository, with a binary in the place of each function's sources. Returns the options
+    /// by which `sam deploy` finds a template there.
+    pub async fn build(&self, template: &str) -> Result<Vec<String>, Trouble> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--workspace", "--bins", "--quiet", "--message-format=json-render-diagnostics"])
+            .current_dir(&self.root)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|e| trouble("cargo did not start")(&e))?;
+        if !built.status.success() {
+            return Err(format!("the functions cannot be built:\n{}", String::from_utf8_lossy(&built.stderr)));
+        }
+        let messages = String::from_utf8_lossy(&built.stdout);
+        let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let binary = |message: Value| {
+            let path = message["executable"].as_str()?.to_owned();
+            Some((message["target"]["name"].as_str()?.to_owned(), path))
+        };
+        let binaries: BTreeMap<_, _> = messages.filter_map(binary).collect();
+        let folder = self.root.join("target/stage/build");
+        lay_out(&self.root, &folder, &binaries).map_err(|e| trouble("the functions cannot be laid out")(&e))?;
+        // SAM looks for its settings beside the template.
+        let (template, settings) = (folder.join("infra").join(template), self.root.join("samconfig.toml"));
+        let of = |path: PathBuf| path.to_string_lossy().into_owned();
+        Ok(vec!["--template-file".into(), of(template), "--config-file".into(), of(settings)])
+    }
+
     /// Runs `sam` with the project's configuration. Its output goes to `target/stage/<log>.log`.
     pub async fn sam(&self, log: &str, arguments: &[&str]) -> Result<(), Trouble> {
         let path = self.root.join(".venv/bin");
@@ -328,6 +359,28 @@ impl Stage {
 async fn free_port() -> Result<u16, Trouble> {
     let socket = TcpListener::bind("127.0.0.1:0").await.map_err(|e| trouble("no free port")(&e))?;
     Ok(socket.local_addr().map_err(|e| trouble("no address")(&e))?.port())
+}
+
+/// Copies the templates of `root`, and puts the binary of each function where its template looks for it.
+fn lay_out(root: &Path, folder: &Path, binaries: &BTreeMap<String, String>) -> std::io::Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    let templates = folder.join("infra");
+    std::fs::create_dir_all(&templates)?;
+    for template in std::fs::read_dir(root.join("infra"))? {
+        let template = template?;
+        std::fs::copy(template.path(), templates.join(template.file_name()))?;
+    }
+    for function in std::fs::read_dir(root.join("lambdas"))? {
+        let name = function?.file_name();
+        let absent = || std::io::Error::other(format!("cargo built no binary {}: is it a [[bin]]?", name.display()));
+        let binary = binaries.get(&*name.to_string_lossy()).ok_or_else(absent)?;
+        let place = folder.join("lambdas").join(&name);
+        std::fs::create_dir_all(&place)?;
+        std::fs::copy(binary, place.join("bootstrap"))?;
+    }
+    Ok(())
 }
 
 fn log_file(root: &Path, name: &str) -> Result<std::fs::File, Trouble> {

@@ -6,7 +6,7 @@ use hickory_proto::rr::RecordType;
 use serde_json::json;
 
 use crate::{
-    cluster::{Cluster, NAMES},
+    cluster::{Build, Cluster, NAMES},
     narrator::{Narrator, Row, Took},
     stage::{Stage, Trouble},
     world::ec2::Contents,
@@ -17,14 +17,14 @@ const CORES: usize = 3;
 const REPLICAS: usize = 2;
 
 /// Plays the whole story on a stage of its own. `Err` tells the first step that did not hold.
-pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
+pub async fn play(build: Build, narrator: &mut Narrator) -> Result<(), Trouble> {
     let stage = narrator.work("starting the local AWS", Stage::open()).await?;
-    let told = tell(&stage, narrator).await;
+    let told = tell(&stage, build, narrator).await;
     stage.end(told).await
 }
 
-async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
-    let cluster = Cluster::prepare(stage, STACK, narrator).await?;
+async fn tell(stage: &Stage, build: Build, narrator: &mut Narrator) -> Result<(), Trouble> {
+    let cluster = Cluster::prepare(stage, STACK, build, narrator).await?;
     let replicas = REPLICAS.to_string();
     let parameters = [("ReplicaCount", replicas.as_str())];
     narrator.work("sam deploy: the whole cluster", cluster.deploy(&parameters)).await?;

@@ -1,7 +1,7 @@
 //! Other ways to deploy the cluster, each deleted in another state of its life.
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Build, Cluster},
     narrator::Narrator,
     stage::{Stage, Trouble},
     world::route53::Zone,
@@ -18,7 +18,7 @@ pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
 }
 
 async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
-    let five = Cluster::prepare(stage, "neo4j-five", narrator).await?;
+    let five = Cluster::prepare(stage, "neo4j-five", Build::Cargo, narrator).await?;
     let (seven, three) = (five.named("neo4j-seven"), five.named("neo4j-three"));
     five_spot_cores_are_deleted_while_they_form(five, narrator).await?;
     seven_mixed_cores_are_deleted_while_one_is_gone(seven, narrator).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use cluster_tests::{discovery_story, given_zone, narrator::Narrator, story, variants};
+use cluster_tests::{cluster::Build, discovery_story, given_zone, narrator::Narrator, story, variants};
 
 /// Builds and logs have one place each.
 static STAGE: Mutex<()> = Mutex::new(());
@@ -11,12 +11,12 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
-/// The story that `make demo` tells.
+/// The story that `make demo` tells, with what `sam build` makes. All others deploy what cargo built with the tests.
 #[test]
 fn the_whole_story_holds_from_the_deployment_to_the_deletion() {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut narrator = Narrator::new();
-    let told = runtime().block_on(story::play(&mut narrator));
+    let told = runtime().block_on(story::play(Build::Sam, &mut narrator));
     narrator.summary();
     told.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cluster_tests::{narrator::Narrator, story};
+use cluster_tests::{cluster::Build, narrator::Narrator, story};
 
 const HELP: &str = "\
 Deploys the real templates and the real functions to a local AWS on this machine: the cluster forms, a machine is lost and
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     }
     let mut narrator = Narrator::new();
     narrator.title("A cluster, from `sam deploy` to its deletion");
-    let told = story::play(&mut narrator).await;
+    let told = story::play(Build::Cargo, &mut narrator).await;
     narrator.summary();
     match told {
         Ok(()) => ExitCode::SUCCESS,
