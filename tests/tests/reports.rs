@@ -464,6 +464,9 @@ fn a_clock_that_somebody_broke_starts_anew() {
             }
             items.insert(("clock".into(), "what".into()), json!({"pk": {"S": "clock"}, "sk": {"S": "what"}}));
         }
+        machines.minutes(1).await;
+        let lasted = machines.metric("CoreNotWholeSeconds");
+        assert!(lasted < Some(120.0), "{lasted:?} s");
         machines.live(10).await;
         assert!(machines.serving(2).is_some_and(|new| new != lost));
         assert_eq!(machines.metric("CoreNotWholeSeconds"), Some(0.0));
