@@ -173,6 +173,9 @@ def members(tier: str, chosen: Combination, deployed: Deployed) -> Facts:
         "cores are found by SRV records": (
             says.get("dbms_cluster_discovery_v2_endpoints" if old else "dbms_cluster_endpoints"),
             f"core.discovery.{chosen['DomainName']}:0"),
+        "a cluster forms around so many, of which no two groups can form two": (
+            says["dbms_cluster_minimum__initial__system__primaries__count"],
+            str(max(3, count // 2 + 1)) if is_core else "3"),
         "the version is named to the old series only": ("dbms_cluster_discovery_version" in says, old),
         "slow queries are logged": ((says["db_logs_query_enabled"], len(containers)),
                                     ("INFO", 3) if slow else ("OFF", 2)),

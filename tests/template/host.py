@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -33,6 +35,7 @@ NEEDED = {
     GENERATOR: "Debian: apt install systemd",
     Path("/usr/bin/systemd-analyze"): "Debian: apt install systemd",
     Path("/bin/bash"): "Debian: apt install bash",
+    Path("/usr/bin/unshare"): "Debian: apt install util-linux",
 }
 
 # The agent of the AMI, as far as it has to do with order, and what it names.
@@ -201,43 +204,94 @@ def machines() -> tuple[list[str], int]:
     return found, len(BROKEN)
 
 
-ADDRESS, PASSWORD = "10.0.1.23", "pass/word $x"
+ADDRESS, PASSWORD = "10.0.1.23", "p@ss-word $x `id` \"'\\ * ; true"
+# What `hostname -i` may say, and which of it is taken.
+ADDRESSES = {
+    f"fd00::10 {ADDRESS} 172.17.0.1\n": ADDRESS,
+    f"127.0.0.1 127.0.1.1 169.254.7.7 ::ffff:10.0.0.9 {ADDRESS} 172.17.0.1\n": ADDRESS,
+    "127.0.0.1 ::1\n": None,
+    "169.254.7.7\n": None,
+    "": None,
+}
+# What Neo4j or its image refuses or takes for something else. The image would print each of them.
+REFUSED = ("seven7c", "neo4j", "", "with/a/slash", "/slash-first", "-leading-dash", "@leading-at")
+
+# How the start is broken. Each must be found.
+BROKEN_START = {
+    "loopback is an address": ("127.* | 169.254.*", "169.254.*"),
+    "link-local is an address": ("127.* | 169.254.*", "127.*"),
+    "a mapped address is one": (" | *:*)", ")"),
+    "no address is one": ("[ $address != none ]", "[ $address != nothing ]"),
+    "one cause only": ("resource-name", "other"),
+    "the password is set at every start": ("if [ ! -d /data/databases/system ]", "if [ ! -d /data/no ]"),
+    "the password is never set": ("if [ ! -d /data/databases/system ]", "if [ -d /data/databases/system ]"),
+    "a slash is taken": ("*/* | [-@]*)", "[-@]*)"),
+    "an option is taken": ("[-@]*)", "[@]*)"),
+    "a file is taken": ("[-@]*)", "[-]*)"),
+    "a short one is taken": ("????????*)", "???????*)"),
+    "the password is printed": ("is refused: it", "is refused: $ADMIN_PASSWORD: it"),
+    "the secret is not named": ("in the secret $1", "in the secret"),
+    "the password stays": ("unset NEO4J_AUTH EXTENSION_SCRIPT", "unset EXTENSION_SCRIPT"),
+    "the secret's own variable stays": ("unset ADMIN_PASSWORD", "unset"),
+}
+# How the health check is broken.
+BROKEN_CHECK = {
+    "HTTP is asked": ("timeout 5 bash -c '< /dev/tcp/127.0.0.1/7687'", "wget -q -O /dev/null http://127.0.0.1:7687/"),
+    "a start counts": ("[ ! -e /tmp/was-up ]", "false"),
+    "an end does not count": ("[ ! -e /tmp/was-up ]", "true"),
+    "nobody remembers": ("touch", ": touch"),
+    "another port is asked": ("/7687", "/7474"),
+}
 
 
-def started(neo4j: dict, addresses: str, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The environment that the image's own start gets from the container's, if it gets so far, and the secrets."""
-    for name in ("bin", "ssl", "startup"):
-        (folder / name).mkdir()
-    stubs = {"bin/hostname": f"printf '%s' '{addresses}'", "bin/chown": f'echo "$@" >> {folder}/owned',
-             "startup/docker-entrypoint.sh": f'[ "$*" = neo4j ] && env --null > {folder}/environment'}
+@dataclass
+class Start:
+    """What came of a start of the container."""
+
+    server: dict[str, str] | None  # environment of Neo4j's own process, if it got so far
+    handed: str  # what the image's start was given as NEO4J_AUTH
+    secrets: dict[str, str]
+    said: str
+
+
+def started(neo4j: dict, folder: Path, addresses: str = f"{ADDRESS}\n", password: str = PASSWORD,
+            store: bool = False) -> Start:
+    """Runs the container's command beside a stand-in for the image's own start, which sets the password and then runs
+    EXTENSION_SCRIPT, as the image's does."""
+    for name in ("bin", "ssl", "startup", "tmp", "data/databases/system" if store else "data"):
+        (folder / name).mkdir(parents=True)
+    stubs = {"bin/hostname": f"printf '%s' '{addresses}'\n[ -n '{addresses}' ]",
+             "bin/chown": f'echo "$@" >> {folder}/owned',
+             "startup/docker-entrypoint.sh": f'[ "$*" = neo4j ]\nprintf %s "${{NEO4J_AUTH-}}" > {folder}/handed\n'
+                                             '[ -f "${EXTENSION_SCRIPT:-}" ] && . ${EXTENSION_SCRIPT}\n'
+                                             f"env --null > {folder}/environment"}
     for name, text in stubs.items():
-        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).write_text(f"#!/bin/bash -eu\n{text}\n")
         (folder / name).chmod(0o755)
-    [script] = neo4j["Command"]
-    for own in ("ssl", "startup"):
-        script = script.replace(f"/{own}/", f"{folder}/{own}/")
+    script, *arguments = neo4j["Command"]
+    script = re.sub(r"(?<![\w.])/(ssl|startup|data|tmp)/", rf"{folder}/\1/", script)
     secrets = {found["Name"]: f"{found['Name']}, of\ntwo lines" for found in neo4j["Secrets"]}
-    secrets["ADMIN_PASSWORD"] = PASSWORD
+    secrets["ADMIN_PASSWORD"] = password
     shell = neo4j["EntryPoint"][neo4j["EntryPoint"].index("--") + 1:]
-    subprocess.run([*shell, script], check=False, capture_output=True,
-                   env={"PATH": f"{folder}/bin:/usr/bin:/bin"} | secrets)
-    written = folder / "environment"
+    answer = subprocess.run([*shell, script, *arguments], check=False, capture_output=True, text=True,
+                            env={"PATH": f"{folder}/bin:/usr/bin:/bin"} | secrets)
+    written, handed = folder / "environment", folder / "handed"
     lines = written.read_text().split("\0") if written.exists() else []
-    return dict(line.split("=", 1) for line in lines if line), secrets
+    server = dict(line.split("=", 1) for line in lines if line) if written.exists() else None
+    for name in ("PATH", "PWD", "SHLVL", "_", "OLDPWD"):
+        (server or {}).pop(name, None)
+    return Start(server, handed.read_text() if handed.exists() else "", secrets, answer.stdout + answer.stderr)
 
 
 def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
     """What the container's command does, and should not, with certificates for these."""
     with tempfile.TemporaryDirectory() as scratch:
-        environment, secrets = started(neo4j, f"fd00::10 {ADDRESS} 172.17.0.1\n", Path(scratch))
-        for name in ("PATH", "PWD", "SHLVL", "_", "OLDPWD"):
-            environment.pop(name, None)
+        first = started(neo4j, Path(scratch))
+        secrets = first.secrets
         files = {str(path.relative_to(scratch)): (path.read_text(), stat.S_IMODE(path.stat().st_mode) & 0o077)
                  for path in Path(scratch, "ssl").rglob("*") if path.is_file()}
         folders = {str(path.relative_to(scratch)) for path in Path(scratch, "ssl").rglob("*") if path.is_dir()}
         owned = Path(scratch, "owned").read_text() if Path(scratch, "owned").exists() else ""
-    with tempfile.TemporaryDirectory() as scratch:
-        nowhere, _ = started(neo4j, "", Path(scratch))
     should = {}
     for scope in scopes:
         of = "CLUSTER_TLS" if scope == "cluster" else "TLS"
@@ -246,44 +300,146 @@ def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
         if scope == "cluster":
             should["ssl/cluster/trusted/ca.crt"] = (secrets["CLUSTER_TLS_CA"] + "\n", 0o044)
     facts = {
-        "only addresses and the login are passed on": (environment, {
+        "only addresses stay in Neo4j's environment": (first.server, {
             "NEO4J_server_default__advertised__address": ADDRESS,
             "NEO4J_server_cluster_advertised__address": f"{ADDRESS}:6000",
             "NEO4J_server_cluster_raft_advertised__address": f"{ADDRESS}:7000",
             "NEO4J_server_routing_advertised__address": f"{ADDRESS}:7688",
-            "NEO4J_AUTH": f"neo4j/{PASSWORD}",
         }),
+        "an empty store gets the password": (first.handed, f"neo4j/{PASSWORD}"),
         "certificates and keys, which nobody else may read": (files, should),
         "each policy has its folders": (
             folders, {f"ssl/{scope}{each}" for scope in scopes for each in ("", "/trusted", "/revoked")}),
         "they are Neo4j's": (sorted(re.findall(r"-R neo4j: \S+/(\w+)\n", owned)), sorted(scopes)),
-        "without an address there is no start": (nowhere, {}),
     }
     return [f"{fact}: {is_so!r}, not {so!r}" for fact, (is_so, so) in facts.items() if is_so != so]
 
 
-def containers() -> tuple[list[str], int]:
-    found, count = [], 0
+def wrong_refusals(neo4j: dict, secret: str) -> Iterator[str]:
+    """Which addresses and passwords the container's command takes, and should not, or the other way round."""
+
+    def play(**given: str | bool) -> Start:
+        with tempfile.TemporaryDirectory() as scratch:
+            return started(neo4j, Path(scratch), **given)
+
+    for addresses, taken in ADDRESSES.items():
+        start = play(addresses=addresses)
+        is_so = start.server and start.server["NEO4J_server_default__advertised__address"]
+        if is_so != taken:
+            yield f"hostname -i says {addresses!r}: {is_so!r} is taken, not {taken!r}"
+        if not taken and not all(word in start.said for word in ("enableDnsSupport", "resource-name")):
+            yield f"hostname -i says {addresses!r}, and the refusal lacks a cause: {start.said!r}"
+    for password in REFUSED:
+        start = play(password=password)
+        if start.server is not None or start.handed:
+            yield f"the password {password!r} is not refused for an empty store"
+        elif secret not in start.said:
+            yield f"the refusal of the password {password!r} does not name the secret: {start.said!r}"
+        elif password and password in start.said.replace("user neo4j", "user"):
+            yield f"the refusal of the password {password!r} prints it"
+    for password in (PASSWORD, *REFUSED):
+        start = play(password=password, store=True)
+        if start.server is None or start.handed:
+            yield f"a store that exists wants no password, and {password!r} ends its start or is handed over"
+
+
+def begun(command: list[str], patience: float, *steps: str) -> subprocess.Popen:
+    """A health check's command, step by step, in a network of its own."""
+    own = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    program = Path(__file__).with_name("liveness.py")
+    return subprocess.Popen([*own, sys.executable, program, json.dumps(command), json.dumps(steps), str(patience)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(check: subprocess.Popen) -> list[tuple[int | None, float]]:
+    said, errors = check.communicate(timeout=120)
+    if check.returncode:
+        sys.exit("the health check cannot be tried: it needs root, or user namespaces for everybody "
+                 f"(sysctl kernel.unprivileged_userns_clone)\n{errors}")
+    return [(status, seconds) for status, seconds in json.loads(said)]
+
+
+def checks(containers: list[dict]) -> Callable[[], tuple[list[str], str]]:
+    """Begins to try health checks, which takes as long as a hanging connection; the answer waits for the rest."""
+    # A fresh container whose listener is full hangs; one that was up goes through all of it.
+    lives = {"closed": 0, "full": 0}, {"closed": 0, "open": 0, "silent": 0, "full": 1}
+    steps = [[*life] for life in lives] + [["closed", "open", "closed"]]
+    want = [[*life.values()] for life in lives] + [[0, 0, 1]]
+    distinct = {json.dumps(neo4j["HealthCheck"]): neo4j["HealthCheck"] for neo4j in containers}
+    def command(check: dict) -> list[str]:
+        kind, *words = check["Command"]
+        return words if kind == "CMD" else ["/bin/sh", "-c", *words]
+
+    going = [(check, wanted, life, begun(command(check), check["Timeout"], *life))
+             for check in distinct.values() for life, wanted in zip(steps, want, strict=True)]
+    [check, *_] = distinct.values()
+    *shell, script = command(check)
+    broken = {how: begun([*shell, script.replace(old, new, 1)], 1, *steps[2])
+              for how, (old, new) in BROKEN_CHECK.items() if old in script}
+
+    def answer() -> tuple[list[str], str]:
+        found = [f"the health check cannot be broken: {how}" for how in BROKEN_CHECK.keys() - broken.keys()]
+        for check, wanted, life, process in going:
+            tried = ended(process)
+            if [status for status, _ in tried] != wanted:
+                found.append(f"the health check says {tried} of a port that is {life}, not {wanted}")
+            # Docker would count it against a container that was never up, and leave the process behind.
+            if (longest := max(seconds for _, seconds in tried)) > check["Timeout"] - 5:
+                found.append(f"the health check takes {longest:.0f} s, with a time-out of {check['Timeout']} s")
+            if check["Command"][0] != "CMD":
+                found.append(f"the health check needs bash, which {check['Command'][0]} does not promise")
+            if (patience := check["Interval"] * check["Retries"]) < 200:
+                found.append(f"the health check gives up after {patience} s")
+        for how, process in broken.items():
+            if [status for status, _ in ended(process)] == want[2]:
+                found.append(f"not noticed in the health check: {how}")
+        return found, f"{len(going)} lives of its health check, {len(broken)} ways to break it"
+
+    return answer
+
+
+def definitions() -> dict[tuple[str, ...], tuple[dict, str]]:
+    """Neo4j's container, and the administrator's secret, by service and by what has a certificate."""
+    found = {}
     arn = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:"
     for tls, cluster_tls in itertools.product(("", f"{arn}tls-AbCdEf"), ("", f"{arn}cluster-tls-AbCdEf")):
         stacks = deployment(whole({"CoreCount": "3", "ReplicaCount": "2", "RestoreSnapshotIds": "",
                                    "TlsSecretArn": tls, "ClusterTlsSecretArn": cluster_tls}))
-        scopes = {*(("bolt", "https") if tls else ()), *(("cluster",) if cluster_tls else ())}
+        scopes = [*(("bolt", "https") if tls else ()), *(("cluster",) if cluster_tls else ())]
+        secret = stacks["root"].live["Outputs"]["AdminSecretArn"]["Value"]
         for service in ("CoreService", "ReplicaService"):
-            neo4j = stacks[service].live["Resources"]["Task"]["Properties"]["ContainerDefinitions"][0]
-            found += [f"{service} with {scopes or 'no certificate'}: {line}" for line in wrong_start(neo4j, scopes)]
-            count += 1
-    return found, count
+            containers = stacks[service].live["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
+            found[service, *scopes] = containers[0], secret
+    return found
+
+
+def containers(defined: dict[tuple[str, ...], tuple[dict, str]]) -> tuple[list[str], str]:
+    found = []
+    for (service, *scopes), (neo4j, secret) in defined.items():
+        lines = [*wrong_start(neo4j, {*scopes}), *(wrong_refusals(neo4j, secret) if not scopes else ())]
+        found += [f"{service} with {scopes or 'no certificate'}: {line}" for line in lines]
+    neo4j, secret = defined[("CoreService",)]
+    script, *arguments = neo4j["Command"]
+    for how, (old, new) in BROKEN_START.items():
+        broken = neo4j | {"Command": [script.replace(old, new), *arguments]}
+        if old not in script:
+            found.append(f"the start cannot be broken, {old!r} is not there: {how}")
+        elif not wrong_start(broken, set()) and not any(wrong_refusals(broken, secret)):
+            found.append(f"not noticed in the start: {how}")
+    return found, f"{len(defined)} starts of Neo4j, {len(BROKEN_START)} ways to break them"
 
 
 def main() -> None:
     began = time.monotonic()
     if missing := [f"missing: {path}\n  {how}" for path, how in NEEDED.items() if not path.exists()]:
         sys.exit("\n".join(missing))
-    (findings, broken), (more, starts) = machines(), containers()
-    findings += more
-    print(f"user data of both tiers, {broken} ways to break a core's, {starts} starts of Neo4j, "
-          f"{len(findings)} findings ({time.monotonic() - began:.0f} s)")
+    defined = definitions()
+    tried = checks([neo4j for neo4j, _ in defined.values()])  # these wait, while the rest works
+    (findings, broken), (more, starts) = machines(), containers(defined)
+    last, lives = tried()
+    findings += more + last
+    print(f"user data of both tiers, {broken} ways to break a core's, {starts}, {lives}, {len(findings)} findings "
+          f"({time.monotonic() - began:.0f} s)")
     sys.exit("\n".join(findings) if findings else 0)
 
 
