@@ -141,6 +141,7 @@ linux:
 	  echo "  the local AWS runs the functions' Linux binaries on this machine: use a container or WSL" >&2; exit 1; }
 
 end-to-end: linux $(VENV)/installed binaries tests
+	@command -v jq > /dev/null || { printf 'missing: jq\n  Debian: apt install jq\n' >&2; exit 1; }
 	cargo test --workspace --quiet --test main end_to_end -- --nocapture
 
 clean: ## remove everything that was built or installed here

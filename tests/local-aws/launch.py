@@ -138,8 +138,24 @@ def role_policy() -> Handlers:
             raise RuntimeError(str(body))
         return f"{props['PolicyName']}|{props['RoleName']}", {}
 
+    def delete(_physical_id: str, props: Props) -> None:
+        STRIPPED.add(props["RoleName"])
+        iam._delete_role_policy(props)
+
     # Without an update handler the emulator creates again, which here overwrites.
-    return {"create": create, "delete": lambda _physical_id, props: iam._delete_role_policy(props)}
+    return {"create": create, "delete": delete}
+
+
+def named_log_groups(known: Handlers) -> None:
+    """CloudFormation names what has no name after the stack, the logical id and something random; the emulator puts
+    log groups under /aws/cloudformation."""
+    create_plain = known["create"]
+
+    def create(logical_id: str, props: Props, stack: str) -> tuple[str, Props]:
+        name = props.get("LogGroupName") or f"{stack}-{logical_id}-{uuid.uuid4().hex[:12]}"
+        return create_plain(logical_id, props | {"LogGroupName": name}, stack)
+
+    known["create"] = create
 
 
 def placeholder() -> Handlers:
@@ -166,6 +182,7 @@ def resource_types(world: World) -> None:
         sys.exit(f"ministack knows these types by now, take them off PLACEHOLDERS: {', '.join(grown)}")
     known |= {kind: make() for kind, make in PLACEHOLDERS.items()}
     known |= {kind: world.handlers(kind) for kind in FORWARDED}
+    named_log_groups(known["AWS::Logs::LogGroup"])
     # Handlers run on the event loop. Waiting there for a world that may itself call the gateway
     # or the door would stop both.
     on_worker = stacks._runs_on_worker_thread
@@ -261,11 +278,13 @@ class Clock:
 
 
 DENIED: list[str] = []
+STRIPPED: set[str] = set()  # roles that their stack has begun to take apart
 LAMBDA, SCHEDULER, EVENTS = (f"{name}.amazonaws.com" for name in ("lambda", "scheduler", "events"))
 POLLER = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 
-def denial(who: str, action: str, resource: str, policies: Any, context: Props | None = None) -> str | None:
+def denial(who: str, action: str, resource: str, policies: Any, context: Props | None = None,
+           note: bool = True) -> str | None:
     """Why these policies do not allow this, in AWS's words."""
     from ministack.core.iam_evaluator import EvalContext, evaluate
 
@@ -277,7 +296,7 @@ def denial(who: str, action: str, resource: str, policies: Any, context: Props |
         return None
     why = (f"User: {who} is not authorized to perform: {action} on resource: {resource} "
            f"because no identity-based policy allows the {action} action")
-    if why not in DENIED:
+    if note and why not in DENIED:
         DENIED.append(why)
     return why
 
@@ -295,7 +314,8 @@ def denied_to_caller(authorization: str, action: str, resources: list[str], cont
         return None
     if not caller.policies:  # a pass was under way while its stack went, and its role with it
         return f"{caller.arn} has no policies any more"
-    denials = (denial(caller.arn, action, resource, caller.policies, context) for resource in resources or ["*"])
+    whole = caller.arn.split("/")[1] not in STRIPPED  # as above, but other policies of the role are still there
+    denials = (denial(caller.arn, action, resource, caller.policies, context, whole) for resource in resources or ["*"])
     return next(filter(None, denials), None)
 
 

@@ -16,6 +16,7 @@ pub mod given_zone;
 pub mod inside;
 pub mod machines;
 pub mod narrator;
+pub mod operations;
 pub mod stage;
 pub mod story;
 pub mod template;

@@ -30,6 +30,10 @@ const LOOK: Duration = Duration::from_millis(25);
 /// How long anything may take before the story has failed.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The services that the world stands for, as the AWS CLI and the SDKs name them in `AWS_ENDPOINT_URL_…`:
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/ss-endpoints-table.html>
+const MODELLED: [&str; 5] = ["AUTO_SCALING", "EC2", "ECS", "ROUTE_53", "SERVICEDISCOVERY"];
+
 /// What went wrong, for people.
 pub type Trouble = String;
 
@@ -42,6 +46,7 @@ pub struct Stage {
     pub dns: SocketAddr,
     root: PathBuf,
     gateway: String,
+    world: String,
     door: String,
     http: reqwest::Client,
     launcher: Child,
@@ -93,13 +98,12 @@ impl Stage {
         let mut launcher = Command::new(&python)
             .arg(root.join("tests/local-aws/launch.py"))
             .args(["--port", &port.to_string(), "--door", &door.to_string(), "--world", &world_url])
-            .envs(
-                ["AUTO_SCALING", "EC2", "ECS", "SERVICEDISCOVERY", "ROUTE_53"]
-                    .map(|s| (format!("AWS_ENDPOINT_URL_{s}"), world_url.clone())),
-            )
+            .envs(MODELLED.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), world_url.clone())))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
+            // What a terminal's Ctrl-C means for it is ours to say.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| trouble("the local AWS did not start")(&e))?;
@@ -118,6 +122,7 @@ impl Stage {
             dns,
             root,
             gateway: format!("http://127.0.0.1:{port}"),
+            world: world_url,
             door,
             http,
             launcher,
@@ -233,6 +238,25 @@ impl Stage {
         signed.into_parts().0.apply_to_request_http1x(&mut request);
         let request = reqwest::Request::try_from(request).map_err(|e| trouble("no request")(&e))?;
         self.http.execute(request).await.map_err(|e| trouble(&format!("{service} did not answer"))(&e))
+    }
+
+    /// What a shell needs so that the AWS CLI speaks to this AWS, as the root of its account.
+    #[must_use]
+    pub fn exports(&self) -> String {
+        let mut lines = vec![format!("export AWS_ENDPOINT_URL={}", self.gateway)];
+        lines.extend(MODELLED.map(|service| format!("export AWS_ENDPOINT_URL_{service}={}", self.world)));
+        let tools = self.root.join(".venv/bin");
+        lines.extend([
+            "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test".to_owned(),
+            "export AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 AWS_PAGER= NO_PROXY=127.0.0.1".to_owned(),
+            "unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_IGNORE_CONFIGURED_ENDPOINT_URLS".to_owned(),
+            format!("export PATH=\"$PATH:{}\"   # has an AWS CLI, if you have none", tools.display()),
+            // <https://github.com/aws/aws-cli/blob/develop/awscli/customizations/overridesslcommonname.py>
+            "# Version 1 sends calls to SQS to AWS whatever the variables say.".to_owned(),
+            "aws() { [ \"$1\" = sqs ] && set -- --endpoint-url \"$AWS_ENDPOINT_URL\" \"$@\"; command aws \"$@\"; }"
+                .to_owned(),
+        ]);
+        lines.join("\n")
     }
 
     /// Every denial so far: of a call, a delivery, a poll.

@@ -23,17 +23,38 @@ pub async fn play(build: Build, narrator: &mut Narrator) -> Result<(), Trouble> 
     stage.end(told).await
 }
 
+/// Deploys the cluster, and leaves it to a person until `done`.
+pub async fn keep(narrator: &mut Narrator, done: impl Future<Output = ()>) -> Result<(), Trouble> {
+    let stage = narrator.work("starting the local AWS", Stage::open()).await?;
+    let told = async {
+        form(&stage, Build::Cargo, narrator).await?;
+        narrator.summary();
+        println!("\nPaste this into another terminal:\n\n{}\nNAME={STACK}", stage.exports());
+        println!("\nThen try what README.md has under «Operations». Time is real, a sweep comes each minute.");
+        println!("Enter or Ctrl-C ends it.");
+        done.await;
+        Ok(())
+    };
+    let told = told.await;
+    stage.end(told).await
+}
+
 async fn tell(stage: &Stage, build: Build, narrator: &mut Narrator) -> Result<(), Trouble> {
+    let mut story = form(stage, build, narrator).await?;
+    story.is_idle().await?;
+    story.loses_a_machine().await?;
+    story.reboots_a_machine().await?;
+    story.is_deleted().await
+}
+
+async fn form<'a>(stage: &'a Stage, build: Build, narrator: &'a mut Narrator) -> Result<Story<'a>, Trouble> {
     let cluster = Cluster::prepare(stage, STACK, build, narrator).await?;
     let replicas = REPLICAS.to_string();
     let parameters = [("ReplicaCount", replicas.as_str())];
     narrator.work("sam deploy: the whole cluster", cluster.deploy(&parameters)).await?;
     let mut story = Story { stage, cluster, narrator };
     story.forms().await?;
-    story.is_idle().await?;
-    story.loses_a_machine().await?;
-    story.reboots_a_machine().await?;
-    story.is_deleted().await
+    Ok(story)
 }
 
 struct Story<'a> {

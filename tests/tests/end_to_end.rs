@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use cluster_tests::{cluster::Build, discovery_story, given_zone, narrator::Narrator, story, variants};
+use cluster_tests::{cluster::Build, discovery_story, given_zone, narrator::Narrator, operations, story, variants};
 
 /// Builds and logs have one place each.
 static STAGE: Mutex<()> = Mutex::new(());
@@ -41,4 +41,11 @@ fn discovery_alone_holds_from_the_deployment_to_the_deletion() {
 fn a_given_zone_serves_as_well_and_keeps_what_others_wrote() {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     runtime().block_on(given_zone::play(&mut Narrator::new())).unwrap();
+}
+
+/// With the real AWS CLI.
+#[test]
+fn the_commands_of_the_readme_do_what_it_says() {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    runtime().block_on(operations::play(&mut Narrator::new())).unwrap();
 }

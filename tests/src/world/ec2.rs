@@ -38,8 +38,8 @@ pub struct Ec2 {
     pub instances: BTreeMap<String, Instance>,
     /// Volumes.
     pub volumes: BTreeMap<String, Volume>,
-    /// The volumes that were deleted with a snapshot.
-    pub snapshots: Vec<String>,
+    /// Snapshots of volumes.
+    pub snapshots: BTreeMap<String, Snapshot>,
     /// What the next calls of `AttachVolume` are refused with.
     pub attach_errors: VecDeque<&'static str>,
 }
@@ -115,6 +115,19 @@ pub struct Volume {
     created: Timestamp,
 }
 
+/// A snapshot. It is complete at once: nothing here waits for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The volume that it was made of, which may be gone.
+    pub volume: String,
+    /// GiB.
+    pub size: u32,
+    /// What its maker wrote.
+    pub description: String,
+    /// When it was made.
+    pub started: Timestamp,
+}
+
 /// The hold of an instance on a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -138,7 +151,7 @@ impl Default for Ec2 {
             templates: BTreeMap::new(),
             instances: BTreeMap::new(),
             volumes: BTreeMap::new(),
-            snapshots: Vec::new(),
+            snapshots: BTreeMap::new(),
             attach_errors: VecDeque::new(),
         }
     }
@@ -216,6 +229,15 @@ impl World {
         let volume = Volume { zone, size, tags, contents, attachment: None, revoked: false, deletion: None, created };
         self.ec2.volumes.insert(id.clone(), volume);
         id
+    }
+
+    /// Makes a snapshot of a volume, if there is such a volume.
+    pub fn snapshot(&mut self, volume: &str, description: &str) -> Option<String> {
+        let size = self.ec2.volumes.get(volume)?.size;
+        let id = format!("snap-{}", self.id(17));
+        let (volume, description, started) = (volume.to_owned(), description.to_owned(), self.now);
+        self.ec2.snapshots.insert(id.clone(), Snapshot { volume, size, description, started });
+        Some(id)
     }
 
     /// Launches an instance into a subnet; nothing when its zone has no room.

@@ -325,6 +325,36 @@ impl World {
         self.emit("aws.ecs", "ECS Task State Change", &[arn("task", &format!("{cluster}/{id}"))], &detail);
     }
 
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html>
+    fn stop_task(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
+        let id = short(body["task"].as_str().unwrap_or_default());
+        let known = |world: &Self| {
+            let cluster = world.ecs.clusters.get(name)?;
+            Some(task_item(name, cluster, id, cluster.tasks.get(id)?))
+        };
+        let absent = || Refusal::new("InvalidParameterException", "The referenced task was not found.");
+        known(self).ok_or_else(absent)?;
+        self.stop(name, id);
+        known(self).map(|task| json!({"task": task})).ok_or_else(absent)
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>. The world changes the desired count only.
+    fn update_service(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
+        let asked = short(body["service"].as_str().unwrap_or_default());
+        let absent = || Refusal::new("ServiceNotFoundException", "Service not found.");
+        let service = self.ecs.clusters.get_mut(name).and_then(|cluster| cluster.services.get_mut(asked));
+        let service = service.ok_or_else(absent)?;
+        if !service.active {
+            return Err(Refusal::new("ServiceNotActiveException", "Service was not ACTIVE."));
+        }
+        if let Some(desired) = body["desiredCount"].as_u64() {
+            service.desired = usize::try_from(desired).unwrap_or(usize::MAX);
+        }
+        let cluster = self.ecs.clusters.get(name).ok_or_else(absent)?;
+        let described = describe_services(name, cluster, &json!({"services": [asked]}))?;
+        Ok(json!({"service": described["services"][0]}))
+    }
+
     pub(super) fn answer_ecs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
         let name = short(body["cluster"].as_str().unwrap_or("default")).to_owned();
         let absent = || Refusal::new("ClusterNotFoundException", "Cluster not found.");
@@ -337,6 +367,8 @@ impl World {
             "DescribeContainerInstances" => hosts::describe_hosts(&name, cluster, body),
             "UpdateContainerInstancesState" => self.update_hosts(&name, body),
             "DeregisterContainerInstance" => self.deregister(&name, body),
+            "StopTask" => self.stop_task(&name, body),
+            "UpdateService" => self.update_service(&name, body),
             _ => Err(Refusal::new("UnknownOperationException", format!("the world has no ecs:{operation}"))),
         }
     }

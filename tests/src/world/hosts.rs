@@ -147,6 +147,16 @@ impl World {
         self.ecs.clusters.get(&cluster)?.hosts.get(&address)
     }
 
+    /// The tasks on an instance that have not stopped, as far as ECS knows.
+    pub fn tasks_on(&self, instance: &str) -> impl Iterator<Item = String> {
+        let registered = self.registered(instance);
+        let cluster = registered.and_then(|(name, address)| Some((self.ecs.clusters.get(&name)?, address)));
+        let tasks = cluster.into_iter().flat_map(|(cluster, address)| {
+            cluster.tasks.iter().filter(move |(_, task)| task.address == address && task.status != "STOPPED")
+        });
+        tasks.map(|(id, _)| id.clone()).collect::<Vec<_>>().into_iter()
+    }
+
     /// The agent of an instance goes silent: its tasks stay as they are, as far as ECS knows.
     pub fn silence(&mut self, instance: &str) {
         self.disconnect(instance);

@@ -350,6 +350,12 @@ fn touched(prefix: &str, operation: &str, body: &Value) -> Vec<String> {
         ("ecs", "DescribeContainerInstances" | "UpdateContainerInstancesState") => {
             ecs::arns("container-instance", body, "containerInstances")
         }
+        ("ecs", "StopTask") => {
+            ecs::arns("task", &json!({"cluster": body["cluster"], "tasks": [body["task"]]}), "tasks")
+        }
+        ("ecs", "UpdateService") => {
+            ecs::arns("service", &json!({"cluster": body["cluster"], "services": [body["service"]]}), "services")
+        }
         ("ecs", "ListContainerInstances" | "DeregisterContainerInstance") => vec![ecs::cluster_arn(body)],
         ("ecs", "ListTasks") => match body["containerInstance"].as_str() {
             Some(host) => {

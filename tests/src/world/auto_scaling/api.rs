@@ -50,6 +50,7 @@ impl World {
                 Ok(json!({}))
             }
             "TerminateInstanceInAutoScalingGroup" => self.terminate_in_group(form),
+            "UpdateAutoScalingGroup" => self.update_group(form),
             action => {
                 Err(Refusal::new("InvalidAction", format!("Could not find operation {action} for version 2011-01-01")))
             }
@@ -77,6 +78,26 @@ impl World {
         let what = if token.is_empty() { format!("instance ID {instance}") } else { format!("token {token}") };
         let none = || invalid(format!("No active Lifecycle Action found with {what}"));
         found.map(|(id, _)| (name.to_owned(), id.clone())).ok_or_else(none)
+    }
+
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html>: of a size that is given
+    /// without a desired capacity, this follows where it must. The world changes sizes only.
+    fn update_group(&mut self, form: &Form) -> Result<Value, Refusal> {
+        let name = form.required("AutoScalingGroupName")?;
+        let absent = || invalid(format!("AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"));
+        let group = self.auto_scaling.groups.get_mut(name).ok_or_else(absent)?;
+        let (min, max) = (form.number("MinSize").unwrap_or(group.min), form.number("MaxSize").unwrap_or(group.max));
+        if min > max {
+            return Err(invalid(format!("Min bound, {min}, must be less than or equal to max bound, {max}")));
+        }
+        let desired = form.number("DesiredCapacity").unwrap_or_else(|| group.desired.clamp(min, max));
+        if !(min..=max).contains(&desired) {
+            return Err(invalid(format!(
+                "Desired capacity:{desired} must be between the specified min size:{min} and max size:{max}"
+            )));
+        }
+        (group.min, group.max, group.desired) = (min, max, desired);
+        Ok(json!({}))
     }
 
     fn terminate_in_group(&mut self, form: &Form) -> Result<Value, Refusal> {

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    super::{Context, Refusal, World, page, query::Form},
-    Attachment, Volume, arn, of_tags,
+    super::{ACCOUNT, Context, Refusal, World, page, query::Form},
+    Attachment, Instance, Snapshot, Volume, arn, of_tags,
 };
 
 impl World {
@@ -28,6 +28,9 @@ impl World {
     pub(in crate::world) fn answer_ec2(&mut self, form: &Form) -> Result<Value, Refusal> {
         match form.action.as_str() {
             "DescribeVolumes" => self.describe_volumes(form),
+            "DescribeInstances" => self.describe_instances(form),
+            "DescribeSnapshots" => self.describe_snapshots(form),
+            "CreateSnapshot" => self.create_snapshot(form),
             "AttachVolume" => self.attach_volume(form),
             action => {
                 Err(Refusal::new("InvalidAction", format!("The action {action} is not valid for this web service.")))
@@ -65,6 +68,67 @@ impl World {
         let all: Vec<_> = found.map(|(id, volume)| volume_item(id, volume, self.now)).collect();
         let (items, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
         Ok(json!({"volumeSet": items, "nextToken": next}))
+    }
+
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstances.html>: each in a reservation of its own,
+    /// as Auto Scaling launches them.
+    fn describe_instances(&self, form: &Form) -> Result<Value, Refusal> {
+        let (named, filters) = (form.list("InstanceId"), form.filters());
+        if let Some(absent) = named.iter().find(|id| !self.ec2.instances.contains_key(**id)) {
+            return Err(Refusal::new(
+                "InvalidInstanceID.NotFound",
+                format!("The instance ID '{absent}' does not exist"),
+            ));
+        }
+        let known = |name: &&str| *name == "instance-id" || *name == "instance-state-name" || name.starts_with("tag:");
+        let value = |id: &str, instance: &Instance, name: &str| match name {
+            "instance-id" => Some(id.to_owned()),
+            "instance-state-name" => Some(instance.state.to_owned()),
+            tag => instance.tags.get(tag.trim_start_matches("tag:")).cloned(),
+        };
+        only_filters(&filters, known)?;
+        let found = self.ec2.instances.iter().filter(|(id, instance)| {
+            (named.is_empty() || named.contains(&id.as_str())) && fits(&filters, |name| value(id, instance, name))
+        });
+        let all: Vec<_> = found
+            .map(|(id, instance)| {
+                let instances = [instance_item(id, instance)];
+                json!({"reservationId": id.replacen("i-", "r-", 1), "ownerId": ACCOUNT, "instancesSet": instances})
+            })
+            .collect();
+        let asked = form.number("MaxResults").unwrap_or(1000);
+        let (items, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
+        Ok(json!({"reservationSet": items, "nextToken": next}))
+    }
+
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html>: there are none but the account's own.
+    fn describe_snapshots(&self, form: &Form) -> Result<Value, Refusal> {
+        let (named, filters, owners) = (form.list("SnapshotId"), form.filters(), form.list("Owner"));
+        if let Some(absent) = named.iter().find(|id| !self.ec2.snapshots.contains_key(**id)) {
+            return Err(Refusal::new("InvalidSnapshot.NotFound", format!("The snapshot '{absent}' does not exist.")));
+        }
+        only_filters(&filters, |name| ["volume-id", "snapshot-id", "description"].contains(name))?;
+        let value = |id: &str, snapshot: &Snapshot, name: &str| match name {
+            "volume-id" => Some(snapshot.volume.clone()),
+            "description" => Some(snapshot.description.clone()),
+            _ => Some(id.to_owned()),
+        };
+        let own = owners.is_empty() || owners.iter().any(|owner| ["self", ACCOUNT].contains(owner));
+        let found = self.ec2.snapshots.iter().filter(|(id, snapshot)| {
+            own && (named.is_empty() || named.contains(&id.as_str()))
+                && fits(&filters, |name| value(id, snapshot, name))
+        });
+        let all: Vec<_> = found.map(|(id, snapshot)| snapshot_item(id, snapshot)).collect();
+        let asked = form.number("MaxResults").unwrap_or(1000);
+        let (items, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
+        Ok(json!({"snapshotSet": items, "nextToken": next}))
+    }
+
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSnapshot.html>
+    fn create_snapshot(&mut self, form: &Form) -> Result<Value, Refusal> {
+        let volume = form.required("VolumeId")?;
+        let id = self.snapshot(volume, form.text("Description")).ok_or_else(|| absent_volume(volume))?;
+        Ok(self.ec2.snapshots.get(&id).map(|snapshot| snapshot_item(&id, snapshot)).unwrap_or_default())
     }
 
     fn attach_volume(&mut self, form: &Form) -> Result<Value, Refusal> {
@@ -107,6 +171,41 @@ impl World {
         }
         Ok(answer)
     }
+}
+
+/// Refuses filters that the world does not know.
+fn only_filters(filters: &[(&str, Vec<&str>)], known: impl Fn(&&str) -> bool) -> Result<(), Refusal> {
+    let unknown = filters.iter().find(|(name, _)| !known(name));
+    let wrong = |name: &str| Refusal::new("InvalidParameterValue", format!("The filter '{name}' is invalid"));
+    unknown.map_or(Ok(()), |(name, _)| Err(wrong(name)))
+}
+
+/// Whether every filter names a value that is there.
+fn fits(filters: &[(&str, Vec<&str>)], value: impl Fn(&str) -> Option<String>) -> bool {
+    filters.iter().all(|(name, values)| value(name).is_some_and(|value| values.contains(&value.as_str())))
+}
+
+fn instance_item(id: &str, instance: &Instance) -> Value {
+    // <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html>
+    let code = match instance.state {
+        "pending" => 0,
+        "running" => 16,
+        "shutting-down" => 32,
+        _ => 48,
+    };
+    json!({
+        "instanceId": id, "instanceState": {"code": code, "name": instance.state}, "instanceType": "r7g.large",
+        "privateIpAddress": instance.address.to_string(), "placement": {"availabilityZone": instance.zone},
+        "tagSet": tag_set(&instance.tags),
+    })
+}
+
+fn snapshot_item(id: &str, snapshot: &Snapshot) -> Value {
+    let Snapshot { volume, size, description, started } = snapshot;
+    json!({
+        "snapshotId": id, "volumeId": volume, "volumeSize": size, "description": description, "status": "completed",
+        "progress": "100%", "startTime": started.to_string(), "ownerId": ACCOUNT, "encrypted": true,
+    })
 }
 
 fn absent_volume(id: &str) -> Refusal {

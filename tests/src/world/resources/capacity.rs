@@ -232,7 +232,7 @@ impl World {
                     return volume.deletion.is_some();
                 };
                 if snapshot {
-                    self.ec2.snapshots.push(id.to_owned());
+                    self.snapshot(id, "");
                 }
                 self.ec2.volumes.remove(id);
                 false

@@ -1,0 +1,478 @@
+//! The commands of README.md, taken from its text and run by the real AWS CLI against a local AWS, as a person on call would.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Stdio,
+    sync::Mutex,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::{
+    cluster::{Build, Cluster},
+    narrator::Narrator,
+    stage::{Stage, Trouble, root},
+};
+
+const STACK: &str = "neo4j-ops";
+const CORES: usize = 3;
+const REPLICAS: usize = 1;
+
+/// The blocks of shell under each heading that are run, in their order under it.
+const RUN: &[(&str, usize)] = &[
+    ("See what it does", 0),
+    ("Operations", 0),
+    ("Operations", 1),
+    ("Restart", 0),
+    ("Replace a machine", 0),
+    ("Replicas", 0),
+    ("Stop and start", 0),
+    ("Stop and start", 1),
+    ("Restore from snapshots", 0),
+    ("A machine is retained", 0),
+    ("A machine is retained", 1),
+    ("A machine is retained", 2),
+    ("Remove it", 0),
+    ("Remove it", 1),
+];
+
+/// Those that are not, and why.
+pub const NOT_RUN: &[(&str, usize, &str)] = &[
+    ("Two commands", 0, "they are what runs this"),
+    (
+        "Deploy to an account",
+        0,
+        "it builds for arm64 and deploys to an account; the stories run the same commands locally",
+    ),
+    ("Use a machine", 0, "no machine boots here"),
+    ("Create the two users", 0, "no Neo4j runs here"),
+    ("Roll the cores one at a time", 0, "a deployment waits in another terminal, and the world protects no tasks"),
+    ("Roll the cores one at a time", 1, "the world protects no tasks"),
+    ("Grow the data volumes", 0, "it runs on a machine"),
+];
+
+/// The outputs that hold commands, and are run.
+const OUTPUTS: &[&str] = &[
+    "ShowMachinePlan",
+    "ShowDnsPlan",
+    "ReadAdminPassword",
+    "ReadMachineDeadLetters",
+    "ReadDnsDeadLetters",
+    "DropMachineDeadLetters",
+    "DropDnsDeadLetters",
+    "ProtectStack",
+];
+
+/// Those that are not, and why.
+pub const OUTPUTS_NOT_RUN: &[(&str, &str)] = &[
+    ("FollowMachineLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowDnsLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowNeo4jLog", "version 1 of the CLI has no `logs tail`"),
+];
+
+/// README.md's blocks of shell by heading and number under it, and which were taken.
+#[derive(Debug)]
+struct Readme {
+    text: String,
+    blocks: BTreeMap<(String, usize), String>,
+    taken: Mutex<BTreeSet<(String, usize)>>,
+}
+
+impl Readme {
+    fn read() -> Result<Self, Trouble> {
+        let text = std::fs::read_to_string(root().join("README.md")).map_err(|e| format!("no README.md: {e}"))?;
+        let (mut heading, mut open) = (String::new(), None::<(bool, Vec<&str>)>);
+        let mut blocks = BTreeMap::new();
+        for line in text.lines() {
+            let fence = line.trim().strip_prefix("```");
+            match (fence, &mut open) {
+                (Some(language), None) => open = Some((language == "sh", Vec::new())),
+                (Some(_), Some((shell, lines))) => {
+                    if *shell {
+                        let number = blocks.keys().filter(|(under, _)| *under == heading).count();
+                        blocks.insert((heading.clone(), number), lines.join("\n"));
+                    }
+                    open = None;
+                }
+                (None, Some((_, lines))) => lines.push(line),
+                (None, None) => {
+                    if line.starts_with('#') {
+                        line.trim_start_matches('#').trim().clone_into(&mut heading);
+                    }
+                }
+            }
+        }
+        Ok(Self { text, blocks, taken: Mutex::default() })
+    }
+
+    /// A block that [`RUN`] lists.
+    fn block(&self, heading: &str, number: usize) -> Result<String, Trouble> {
+        if !RUN.contains(&(heading, number)) {
+            return Err(format!("RUN does not list block {number} under «{heading}»"));
+        }
+        let key = (heading.to_owned(), number);
+        let block = self.blocks.get(&key).cloned();
+        self.taken.lock().map_err(|e| e.to_string())?.insert(key);
+        block.ok_or_else(|| format!("README.md has no block {number} of sh under «{heading}»"))
+    }
+
+    /// One command of a block: the line that has these words, with those that continue it.
+    fn command(&self, heading: &str, number: usize, words: &str) -> Result<String, Trouble> {
+        let block = self.block(heading, number)?;
+        let joined = block.replace("\\\n", " ");
+        let line = joined.lines().find(|line| line.contains(words)).map(str::to_owned);
+        line.ok_or_else(|| format!("block {number} under «{heading}» of README.md has no command with {words:?}"))
+    }
+
+    /// The command in the running text or a table that begins so.
+    fn inline(&self, begins: &str) -> Result<String, Trouble> {
+        let span = self.text.split('`').find(|span| span.starts_with(begins));
+        span.map(|span| span.replace('\n', " ")).ok_or_else(|| format!("README.md has no `{begins}…`"))
+    }
+}
+
+/// Puts values in the place of what README.md leaves open. Each has to be there.
+fn fill(command: &str, values: &[(&str, &str)]) -> Result<String, Trouble> {
+    let mut filled = command.to_owned();
+    for (open, value) in values {
+        let after = |rest: &str| rest.starts_with(|c: char| c.is_whitespace()) || rest.is_empty();
+        let found = filled.match_indices(open).find(|(at, _)| after(&filled[at + open.len()..])).map(|(at, _)| at);
+        let at = found.ok_or_else(|| format!("README.md leaves no {open} open in {command:?}"))?;
+        filled.replace_range(at..at + open.len(), value);
+    }
+    let code = filled.split_once('#').map_or(filled.as_str(), |(code, _)| code);
+    if code.contains('…') { Err(format!("something is left open in {code:?}")) } else { Ok(filled) }
+}
+
+/// Runs the commands on a stage of its own. `Err` tells the first that did not do what README.md says.
+pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
+    let stage = narrator.work("starting the local AWS", Stage::open()).await?;
+    let told = tell(&stage, narrator).await;
+    stage.end(told).await
+}
+
+async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
+    let readme = Readme::read()?;
+    let cluster = Cluster::prepare(stage, STACK, Build::Cargo, narrator).await?;
+    let replicas = REPLICAS.to_string();
+    let parameters = [("ReplicaCount", replicas.as_str())];
+    narrator.work("sam deploy: the whole cluster", cluster.deploy(&parameters)).await?;
+    narrator.work("it forms", cluster.formed(CORES, REPLICAS)).await?;
+    let prelude = readme.block("Operations", 0)?;
+    let named = prelude.replacen("NAME=neo4j ", &format!("NAME={STACK} "), 1);
+    ensure(named != prelude, || "the block under «Operations» names no stack".to_owned())?;
+    let (prelude, outputs) = (format!("{}\n{named}", stage.exports()), BTreeSet::new());
+    let mut person = Person { stage, cluster, readme, prelude, outputs, narrator };
+    // Once for all: each call of the CLI takes as long as Python does to start.
+    let ecs = person.run("echo \"$CLUSTER\"", false).await?;
+    let lines = person.prelude.lines().filter(|line| !line.starts_with("CLUSTER="));
+    let prelude = lines.collect::<Vec<_>>().join("\n");
+    person.prelude = format!("{prelude}\nCLUSTER={ecs}");
+    person.looks().await?;
+    person.reads_dead_letters().await?;
+    person.restarts_a_core().await?;
+    person.replaces_a_machine().await?;
+    person.empties_a_retained_machine().await?;
+    person.forgets_a_replica().await?;
+    person.stops_and_starts().await?;
+    person.removes_it().await?;
+    let taken = person.readme.taken.lock().map_err(|e| e.to_string())?.clone();
+    let run: BTreeSet<_> = RUN.iter().map(|(heading, number)| ((*heading).to_owned(), *number)).collect();
+    let outputs: BTreeSet<_> = OUTPUTS.iter().map(|name| (*name).to_owned()).collect();
+    ensure(person.outputs == outputs, || {
+        format!("listed in OUTPUTS, but not run: {:?}", outputs.difference(&person.outputs))
+    })?;
+    ensure(taken == run, || format!("listed in RUN, but not run: {:?}", run.difference(&taken)))
+}
+
+fn ensure(held: bool, what: impl FnOnce() -> String) -> Result<(), Trouble> {
+    if held { Ok(()) } else { Err(what()) }
+}
+
+struct Person<'a> {
+    stage: &'a Stage,
+    cluster: Cluster<'a>,
+    readme: Readme,
+    prelude: String,
+    /// The outputs whose commands were run.
+    outputs: BTreeSet<String>,
+    narrator: &'a mut Narrator,
+}
+
+impl Person<'_> {
+    /// Runs commands in bash, and returns what they print. Time passes only as fast as it does, unless told to fly.
+    async fn run(&mut self, command: &str, fly: bool) -> Result<String, Trouble> {
+        let stage = self.stage;
+        let script = format!("set -euo pipefail\n{}\n{command}", self.prelude);
+        let child = Command::new("bash")
+            .args(["-c", &script])
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let ran = async {
+            tokio::pin!(child);
+            loop {
+                match tokio::time::timeout(Duration::from_millis(25), &mut child).await {
+                    Ok(output) => return output.map_err(|e| format!("bash did not start: {e}")),
+                    Err(_) if fly => stage.wind(2).await?,
+                    Err(_) => {}
+                }
+            }
+        };
+        let shown: String = command.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(90).collect();
+        let output = self.narrator.work(&shown, ran).await?;
+        let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure(output.status.success(), || format!("{command}\nended with {}:\n{printed}{errors}", output.status))?;
+        Ok(printed.into_owned())
+    }
+
+    /// The command in an output of the stack.
+    async fn output(&mut self, name: &str) -> Result<String, Trouble> {
+        ensure(OUTPUTS.contains(&name), || format!("OUTPUTS does not list {name}"))?;
+        self.outputs.insert(name.to_owned());
+        let mut outputs = self.stage.outputs(STACK).await?;
+        let command = outputs.remove(name).ok_or_else(|| format!("the stack has no output {name}"))?;
+        // The answer of DescribeStacks is XML.
+        let command =
+            command.replace("&apos;", "'").replace("&#x27;", "'").replace("&quot;", "\"").replace("&gt;", ">");
+        self.run(&command.replace("&lt;", "<").replace("&amp;", "&"), false).await
+    }
+
+    /// The container instance and the task of a machine, as the table and the list show them.
+    async fn find(&mut self, instance: &str) -> Result<(String, String), Trouble> {
+        let block = self.readme.block("Operations", 1)?.replace("\\\n", " ");
+        let (table, tasks) = block.split_once("\n\n").ok_or("the table and the list of tasks are one command")?;
+        let table = self.run(table, false).await?;
+        let row = table.lines().find(|line| line.contains(instance));
+        let row = row.ok_or_else(|| format!("the table has no {instance}:\n{table}"))?;
+        let ci = row.split(['|', ' ']).find(|cell| cell.starts_with("arn:")).ok_or("the row names no CI")?.to_owned();
+        let task = self.run(&fill(tasks, &[("CI", &ci)])?, false).await?.trim().to_owned();
+        Ok((ci, task))
+    }
+
+    /// The machine of a replica.
+    fn replica(&self) -> Option<String> {
+        let world = self.stage.live.world();
+        let tier = |tags: &BTreeMap<String, String>| tags.get("neo4j:tier").is_some_and(|tier| tier == "replica");
+        let mut running = world.ec2.instances.iter().filter(|(_, found)| found.state == "running" && tier(&found.tags));
+        running.next().map(|(id, _)| id.clone())
+    }
+
+    async fn formed(&mut self) -> Result<(), Trouble> {
+        self.narrator.work("all answer again", self.cluster.formed(CORES, REPLICAS)).await?;
+        Ok(())
+    }
+
+    async fn looks(&mut self) -> Result<(), Trouble> {
+        for (output, planned) in [("ShowMachinePlan", "steps"), ("ShowDnsPlan", "changes")] {
+            let printed = self.output(output).await?;
+            // What the CLI itself has to say comes after the function's answer.
+            let mut answers = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
+            let plan = answers.next().and_then(Result::ok).unwrap_or_default();
+            let empty = plan["dryRun"] == json!(true) && plan[planned] == json!([]);
+            ensure(empty, || format!("{output} shows no empty plan: {printed}"))?;
+        }
+        let table = self.readme.block("See what it does", 0)?;
+        let table = self.run(&table, false).await?;
+        let whole = table.lines().filter(|line| line.contains("\ttrue")).count();
+        ensure(whole == CORES, || format!("the table should have {CORES} whole cores:\n{table}"))?;
+        let password = self.output("ReadAdminPassword").await?;
+        ensure(password.contains("\"password\""), || format!("no password: {password}"))?;
+        self.output("ProtectStack").await?;
+        Ok(())
+    }
+
+    async fn reads_dead_letters(&mut self) -> Result<(), Trouble> {
+        for (read, drop) in
+            [("ReadMachineDeadLetters", "DropMachineDeadLetters"), ("ReadDnsDeadLetters", "DropDnsDeadLetters")]
+        {
+            // What the function could not read.
+            let outputs = self.stage.outputs(STACK).await?;
+            let queue = outputs.get(read).and_then(|command| command.split("--queue-url ").nth(1)?.split(' ').next());
+            let queue = queue.ok_or_else(|| format!("{read} names no queue: {outputs:?}"))?;
+            let send = "--message-body 'not json' --message-group-id g --message-deduplication-id d";
+            self.run(&format!("aws sqs send-message --queue-url {queue} {send}"), false).await?;
+            let letters = self.output(read).await?;
+            ensure(letters.contains("not json"), || format!("{read} shows no message: {letters}"))?;
+            self.output(drop).await?;
+            let left = self.output(read).await?;
+            ensure(!left.contains("not json"), || format!("{drop} left {left}"))?;
+        }
+        Ok(())
+    }
+
+    async fn restarts_a_core(&mut self) -> Result<(), Trouble> {
+        let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
+        let (_, task) = self.find(&core.instance).await?;
+        let command = fill(&self.readme.block("Restart", 0)?, &[("TASK", &task)])?;
+        self.run(&command, false).await?;
+        let stopped =
+            async || Ok(self.cluster.stage.live.world().tasks_on(&core.instance).all(|id| !task.ends_with(&id)));
+        self.cluster.until("the task has stopped", stopped).await?;
+        self.formed().await?;
+        let same = self.cluster.cores().remove("1");
+        ensure(same.as_ref() == Some(&core), || format!("core 1 should be on the same machine: {same:?}"))
+    }
+
+    async fn replaces_a_machine(&mut self) -> Result<(), Trouble> {
+        let old = self.cluster.cores().remove("2").ok_or("there is no core 2")?;
+        let (ci, task) = self.find(&old.instance).await?;
+        let under = "Replace a machine";
+        let drain = fill(&self.readme.command(under, 0, "DRAINING")?, &[("CI", &ci)])?;
+        self.run(&drain, false).await?;
+        let wait = fill(&self.readme.command(under, 0, "wait tasks-stopped")?, &[("TASK", &task)])?;
+        self.run(&wait, true).await?;
+        let end = fill(&self.readme.command(under, 0, "terminate-instance")?, &[("i-…", &old.instance)])?;
+        self.run(&end, false).await?;
+        let moved = async || Ok(self.cluster.cores().get("2").is_some_and(|core| core.instance != old.instance));
+        self.cluster.until("core 2 has another machine", moved).await?;
+        self.formed().await?;
+        let new = self.cluster.cores().remove("2");
+        let same = new.as_ref().is_some_and(|new| new.volume == old.volume && new.contents == old.contents);
+        ensure(same, || format!("core 2 should have {} again: {new:?}", old.volume))
+    }
+
+    async fn empties_a_retained_machine(&mut self) -> Result<(), Trouble> {
+        let under = "A machine is retained";
+        let kept = self.cluster.cores().remove("3").ok_or("there is no core 3")?;
+        self.stage.live.world().mark_unhealthy(&kept.instance);
+        let retained = async || Ok(self.cluster.is_retained(&kept.instance));
+        self.cluster.until_by(20, "the machine is retained", retained).await?;
+        let listed = self.readme.block(under, 0)?;
+        let listed = self.run(&listed, false).await?;
+        let row = listed.lines().find(|line| line.contains(&kept.instance)).unwrap_or_default();
+        ensure(row.contains("Terminating:Retained"), || format!("{} is not retained in:\n{listed}", kept.instance))?;
+
+        let (ci, task) = self.find(&kept.instance).await?;
+        let empty = self.readme.block(under, 1)?;
+        let empty = fill(&empty, &[("CI", &ci), ("TASK", &task), ("TASK", &task)])?;
+        self.run(&empty, true).await?;
+        let moved = async || Ok(self.cluster.cores().get("3").is_some_and(|core| core.instance != kept.instance));
+        self.cluster.until("core 3 has another machine", moved).await?;
+        self.formed().await?;
+        let new = self.cluster.cores().remove("3");
+        ensure(new.as_ref().is_some_and(|new| new.volume == kept.volume), || format!("core 3 lost its volume: {new:?}"))
+    }
+
+    /// A replica whose agent was away when its machine ended, so that ECS does not notice.
+    async fn forgets_a_replica(&mut self) -> Result<(), Trouble> {
+        let replica = self.replica().ok_or("there is no replica")?;
+        let (ci, _) = self.find(&replica).await?;
+        self.stage.live.world().silence(&replica);
+        self.stage.live.world().lose_instance(&replica);
+        let gone = async || Ok(self.stage.live.world().auto_scaling.member(&replica).is_none());
+        self.cluster.until("the machine is gone", gone).await?;
+        let described = fill(&self.readme.inline("aws ec2 describe-instances")?, &[("i-…", &replica)])?;
+        let described = self.run(&described, false).await?;
+        ensure(described.contains("\"terminated\""), || format!("{replica} should be terminated: {described}"))?;
+        let forced = fill(&self.readme.block("Replicas", 0)?, &[("CI", &ci)])?;
+        ensure(forced.trim() == fill(&self.readme.block("A machine is retained", 2)?, &[("CI", &ci)])?.trim(), || {
+            "a silent core is deregistered by another command than a replica".to_owned()
+        })?;
+        self.run(&forced, false).await?;
+        let again = async || {
+            let other = self.replica().filter(|other| *other != replica);
+            Ok(other.is_some_and(|other| self.stage.live.world().tasks_on(&other).next().is_some()))
+        };
+        self.cluster.until("its replacement has a task", again).await?;
+        self.formed().await
+    }
+
+    async fn stops_and_starts(&mut self) -> Result<(), Trouble> {
+        let under = "Stop and start";
+        let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
+        let group = self.stage.live.world().auto_scaling.group_of(&core.instance).map(str::to_owned);
+        let group = group.ok_or("core 1 is in no group")?;
+        let stop = self.readme.command(under, 0, "--desired-count 0")?;
+        self.run(&stop, false).await?;
+        let stopped = async || Ok(self.stage.live.world().tasks_on(&core.instance).next().is_none());
+        self.cluster.until("core 1 has stopped", stopped).await?;
+        let snapshots = self.readme.command("Restore from snapshots", 0, "create-snapshot")?;
+        let snapshots = fill(&snapshots, &[("vol-…", &core.volume)])?;
+        let snapshot = self.run(&snapshots, false).await?;
+        ensure(snapshot.contains(&core.volume) && snapshot.contains("snap-"), || format!("no snapshot: {snapshot}"))?;
+        let shrink = fill(&self.readme.block(under, 1)?, &[("…", &group)])?;
+        self.run(&shrink, false).await?;
+        let gone = async || Ok(self.stage.live.world().auto_scaling.member(&core.instance).is_none());
+        self.cluster.until("the machine of core 1 has gone", gone).await?;
+        let back = shrink.replace("--min-size 0 --desired-capacity 0", "--min-size 1 --desired-capacity 1");
+        ensure(back != shrink, || format!("nothing to set back to 1 in {shrink}"))?;
+        self.run(&back, false).await?;
+        let start = self.readme.command(under, 0, "--desired-count 3")?;
+        self.run(&start, false).await?;
+        self.formed().await?;
+        let new = self.cluster.cores().remove("1");
+        ensure(new.as_ref().is_some_and(|new| new.volume == core.volume), || format!("core 1 lost its volume: {new:?}"))
+    }
+
+    async fn removes_it(&mut self) -> Result<(), Trouble> {
+        let noted = self.readme.block("Remove it", 0)?;
+        let noted = self.run(&noted, false).await?;
+        let volumes: Vec<_> = noted.split_whitespace().filter(|word| word.starts_with("vol-")).collect();
+        let secrets = noted.split_whitespace().filter(|word| word.contains("-Secrets-")).count();
+        ensure(volumes.len() == CORES && secrets == 3, || format!("not 3 volumes and 3 secrets: {noted}"))?;
+        let unprotect = self.readme.inline("aws cloudformation update-termination-protection --no-")?;
+        self.run(&unprotect, false).await?;
+        // SAM's own `delete` fails on stacks of the emulator that hold others.
+        let delete = self.readme.block("Remove it", 1)?;
+        let (_, delete) = delete.split_once("# or: ").ok_or("README.md has no way to delete but `sam delete`")?;
+        let delete = delete.to_owned();
+        self.run(&delete, false).await?;
+        self.narrator.work("the stack goes", self.cluster.delete()).await?;
+
+        let of = volumes.join(",");
+        let snapshots = self.readme.inline("aws ec2 describe-snapshots")?;
+        let snapshots = self.run(&fill(&snapshots.replace("vol-…,vol-…", "vol-…"), &[("vol-…", &of)])?, false).await?;
+        let all = volumes.iter().all(|volume| snapshots.contains(volume));
+        ensure(all, || format!("not every one of {of} left a snapshot: {snapshots}"))?;
+        for (begins, kept, count) in [
+            ("aws secretsmanager list-secrets", "\"ARN\"", 3),
+            ("aws dynamodb list-tables", "-State-", 1),
+            ("aws logs describe-log-groups", "\"logGroupName\"", 3),
+        ] {
+            let command = self.readme.inline(begins)?;
+            let listed = self.run(&command, false).await?;
+            let found = listed.matches(kept).count();
+            ensure(found == count, || format!("{command}: {count} should be kept, not {found}: {listed}"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_of_shell_in_the_readme_is_run_or_has_a_reason() {
+        let known: BTreeSet<_> = Readme::read().unwrap().blocks.into_keys().collect();
+        let run = RUN.iter().map(|(heading, number)| ((*heading).to_owned(), *number));
+        let not_run = NOT_RUN.iter().map(|(heading, number, _)| ((*heading).to_owned(), *number));
+        let listed: Vec<_> = run.chain(not_run).collect();
+        assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), known);
+        assert_eq!(listed.len(), known.len(), "a block is listed twice");
+    }
+
+    #[test]
+    fn every_output_that_the_readme_names_as_a_command_is_run_or_has_a_reason() {
+        let template = std::fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+        let (_, outputs) = template.split_once("\nOutputs:").unwrap();
+        let names = outputs.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+        let verbs = ["Show", "Read", "Drop", "Follow", "Protect"];
+        let command = |name: &&str| verbs.iter().any(|verb| name.starts_with(verb)) && !name.ends_with("Arn");
+        let commands: BTreeSet<_> = names.filter(command).collect();
+        let not_run = OUTPUTS_NOT_RUN.iter().map(|(name, _)| *name);
+        assert_eq!(OUTPUTS.iter().copied().chain(not_run).collect::<BTreeSet<_>>(), commands);
+    }
+
+    #[test]
+    fn what_is_left_open_is_filled_and_nothing_else() {
+        let filled = fill("aws x --cluster CIDER --ci CI --task TASK   # for …", &[("CI", "arn:1"), ("TASK", "arn:2")]);
+        assert_eq!(filled.unwrap(), "aws x --cluster CIDER --ci arn:1 --task arn:2   # for …");
+        assert!(fill("aws x", &[("CI", "arn:1")]).unwrap_err().contains("leaves no CI open"));
+        assert!(fill("aws x --id i-…", &[]).unwrap_err().contains("left open"));
+    }
+}
