@@ -7,7 +7,7 @@ use cluster_tests::explore;
 
 /// How many random orders are enough for a test.
 const SEEDS: u64 = 400;
-/// Of how many faults and orders a sample tries one. No other number of faults or calls is a multiple of it.
+/// Of how many faults and orders a sample tries one. It is a prime: what it leaves out at one call it tries at another.
 pub(crate) const SAMPLE: usize = 17;
 
 #[test]
