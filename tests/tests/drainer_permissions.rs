@@ -65,7 +65,7 @@ fn whole_life() -> BTreeSet<Question> {
         machines.live(2).await;
         let dead = machines.serving(2).unwrap();
         machines.wire.world().silence(&dead);
-        machines.wire.world().mark_unhealthy(&dead);
+        machines.wire.world().impair(&dead);
         machines.live(8).await;
         machines.delete(true).await;
         let world = machines.wire.world();

@@ -371,7 +371,7 @@ fn a_dead_machine_is_forsaken_and_its_core_heals() {
         // A kernel that hangs: ECS loses the agent, then EC2's status checks fail.
         machines.wire.world().silence(&dead);
         machines.live(2).await;
-        machines.wire.world().mark_unhealthy(&dead);
+        machines.wire.world().impair(&dead);
         machines.live(2).await;
         assert_eq!(machines.states(2)[&dead], "Terminating:Wait", "agents are away for moments");
         machines.live(12).await;

@@ -223,9 +223,10 @@ fn statements(resource: &Value) -> Vec<Value> {
 }
 
 /// Actions for which AWS knows no resource type, by the service authorization reference.
-const WITHOUT_RESOURCE: [&str; 11] = [
+const WITHOUT_RESOURCE: [&str; 12] = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
+    "ec2:DescribeInstanceStatus",
     "ec2:DescribeVolumes",
     "ecr:GetAuthorizationToken",
     "ecs:DiscoverPollEndpoint",

@@ -83,16 +83,21 @@ impl ContainerInstances {
         Ok(answer.container_instances.unwrap_or_default())
     }
 
-    /// Gives each container instance its tasks that have not stopped: those that are to run, and, where `stopping` asks
-    /// for them, those that are being stopped. ECS's own counts leave the latter out (API reference of `ContainerInstance`,
-    /// `runningTasksCount`).
+    /// Gives each container instance its tasks that are to run.
     ///
     /// One list for the whole cluster: asked one by one, a hundred instances would be hundreds of calls.
-    pub(crate) async fn add_tasks(&self, found: &mut [ContainerInstance], stopping: bool) -> Result<(), Failure> {
-        let mut arns = self.listed_tasks(DesiredStatus::Running).await?;
-        if stopping {
-            arns.extend(self.listed_tasks(DesiredStatus::Stopped).await?);
-        }
+    pub(crate) async fn add_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
+        self.add(found, DesiredStatus::Running).await
+    }
+
+    /// Adds those that are being stopped and have not stopped, which ECS's own counts leave out (API reference of
+    /// `ContainerInstance`, `runningTasksCount`).
+    pub(crate) async fn add_stopping_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
+        self.add(found, DesiredStatus::Stopped).await
+    }
+
+    async fn add(&self, found: &mut [ContainerInstance], desired: DesiredStatus) -> Result<(), Failure> {
+        let arns = self.listed_tasks(desired).await?;
         let step = format!("describe the tasks of cluster {}", self.cluster);
         let mut tasks: HashMap<String, Vec<Task>> = HashMap::new();
         for arns in arns.chunks(PER_CALL) {
@@ -107,10 +112,12 @@ impl ContainerInstances {
             }
         }
         for found in found {
-            found.tasks = tasks.remove(&found.arn).unwrap_or_default();
+            for task in tasks.remove(&found.arn).unwrap_or_default() {
+                // One that was told to stop between the two lists is in both: the later word counts.
+                found.tasks.retain(|known| known.id != task.id);
+                found.tasks.push(task);
+            }
             found.tasks.sort();
-            // A task may change its desired status between the two lists, and is in both.
-            found.tasks.dedup_by(|one, other| one.id == other.id);
         }
         Ok(())
     }
@@ -200,6 +207,7 @@ fn task(found: &Found) -> Option<(String, Task)> {
         group: found.group().unwrap_or("(no group)").to_owned(),
         status,
         connected_at: found.connectivity_at().and_then(timestamp),
+        started_at: found.started_at().and_then(timestamp),
     };
     Some((found.container_instance_arn()?.to_owned(), task))
 }

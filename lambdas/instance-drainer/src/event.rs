@@ -88,6 +88,7 @@ impl Drainer {
             Metric::count("Attached", tally.attached),
             Metric::count("Admitted", tally.admitted),
             Metric::seconds("CoreNotWholeSeconds", outcome.not_whole_for(self.now())),
+            Metric::count("CoresNotWhole", outcome.cores.iter().filter(|(core, _)| core.fault.is_some()).count()),
         ];
         metrics.extend(tally.attach_seconds.map(|seconds| Metric::seconds("AttachSeconds", seconds)));
         telemetry::embedded_metrics(self.now(), &[("Cluster", &self.config.cluster)], &metrics)

@@ -57,9 +57,11 @@ impl Groups {
         let answer = asked.send().await;
         let answer =
             answer.map_err(|error| Failure::call(&format!("describe the activities of group {group}"), error))?;
+        // A termination may fail, too: `Description` tells which of both an activity is.
         let failed = |activity: &&Activity| {
             let failed = [ScalingActivityStatusCode::Failed, ScalingActivityStatusCode::Cancelled];
-            activity.status_code().is_some_and(|status| failed.contains(status))
+            let launch = activity.description().is_none_or(|what| what.starts_with("Launching"));
+            launch && activity.status_code().is_some_and(|status| failed.contains(status))
         };
         let began = |activity: &&Activity| activity.start_time().map(DateTime::secs);
         let last = answer.activities().iter().filter(failed).max_by_key(began);
@@ -158,7 +160,7 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
             id: instance.instance_id()?.to_owned(),
             zone: instance.availability_zone()?.to_owned(),
             state: State::from(instance.lifecycle_state()?.as_str()),
-            healthy: instance.health_status() != Some("Unhealthy"),
+            status: None,
         })
     });
     ours.then(|| Group {

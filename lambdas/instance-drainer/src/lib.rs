@@ -12,6 +12,7 @@ mod observe;
 mod origins;
 mod pass;
 mod state;
+mod statuses;
 mod volumes;
 
 pub use cluster_lambda::Event;
@@ -25,6 +26,7 @@ use cluster_lambda::{queue::DeadLetters, telemetry::Sink};
 use container_instances::ContainerInstances;
 use groups::Groups;
 use state::StateTable;
+use statuses::Statuses;
 use volumes::Volumes;
 
 /// The clients through which a [`Drainer`] sees and changes the world.
@@ -55,6 +57,7 @@ pub struct Drainer {
     groups: Groups,
     container_instances: ContainerInstances,
     volumes: Volumes,
+    statuses: Statuses,
     state: StateTable,
     dead_letters: DeadLetters,
     answers: SharedHttpConnector,
@@ -69,7 +72,8 @@ impl Drainer {
         Self {
             groups: Groups::new(clients.auto_scaling),
             container_instances: ContainerInstances::new(clients.ecs, config.ecs_cluster.clone()),
-            volumes: Volumes::new(clients.ec2),
+            volumes: Volumes::new(clients.ec2.clone()),
+            statuses: Statuses::new(clients.ec2),
             state: StateTable::new(clients.dynamodb, config.state_table.clone()),
             dead_letters: DeadLetters::new(clients.sqs, config.dead_letter_queue.clone()),
             answers: clients.answers,

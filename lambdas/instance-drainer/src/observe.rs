@@ -1,11 +1,16 @@
-use cluster_core::instance::{Clocks, ContainerInstance, Group, Observed, Phase, State as Lifecycle};
+use std::{collections::BTreeMap, time::Duration};
+
+use cluster_core::instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase, State as Lifecycle};
 use cluster_lambda::Failure;
+use futures_util::future::{join_all, try_join_all};
 use jiff::Timestamp;
 
 use crate::{Drainer, state::State};
 
 /// How many instances fit into one filter of ECS with ease.
 const ASKED_AT_ONCE: usize = 50;
+/// How long the explanation of something may keep the something waiting.
+const EXPLANATION: Duration = Duration::from_secs(3);
 
 /// What was observed, and what the state table remembered and is to remember.
 #[derive(Clone, Debug)]
@@ -15,6 +20,9 @@ pub(crate) struct Observation {
     pub(crate) remembered: Clocks,
     /// As they are after this observation.
     pub(crate) clocks: Clocks,
+    /// How many cores the cluster has: what the last deployment ended with, or what this one is to end with. While an update
+    /// with fewer is refused those that it left out are still there.
+    pub(crate) cores: u8,
 }
 
 impl Drainer {
@@ -37,14 +45,17 @@ impl Drainer {
             self.container_instances.all()
         )?;
         let phase = phase.unwrap_or(state.phase);
+        let cores = self.config.cores.max(state.cores.unwrap_or_default());
+        let not_whole = state.clocks.not_whole.clone();
         let mut found = match found {
             Some(found) => found,
             // The ECS cluster went before its instances did.
             None if phase == Phase::Deleting => {
                 return Ok(Observation {
-                    observed: Observed { phase, groups, volumes, container_instances: Vec::new() },
+                    observed: Observed { phase, groups, volumes, container_instances: Vec::new(), not_whole },
                     remembered: state.clocks.clone(),
-                    clocks: Clocks { disconnected: [].into(), ..state.clocks },
+                    clocks: Clocks { disconnected: BTreeMap::new(), ..state.clocks },
+                    cores,
                 });
             }
             None => {
@@ -58,14 +69,36 @@ impl Drainer {
         let leaving = groups.iter().flat_map(|group| &group.instances).filter(|instance| leaves(&instance.state));
         let leaving: Vec<_> = leaving.map(|instance| instance.id.as_str()).collect();
         self.add_missing(&mut found, &leaving).await?;
-        let stopping = !leaving.is_empty() || found.iter().any(|found| !found.connected);
         // After the container instances: a task that is placed before one drains is seen on it.
-        self.container_instances.add_tasks(&mut found, stopping).await?;
+        self.container_instances.add_tasks(&mut found).await?;
+        // Those that are being stopped are asked for only where they matter: what leaves, what is away, a core without a task.
+        let idle = |found: &ContainerInstance| !found.connected || (found.core.is_some() && found.tasks.is_empty());
+        if !leaving.is_empty() || found.iter().any(idle) {
+            self.container_instances.add_stopping_tasks(&mut found).await?;
+        }
         let mut clocks = state.clocks.clone();
         clocks.see_connections(&mut found, now);
-        self.add_launch_failures(&mut groups).await;
-        let observed = Observed { phase, groups, volumes, container_instances: found };
-        Ok(Observation { observed, remembered: state.clocks, clocks })
+        if tokio::time::timeout(EXPLANATION, self.add_launch_failures(&mut groups)).await.is_err() {
+            tracing::warn!("Auto Scaling did not say in time why a group has no instance");
+        }
+        let mut observed = Observed { phase, groups, volumes, container_instances: found, not_whole };
+        self.add_statuses(&mut observed, now).await?;
+        Ok(Observation { observed, remembered: state.clocks, clocks, cores })
+    }
+
+    /// Asks EC2 of each instance that may be dead.
+    async fn add_statuses(&self, observed: &mut Observed, now: Timestamp) -> Result<(), Failure> {
+        let instances = observed.groups.iter().flat_map(|group| &group.instances);
+        let doubtful: Vec<Instance> =
+            instances.filter(|found| instance::may_be_dead(observed, found, now)).cloned().collect();
+        let statuses = try_join_all(doubtful.iter().map(|found| self.statuses.of(&found.id))).await?;
+        for (doubtful, status) in doubtful.iter().zip(statuses) {
+            let mut instances = observed.groups.iter_mut().flat_map(|group| &mut group.instances);
+            if let Some(found) = instances.find(|found| found.id == doubtful.id) {
+                found.status = status;
+            }
+        }
+        Ok(())
     }
 
     /// Returns what the table says; where the phase is known already a table that cannot be read holds nothing up.
@@ -92,11 +125,13 @@ impl Drainer {
     /// Asks why the groups of cores have no instance, where they have none. It only explains: what it cannot read is told
     /// without an explanation.
     async fn add_launch_failures(&self, groups: &mut [Group]) {
-        for group in groups.iter_mut().filter(|group| group.lacks_instance()) {
+        let lacking = groups.iter_mut().filter(|group| group.lacks_instance());
+        join_all(lacking.map(async |group| {
             group.launch_failure = match self.groups.launch_failure(&group.name).await {
                 Ok(said) => said,
                 Err(failure) => Some(failure.chain()),
             };
-        }
+        }))
+        .await;
     }
 }

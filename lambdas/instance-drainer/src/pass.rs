@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use cluster_core::instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, State, Step};
+use cluster_core::instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, Policy, State, Step};
 use cluster_lambda::Failure;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ pub struct Outcome {
     pub cores: Vec<(Core, Option<Timestamp>)>,
     /// What came of the plan.
     pub tally: Tally,
-    /// Why EC2 does not attach an instance's volume, by instance.
+    /// Why a step did not come through, in AWS's words, by instance.
     pub refusals: BTreeMap<String, String>,
     /// Whether nothing was to be changed.
     pub dry_run: bool,
@@ -62,11 +63,11 @@ impl Outcome {
         })
     }
 
-    /// Returns why a core is not whole, with EC2's own words where it refuses something.
+    /// Returns why a core is not whole, with AWS's own words where a step did not come through.
     fn why(&self, core: &Core) -> Option<String> {
         let fault = core.fault.as_ref()?;
         let refused = core.instance.as_ref().and_then(|instance| self.refusals.get(instance));
-        Some(refused.map_or_else(|| fault.to_string(), |refused| format!("{fault}, but EC2 refuses: {refused}")))
+        Some(refused.map_or_else(|| fault.to_string(), |refused| format!("{fault}, but AWS says: {refused}")))
     }
 
     /// Returns for how many seconds the core that is worst off has not been whole; 0 when all are whole.
@@ -116,8 +117,8 @@ enum Applied {
     Yes,
     /// There was nothing to change, or nothing any more.
     No,
-    /// It is left to the next pass.
-    PutOff,
+    /// It is left to the next pass, with why.
+    PutOff(String),
     /// It waits for people, with EC2's words.
     Stuck(String),
 }
@@ -136,11 +137,12 @@ impl Drainer {
         mode: Mode,
         phase: Option<Phase>,
     ) -> Result<(Outcome, Option<Failure>), Failure> {
-        let (now, policy) = (self.now(), self.config.policy());
-        let Observation { observed, remembered, mut clocks } = self.observe(phase, now).await?;
+        let now = self.now();
+        let Observation { observed, remembered, mut clocks, cores } = self.observe(phase, now).await?;
+        let policy = Policy { cores, ..self.config.policy() };
         let plan = instance::plan(&observed, &policy, now);
         log(&plan, mode);
-        let cores = instance::cores(&observed, &plan, &policy);
+        let cores = instance::cores(&observed, &plan, &policy, now);
         clocks.see_cores(cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number), now);
         let mut failed = None;
         if mode != Mode::Look
@@ -175,10 +177,12 @@ impl Drainer {
         now: Timestamp,
         failed: &mut Option<Failure>,
     ) {
-        for step in &outcome.plan.steps {
-            match self.apply(step).await {
+        // Side by side: a call for one instance that hangs must not use up the time of the others.
+        let applied = join_all(outcome.plan.steps.iter().map(|step| self.apply(step))).await;
+        for (step, applied) in outcome.plan.steps.iter().zip(applied) {
+            match applied {
                 Ok(applied) => {
-                    if let Applied::Stuck(why) = &applied {
+                    if let Applied::Stuck(why) | Applied::PutOff(why) = &applied {
                         outcome.refusals.insert(step.instance.clone(), why.clone());
                     }
                     outcome.tally.add(step, &applied, observed, now);
@@ -186,6 +190,7 @@ impl Drainer {
                 Err(failure) => {
                     tracing::error!(%step, "{}", failure.chain());
                     outcome.tally.put_off += 1;
+                    outcome.refusals.insert(step.instance.clone(), failure.chain());
                     failed.get_or_insert(failure);
                 }
             }
@@ -225,11 +230,11 @@ impl Drainer {
             Attached::Asked => Applied::Yes,
             Attached::Taken => {
                 tracing::info!(%step, "the volume is not free any more: the next pass looks again");
-                Applied::PutOff
+                Applied::PutOff("the volume is not free any more".to_owned())
             }
             Attached::NotNow(why) => {
                 tracing::warn!(%step, why, "not possible right now: the next pass looks again");
-                Applied::PutOff
+                Applied::PutOff(why)
             }
             Attached::Refused(why) => {
                 tracing::error!(%step, why, "EC2 refuses to attach the volume, for a reason that may not pass by itself");
@@ -243,7 +248,7 @@ impl Tally {
     fn add(&mut self, step: &Step, applied: &Applied, observed: &Observed, now: Timestamp) {
         match applied {
             Applied::No => return,
-            Applied::PutOff => self.put_off += 1,
+            Applied::PutOff(_) => self.put_off += 1,
             Applied::Stuck(_) => (self.put_off, self.stuck) = (self.put_off + 1, self.stuck + 1),
             Applied::Yes => self.applied += 1,
         }

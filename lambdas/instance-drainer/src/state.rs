@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::{Client, operation::put_item::PutItemError, types::AttributeValue};
-use cluster_core::instance::{Clocks, Phase};
+use cluster_core::instance::{Away, Clocks, Phase};
 use cluster_lambda::Failure;
 use jiff::Timestamp;
 
@@ -83,9 +83,9 @@ impl StateTable {
         let mut clocks = Clocks::default();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| Failure::call(&format!("read the clocks in table {table}"), error))?;
-            let since = text(&item, "since").and_then(|since| since.parse().ok());
-            match (text(&item, "sk"), since) {
-                (Some(key), Some(since)) => take(&mut clocks, key, since),
+            let time = |name: &str| text(&item, name).and_then(|time| time.parse().ok());
+            match (text(&item, "sk"), time("since")) {
+                (Some(key), Some(since)) => take(&mut clocks, key, since, time("seen")),
                 (key, None) => tracing::warn!(table, key, "a clock in the state table is unreadable, and starts anew"),
                 (None, _) => {}
             }
@@ -135,9 +135,9 @@ impl StateTable {
     pub(crate) async fn save(&self, before: &Clocks, after: &Clocks) -> Result<(), Failure> {
         let (before, after) = (items(before), items(after));
         let step = || format!("write clocks into table {}", self.table);
-        for (key_of, since) in after.iter().filter(|(key, since)| before.get(*key) != Some(*since)) {
+        for (key_of, Away { since, seen }) in after.iter().filter(|(key, away)| before.get(*key) != Some(*away)) {
             let item = self.client.put_item().table_name(&self.table).set_item(Some(key(CLOCKS, key_of)));
-            let answer = item.item("since", time(*since)).send().await;
+            let answer = item.item("since", time(*since)).item("seen", time(*seen)).send().await;
             answer.map_err(|error| Failure::call(&step(), error))?;
         }
         for key_of in before.keys().filter(|key| !after.contains_key(*key)) {
@@ -155,15 +155,17 @@ impl StateTable {
 }
 
 /// Clocks by their sort key.
-fn items(clocks: &Clocks) -> BTreeMap<String, Timestamp> {
-    let disconnected = clocks.disconnected.iter().map(|(arn, since)| (format!("{DISCONNECTED}{arn}"), *since));
-    disconnected.chain(clocks.not_whole.iter().map(|(core, since)| (format!("{NOT_WHOLE}{core}"), *since))).collect()
+fn items(clocks: &Clocks) -> BTreeMap<String, Away> {
+    let disconnected = clocks.disconnected.iter().map(|(arn, away)| (format!("{DISCONNECTED}{arn}"), *away));
+    // Of a core it does not matter when it was last seen.
+    let not_whole = clocks.not_whole.iter().map(|(core, since)| (core, Away { since: *since, seen: *since }));
+    disconnected.chain(not_whole.map(|(core, away)| (format!("{NOT_WHOLE}{core}"), away))).collect()
 }
 
 /// Adds what one item says; nothing when its key is none of ours.
-fn take(clocks: &mut Clocks, key: &str, since: Timestamp) {
+fn take(clocks: &mut Clocks, key: &str, since: Timestamp, seen: Option<Timestamp>) {
     if let Some(arn) = key.strip_prefix(DISCONNECTED) {
-        clocks.disconnected.insert(arn.to_owned(), since);
+        clocks.disconnected.insert(arn.to_owned(), Away { since, seen: seen.unwrap_or(since) });
     } else if let Some(core) = key.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
         clocks.not_whole.insert(core, since);
     }

@@ -12,9 +12,10 @@ mod stale;
 mod tests;
 mod whole;
 
-pub use clocks::Clocks;
+pub use clocks::{Away, Clocks};
+pub use leave::may_be_dead;
 pub use observed::{
-    Attachment, ContainerInstance, Group, Instance, Observed, Phase, State, Task, Volume, VolumeStatus,
+    Attachment, ContainerInstance, Group, Instance, InstanceStatus, Observed, Phase, State, Task, Volume, VolumeStatus,
 };
 pub use plan::{Action, Plan, Policy, Step, plan};
 pub use reason::Reason;

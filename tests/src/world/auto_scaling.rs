@@ -207,7 +207,8 @@ impl World {
         self.settle();
     }
 
-    /// A health check of an instance fails. Its group replaces it once it is in service.
+    /// Somebody says that an instance is unhealthy (`SetInstanceHealth`); of EC2's own checks [`World::impair`] says so. Its
+    /// group replaces it once it is in service.
     pub fn mark_unhealthy(&mut self, instance: &str) {
         if let Some(member) = self.auto_scaling.member_mut(instance) {
             member.healthy = false;

@@ -77,6 +77,8 @@ pub struct Instance {
     pub protected: bool,
     /// What cloud-init made of its user data, and how far that has come.
     pub boot: Boot,
+    /// Whether its status check fails.
+    pub impaired: bool,
     /// When its end began.
     pub ended: Option<Timestamp>,
     /// When it had ended.
@@ -254,6 +256,7 @@ impl World {
             tags,
             protected: version.protected,
             boot: Boot::read(&version.user_data),
+            impaired: false,
             ended: None,
             terminated: None,
             next: Some((self.now + SignedDuration::from_secs(PENDING), "running")),
@@ -278,6 +281,14 @@ impl World {
     pub fn lose_instance(&mut self, id: &str) {
         self.end_instance(id);
         self.settle();
+    }
+
+    /// The status check of an instance fails, which its Auto Scaling group takes for its health.
+    pub fn impair(&mut self, instance: &str) {
+        if let Some(found) = self.ec2.instances.get_mut(instance) {
+            found.impaired = true;
+        }
+        self.mark_unhealthy(instance);
     }
 
     /// A volume stays `busy` on an instance that has gone, for hours (rexray#773, kubernetes#33491).

@@ -84,6 +84,8 @@ pub struct Task {
     pub health: &'static str,
     /// The address of its host, which is also its own.
     pub address: Ipv4Addr,
+    /// When it went from `PENDING` to `RUNNING`.
+    pub started_at: Option<Timestamp>,
     /// When it was told to stop.
     pub stopped_at: Option<Timestamp>,
     definition: String,
@@ -206,6 +208,7 @@ impl World {
             wanted: true,
             health: "UNKNOWN",
             address,
+            started_at: None,
             stopped_at: None,
             definition,
             next,
@@ -223,6 +226,7 @@ impl World {
             wanted: true,
             health: "UNKNOWN",
             address,
+            started_at: Some(self.now),
             stopped_at: None,
             definition: String::new(),
             next: None,
@@ -290,7 +294,10 @@ impl World {
                     self.cloud_map.register(&registry, id, attributes, !checked, now);
                 }
             }
-            Step::Run => (task.status, task.next) = ("RUNNING", if checked { after(BOOT, Step::Pass) } else { None }),
+            Step::Run => {
+                task.started_at = Some(now);
+                (task.status, task.next) = ("RUNNING", if checked { after(BOOT, Step::Pass) } else { None });
+            }
             // A change of health alone is announced to nobody.
             Step::Pass => {
                 (task.health, task.next) = ("HEALTHY", None);
@@ -394,6 +401,9 @@ fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
         "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
         "healthStatus": task.health,
     });
+    if let Some(at) = task.started_at {
+        item["startedAt"] = json!(at.as_second());
+    }
     if let Some(host) = cluster.hosts.get(&task.address) {
         item["containerInstanceArn"] = json!(arn("container-instance", &format!("{name}/{}", host.id)));
         item["connectivity"] = json!(if host.connected { "CONNECTED" } else { "DISCONNECTED" });

@@ -42,6 +42,8 @@ pub struct Observed {
     /// The container instances of the ECS cluster. One EC2 instance may have several: an agent that has lost its
     /// checkpoint registers anew, and the first registration stays.
     pub container_instances: Vec<ContainerInstance>,
+    /// Since when cores have not been whole, by number, as it was remembered before this observation.
+    pub not_whole: BTreeMap<u8, Timestamp>,
 }
 
 impl Observed {
@@ -104,13 +106,25 @@ pub struct Instance {
     pub id: String,
     /// Its Availability Zone.
     pub zone: String,
-    /// Its phasecycle state.
+    /// Its lifecycle state.
     pub state: State,
-    /// Whether Auto Scaling takes it for healthy. Its own judgement is EC2's status checks.
-    pub healthy: bool,
+    /// What EC2 says of it; asked only of what may be dead. Auto Scaling's own `HealthStatus` is no evidence: anybody with
+    /// the right can set it.
+    pub status: Option<InstanceStatus>,
 }
 
-/// A phasecycle state of Auto Scaling, as far as it matters here.
+/// What EC2's status checks say of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceStatus {
+    /// It passes them, or they have not yet said anything.
+    NotImpaired,
+    /// One of them fails.
+    Impaired,
+    /// It does not run any more.
+    Gone,
+}
+
+/// A lifecycle state of Auto Scaling, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// `Pending:Wait`: launched, and held by a hook.
@@ -278,4 +292,6 @@ pub struct Task {
     pub status: String,
     /// When its agent last connected.
     pub connected_at: Option<Timestamp>,
+    /// When it went from `PENDING` to `RUNNING`.
+    pub started_at: Option<Timestamp>,
 }

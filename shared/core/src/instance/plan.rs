@@ -128,7 +128,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
     let mut instances: Vec<_> = groups.flat_map(|group| group.instances.iter().map(move |i| (group, i))).collect();
     // Of two that could have a volume the first one gets it: always the same, whatever the order of the answer.
     instances.sort_by_key(|(group, instance)| (&group.name, &instance.id));
-    let deregisters = leave::may_be_deregistered(observed, now);
+    let deregisters = leave::may_be_deregistered(observed, policy, now);
     let mut given: BTreeMap<String, String> = BTreeMap::new();
     let mut plan = Plan::default();
     for (group, instance) in instances {

@@ -138,11 +138,14 @@ pub enum Reason {
     #[error("no task is left on it")]
     NoTasks,
     /// It is of no use to the quorum any more.
-    #[error("it is dead: EC2 finds it unhealthy, and ECS has lost its agent for more than five minutes")]
+    #[error("it is dead: EC2's status checks fail, and ECS has lost its agent for more than five minutes")]
     Dead,
     /// ECS cannot reach it, and there is no cluster that could lose by it. ECS would wait for its tasks for ever.
     #[error("ECS has lost its agent for more than five minutes, and the cluster is not complete")]
     Silent,
+    /// Only other people's tasks are on it, and nobody can stop them.
+    #[error("ECS has lost its agent for more than five minutes, and no task of the cluster is on it")]
+    SilentWithoutMember,
     /// Whether it is silent or reconnects will show.
     #[error("ECS has lost its agent, but not for long")]
     AgentAway,

@@ -17,7 +17,7 @@ fn policy() -> Policy {
 }
 
 fn instance(id: &str, state: State) -> Instance {
-    Instance { id: id.into(), zone: "eu-west-1a".into(), state, healthy: true }
+    Instance { id: id.into(), zone: "eu-west-1a".into(), state, status: Some(InstanceStatus::NotImpaired) }
 }
 
 fn group(core: u8, instances: Vec<Instance>) -> Group {
@@ -52,7 +52,8 @@ fn attached(minutes_ago: i64) -> (String, Volume) {
 
 fn task(group: &str, n: usize) -> Task {
     let connected_at = Some(now() - SignedDuration::from_mins(40));
-    Task { id: format!("task-{n}"), group: group.into(), status: "RUNNING".into(), connected_at }
+    let (status, started_at) = ("RUNNING".into(), connected_at);
+    Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at }
 }
 
 /// The registration of `i-1`, with so many tasks of the cluster on it.
@@ -89,7 +90,8 @@ fn observed(
     volume: Option<(String, Volume)>,
     found: Option<ContainerInstance>,
 ) -> Observed {
-    Observed { phase, groups, volumes: volume.into_iter().collect(), container_instances: found.into_iter().collect() }
+    let (volumes, container_instances) = (volume.into_iter().collect(), found.into_iter().collect());
+    Observed { phase, groups, volumes, container_instances, not_whole: [].into() }
 }
 
 /// Instance `i-1` of core 1 is launching, in a cluster that is complete.
@@ -157,7 +159,8 @@ fn a_plan_says_of_each_instance_what_becomes_of_it_and_why() {
         ("i-lost", lost),
     ];
     let container_instances = found.map(|(id, found)| on(id, found)).into();
-    let observed = Observed { phase: Phase::Complete, groups, volumes: volumes.into(), container_instances };
+    let observed =
+        Observed { phase: Phase::Complete, groups, volumes: volumes.into(), container_instances, not_whole: [].into() };
     insta::assert_snapshot!(text(&observed), @r"
     + neo4j-core-1 i-new attach vol-1: volume vol-1 is available
     = neo4j-core-1 i-second waits: volume vol-1 is held by i-new, which must let go of it first
@@ -389,19 +392,27 @@ fn other_peoples_tasks_are_drained_and_what_does_not_stop_is_named() {
 fn every_registration_of_an_instance_is_asked_and_deregistered() {
     let second = |found: ContainerInstance| ContainerInstance { arn: "arn:2".into(), ..found };
     let both = Action::Deregister { container_instances: vec!["arn:1".into(), "arn:2".into()], force: true };
-    let with = |phase, first: ContainerInstance, other: ContainerInstance| {
-        let mut observed = held(State::TerminatingWait, phase, Some(first));
+    let with = |phase, first: &ContainerInstance, other: ContainerInstance| {
+        let mut observed = held(State::TerminatingWait, phase, Some(first.clone()));
         observed.container_instances.push(other);
-        observed.groups[0].instances[0].healthy = false;
+        observed.groups[0].instances[0].status = Some(InstanceStatus::Impaired);
         verdict(&observed)
     };
     let (tasks, none) = (silent(registered(Some("1"), 1), 6), second(silent(registered(Some("1"), 0), 6)));
-    assert_eq!(with(Phase::Complete, tasks.clone(), none.clone()), (both.clone(), Reason::Dead));
-    assert_eq!(with(Phase::Deleting, tasks.clone(), none), (both, Reason::Silent));
-    let fresh = second(silent(registered(Some("1"), 0), 1));
-    assert_eq!(with(Phase::Deleting, tasks.clone(), fresh).1, Reason::AgentAway, "the second is away for a moment");
+    assert_eq!(with(Phase::Complete, &tasks, none.clone()), (both.clone(), Reason::Dead));
+    let two = second(silent(registered(Some("1"), 2), 6));
+    assert_eq!(with(Phase::Deleting, &tasks, two), (both, Reason::Silent));
+    // Whatever the other one is like, ECS counts on the tasks of the silent one, and nobody can stop them.
     let back = second(registered(Some("1"), 0));
-    assert_eq!(with(Phase::Complete, tasks, back).1, Reason::QuorumUnproven(1), "the agent speaks by the second");
+    for other in [none, second(silent(registered(Some("1"), 0), 1)), back.clone(), draining(back.clone())] {
+        for phase in [Phase::Creating, Phase::Deleting] {
+            assert_eq!(with(phase, &tasks, other.clone()), (deregister(true), Reason::Silent), "{other:?}");
+        }
+    }
+    assert_eq!(with(Phase::Complete, &tasks, back).1, Reason::QuorumUnproven(1), "the agent speaks by the second");
+    let away = silent(registered(Some("1"), 1), 4);
+    let empty = draining(second(registered(Some("1"), 0)));
+    assert_eq!(with(Phase::Deleting, &away, empty).1, Reason::AgentAway);
 }
 
 #[test]
@@ -425,22 +436,26 @@ fn a_retained_instance_stays_until_nothing_is_lost_with_it() {
 
 #[test]
 fn a_dead_instance_is_deregistered_and_one_that_is_only_silent_or_only_ill_is_not() {
-    let with = |found: ContainerInstance, healthy: bool, state: State| {
+    let with = |found: ContainerInstance, status, state: State| {
         let mut observed = held(state, Phase::Complete, Some(found));
-        observed.groups[0].instances[0].healthy = healthy;
+        observed.groups[0].instances[0].status = status;
         verdict(&observed)
     };
+    let (impaired, fine) = (Some(InstanceStatus::Impaired), Some(InstanceStatus::NotImpaired));
     let there = registered(Some("1"), 1);
     let unknown = ContainerInstance { disconnected_since: None, ..silent(there.clone(), 6) };
     for state in [State::TerminatingWait, State::Retained] {
-        assert_eq!(with(silent(there.clone(), 6), false, state.clone()), (deregister(true), Reason::Dead));
-        for (found, healthy) in [
-            (there.clone(), false),
-            (silent(there.clone(), 6), true),
-            (silent(there.clone(), 5), false),
-            (unknown.clone(), false),
+        for status in [impaired, Some(InstanceStatus::Gone)] {
+            assert_eq!(with(silent(there.clone(), 6), status, state.clone()), (deregister(true), Reason::Dead));
+        }
+        for (found, status) in [
+            (there.clone(), impaired),
+            (silent(there.clone(), 6), fine),
+            (silent(there.clone(), 6), None),
+            (silent(there.clone(), 5), impaired),
+            (unknown.clone(), impaired),
         ] {
-            assert_eq!(with(found, healthy, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
+            assert_eq!(with(found, status, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
         }
     }
 }
@@ -463,7 +478,7 @@ fn silence_is_counted_by_our_own_clock_and_a_connection_since_then_ends_it() {
 #[test]
 fn a_clock_runs_from_the_first_sight_to_the_reconnection() {
     let lost = |arn: &str| ContainerInstance { arn: arn.into(), connected: false, ..registered(Some("1"), 1) };
-    let later = now() + SignedDuration::from_mins(4);
+    let later = now() + SignedDuration::from_mins(2);
     let mut clocks = Clocks::default();
     let mut found = [lost("arn:1"), registered(Some("2"), 1)];
     clocks.see_connections(&mut found, now());
@@ -471,8 +486,18 @@ fn a_clock_runs_from_the_first_sight_to_the_reconnection() {
     let mut found = [lost("arn:1"), lost("arn:2")];
     clocks.see_connections(&mut found, later);
     assert_eq!(found.map(|found| found.disconnected_since), [Some(now()), Some(later)]);
+    assert_eq!(clocks.disconnected["arn:1"], Away { since: now(), seen: later });
+    // A second look at once is not worth a write.
+    let before = clocks.clone();
+    clocks.see_connections(&mut [lost("arn:1"), lost("arn:2")], later + SignedDuration::from_secs(30));
+    assert_eq!(clocks, before);
+    // Nobody looked for a while: it may have been there.
+    let after = later + SignedDuration::from_secs(181);
+    let mut found = [lost("arn:1"), lost("arn:2")];
+    clocks.see_connections(&mut found, after);
+    assert_eq!(found.map(|found| found.disconnected_since), [Some(after), Some(after)]);
     // One has reconnected, the other is gone.
-    clocks.see_connections(&mut [ContainerInstance { connected: true, ..lost("arn:1") }], later);
+    clocks.see_connections(&mut [ContainerInstance { connected: true, ..lost("arn:1") }], after);
     assert_eq!(clocks, Clocks::default());
     clocks.see_cores([2].into_iter(), now());
     clocks.see_cores([2, 3].into_iter(), later);
@@ -483,12 +508,18 @@ fn a_clock_runs_from_the_first_sight_to_the_reconnection() {
 
 #[test]
 fn dead_instances_are_deregistered_one_at_a_time() {
-    let ill = |id: &str| Instance { healthy: false, ..instance(id, State::TerminatingWait) };
+    let ill = |id: &str| Instance { status: Some(InstanceStatus::Impaired), ..instance(id, State::TerminatingWait) };
     let groups = vec![group(1, vec![ill("i-1")]), group(2, vec![ill("i-2")])];
     let found = [("i-1", "1"), ("i-2", "2")].map(|(id, core)| on(id, silent(registered(Some(core), 1), 9)));
-    let observed = Observed { phase: Phase::Complete, groups, volumes: [].into(), container_instances: found.into() };
+    let observed = Observed {
+        phase: Phase::Complete,
+        groups,
+        volumes: [].into(),
+        container_instances: found.into(),
+        not_whole: [].into(),
+    };
     insta::assert_snapshot!(text(&observed), @r"
-    - neo4j-core-1 i-1 deregister by force: it is dead: EC2 finds it unhealthy, and ECS has lost its agent for more than five minutes
+    - neo4j-core-1 i-1 deregister by force: it is dead: EC2's status checks fail, and ECS has lost its agent for more than five minutes
     = neo4j-core-2 i-2 waits: it is dead, but instances are deregistered one at a time: another core must be in service first
     ");
     // The first one has gone, and its replacement is on its way: the second waits for it, and no longer.
@@ -498,6 +529,20 @@ fn dead_instances_are_deregistered_one_at_a_time() {
     assert!(text(&later).contains("i-2 waits: it is dead"), "{}", text(&later));
     later.groups[0].instances = vec![instance("i-3", State::Other("InService".into()))];
     assert!(text(&later).contains("i-2 deregister by force: it is dead"), "{}", text(&later));
+    // One that never comes back, as when its volume is broken, holds the other up for half an hour and not for ever.
+    later.groups[0].instances = vec![instance("i-3", State::PendingWait)];
+    for (minutes, deregisters) in [(30, false), (31, true)] {
+        later.not_whole = [(1, now() - SignedDuration::from_mins(minutes))].into();
+        let text = text(&later);
+        assert_eq!(text.contains("i-2 deregister by force"), deregisters, "{text}");
+    }
+    // One whose instance is retained, but works, is not on its way back.
+    later.not_whole.clear();
+    later.groups[0].instances = vec![instance("i-1", State::Retained), instance("i-3", State::PendingWait)];
+    later.container_instances.push(on("i-1", registered(Some("1"), 1)));
+    assert!(text(&later).contains("i-2 deregister by force"), "{}", text(&later));
+    later.container_instances.last_mut().unwrap().tasks[0].status = "STOPPING".into();
+    assert!(text(&later).contains("i-2 waits: it is dead"), "{}", text(&later));
 }
 
 #[test]
@@ -549,7 +594,7 @@ fn fault_of(change: impl FnOnce(&mut Observed)) -> Option<String> {
     let mut observed = observed(Phase::Complete, groups, Some(attached(90)), Some(registered(Some("1"), 1)));
     change(&mut observed);
     let plan = plan(&observed, &policy(), now());
-    let [core] = &cores(&observed, &plan, &policy())[..] else { panic!("one core") };
+    let [core] = &cores(&observed, &plan, &policy(), now())[..] else { panic!("one core") };
     core.fault.as_ref().map(ToString::to_string)
 }
 
@@ -569,7 +614,7 @@ fn a_core_is_whole_or_the_cause_is_named() {
     );
     assert_eq!(fault_of(|o| o.phase = Phase::Creating), None);
     let no_capacity = "We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z)";
-    let table: [Change; 19] = [
+    let table: [Change; 21] = [
         Box::new(|o| o.groups.clear()),
         Box::new(|o| o.groups.push(Group { name: "neo4j-copy".into(), ..group(1, vec![]) })),
         Box::new(|o| core(o).instances.clear()),
@@ -596,28 +641,36 @@ fn a_core_is_whole_or_the_cause_is_named() {
         Box::new(|o| ci(o).tasks.clear()),
         Box::new(|o| ci(o).tasks = vec![task("service:datadog", 0)]),
         Box::new(|o| ci(o).tasks[0].status = "PENDING".into()),
+        Box::new(|o| ci(o).tasks[0].started_at = Some(now() - SignedDuration::from_mins(4))),
+        Box::new(|o| {
+            // Its agent has registered anew, and ECS still counts on the task of the first registration.
+            let old = silent(registered(Some("1"), 1), 600);
+            o.container_instances = vec![old, ContainerInstance { arn: "arn:2".into(), ..registered(Some("1"), 0) }];
+        }),
     ];
     let faults = table.map(|change| fault_of(change).expect("a fault"));
     insta::assert_snapshot!(faults.join("\n"), @r"
     no Auto Scaling group of the cluster has the tag neo4j:core=1: deploy the stack again
     several Auto Scaling groups have the tag of this core: neo4j-core-1, neo4j-copy: take it off those that are not the stack's
-    its Auto Scaling group neo4j-core-1 has no instance
-    its Auto Scaling group neo4j-core-1 has no instance, and Auto Scaling said of its last launch that failed: We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z)
+    its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose another instance type of the same memory
+    its Auto Scaling group neo4j-core-1 has no instance, and Auto Scaling said of its last launch that failed: We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z): if that lasts, choose another instance type of the same memory
     its Auto Scaling group neo4j-core-1 is to have no instance: set its desired capacity to 1
     its instance i-1 is Standby
     its instance i-1 is Pending:Wait: volume vol-1 is held by i-0, which must let go of it first
-    its Auto Scaling group neo4j-core-1 has no instance
+    its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose another instance type of the same memory
     its group names no data volume: give the group the tag neo4j:volume
     the cluster has no volume vol-1: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster
     volume vol-1 is held by i-0, which must let go of it first
-    volume vol-1 is not attached to its instance i-1
-    the ECS agent of its instance i-1 has not registered
-    the ECS agent of its instance i-1 is not connected
-    the ECS agent of its instance i-1 is DRAINING, not ACTIVE
+    volume vol-1 is not attached to its instance i-1, which is in service: replace the instance
+    the ECS agent of its instance i-1 has not registered: look at ecs.service on the instance by Session Manager, or replace it
+    the ECS agent of its instance i-1 is not connected: look at ecs.service on the instance by Session Manager, or replace it
+    the ECS agent of its instance i-1 is DRAINING, not ACTIVE: set it to ACTIVE, or replace the instance
     its ECS agent registered with neo4j.core=2, but its group is that of core 1: correct ecs.config in the group's launch template
-    no task of the cluster is on its instance i-1: look at the events of the ECS service
-    no task of the cluster is on its instance i-1: look at the events of the ECS service
+    no task of the cluster runs on its instance i-1: look at the events of the ECS service
+    no task of the cluster runs on its instance i-1: look at the events of the ECS service
     its task task-0 is PENDING, not RUNNING
+    its task task-0 runs since 2026-11-23T09:56:00Z: it counts as whole when it has run for five minutes
+    no task of the cluster runs on its instance i-1: look at the events of the ECS service
     ");
 }
 
@@ -702,19 +755,21 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     let phase = select(vec![Phase::Creating, Phase::Complete, Phase::Complete, Phase::Deleting]);
     let volume_id = || select(vec!["vol-1", "vol-2", "vol-9"]).prop_map(str::to_owned);
     let tags = vec((any_core(), option::weighted(0.8, volume_id())), 3);
-    let instances = vec((0usize..3, any_zone(), any_state(), any::<bool>()), IDS.len());
+    let statuses =
+        vec![None, Some(InstanceStatus::NotImpaired), Some(InstanceStatus::Impaired), Some(InstanceStatus::Gone)];
+    let instances = vec((0usize..3, any_zone(), any_state(), select(statuses)), IDS.len());
     let volumes = [any_volume(), any_volume()];
     let found = vec(any_container_instance(), 0..IDS.len());
     (phase, tags, instances, volumes, found).prop_map(|(phase, tags, instances, volumes, found)| {
         let mut groups: Vec<_> =
             (0..).zip(tags).map(|(n, (core, volume))| Group { core, volume, ..group(n, vec![]) }).collect();
-        for (id, (group, zone, state, healthy)) in IDS.iter().zip(instances) {
-            groups[group].instances.push(Instance { zone, healthy, ..instance(id, state) });
+        for (id, (group, zone, state, status)) in IDS.iter().zip(instances) {
+            groups[group].instances.push(Instance { zone, status, ..instance(id, state) });
         }
         let numbered = (0..).zip(found).map(|(n, found)| ContainerInstance { arn: format!("arn:{n}"), ..found });
         let container_instances = numbered.collect();
         let volumes = ["vol-1", "vol-2"].map(str::to_owned).into_iter().zip(volumes);
-        Observed { phase, groups, volumes: volumes.collect(), container_instances }
+        Observed { phase, groups, volumes: volumes.collect(), container_instances, not_whole: [].into() }
     })
 }
 
@@ -726,6 +781,11 @@ fn steps(observed: &Observed) -> Vec<(Step, Group, Instance)> {
     };
     let steps = plan(observed, &policy(), now()).steps.into_iter();
     steps.map(|step| (found(&step), step)).map(|((group, instance), step)| (step, group, instance)).collect()
+}
+
+/// Whether EC2 says that an instance is of no use any more.
+fn fails(instance: &Instance) -> bool {
+    matches!(instance.status, Some(InstanceStatus::Impaired | InstanceStatus::Gone))
 }
 
 proptest! {
@@ -787,7 +847,7 @@ proptest! {
                 prop_assert!(!lets_go, "{step}");
                 let silent = found.iter().all(|found| found.is_silent(now()));
                 let deregisters = matches!(step.action, Action::Deregister { .. });
-                prop_assert!(!deregisters || (silent && !instance.healthy), "{step}");
+                prop_assert!(!deregisters || (silent && fails(&instance)), "{step}");
             }
         }
     }
@@ -824,10 +884,32 @@ proptest! {
                 continue;
             }
             prop_assert!(found.iter().all(|found| found.is_silent(now())), "{step}");
-            prop_assert!(observed.phase != Phase::Complete || !instance.healthy, "{step}");
-            dead += usize::from(observed.phase == Phase::Complete);
+            let ours = observed.of(&instance.id).iter().flat_map(|found| &found.tasks).any(|task| policy().is_ours(task));
+            prop_assert!(observed.phase != Phase::Complete || fails(&instance) || !ours, "{step}");
+            dead += usize::from(step.why == Reason::Dead);
         }
         prop_assert!(dead <= 1);
+    }
+
+    #[test]
+    fn a_core_that_is_whole_has_everything(observed in any_observed()) {
+        let plan = plan(&observed, &policy(), now());
+        for core in cores(&observed, &plan, &Policy { cores: 2, ..policy() }, now()) {
+            if core.fault.is_some() || observed.phase == Phase::Deleting {
+                continue;
+            }
+            let number = core.number.to_string();
+            let group = observed.groups.iter().find(|group| group.core.as_deref() == Some(&number)).unwrap();
+            let instance = core.instance.unwrap();
+            prop_assert!(group.instances.iter().any(|found| found.id == instance && found.state.is_in_service()));
+            let volume = &observed.volumes[group.volume.as_ref().unwrap()];
+            prop_assert!(!volume.attachments.is_empty());
+            prop_assert!(volume.attachments.iter().all(|held| held.instance == instance));
+            let found = observed.of(&instance);
+            let runs = |task: &Task| policy().is_ours(task) && task.status == "RUNNING";
+            let serves = |found: &&ContainerInstance| found.connected && found.is_active() && found.tasks.iter().any(runs);
+            prop_assert!(found.iter().any(serves));
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Group, Instance, Observed, Phase, Plan, Policy, Reason, State,
     launch::{agent_fault, current, own_volume},
 };
 
+/// How long a task has to run before its core is whole: one that ends again and again is `RUNNING` for moments, which ECS
+/// takes for success (developer guide, «Amazon ECS service throttle logic»).
+const SETTLED: SignedDuration = SignedDuration::from_mins(5);
 /// How long a core may not be whole before people are alarmed; the threshold of `CoreNotWholeAlarm`.
 pub const NOT_WHOLE: SignedDuration = SignedDuration::from_mins(30);
 
@@ -42,7 +45,10 @@ pub enum Fault {
     #[error("its Auto Scaling group {0} is to have no instance: set its desired capacity to 1")]
     NoneWanted(String),
     /// No capacity, for example.
-    #[error("its Auto Scaling group {group} has no instance{}", last_words(.said.as_deref()))]
+    #[error(
+        "its Auto Scaling group {group} has no instance{}: if that lasts, choose another instance type of the same memory",
+        last_words(.said.as_deref())
+    )]
     NoInstance {
         /// The group.
         group: String,
@@ -63,7 +69,7 @@ pub enum Fault {
     #[error("{0}")]
     Volume(Reason),
     /// The instance is in service, but does not have the volume.
-    #[error("volume {volume} is not attached to its instance {instance}")]
+    #[error("volume {volume} is not attached to its instance {instance}, which is in service: replace the instance")]
     NotAttached {
         /// The volume.
         volume: String,
@@ -71,7 +77,7 @@ pub enum Fault {
         instance: String,
     },
     /// The agent takes no tasks.
-    #[error("the ECS agent of its instance {instance} {agent}")]
+    #[error("the ECS agent of its instance {instance} {agent}: {}", mend(.agent))]
     Agent {
         /// The instance.
         instance: String,
@@ -79,8 +85,16 @@ pub enum Fault {
         agent: String,
     },
     /// ECS has placed none.
-    #[error("no task of the cluster is on its instance {0}: look at the events of the ECS service")]
+    #[error("no task of the cluster runs on its instance {0}: look at the events of the ECS service")]
     NoTask(String),
+    /// The task has just started.
+    #[error("its task {task} runs since {since}: it counts as whole when it has run for five minutes")]
+    Settling {
+        /// The task's id.
+        task: String,
+        /// When it started.
+        since: Timestamp,
+    },
     /// The task starts, or stops.
     #[error("its task {task} is {status}, not RUNNING")]
     Task {
@@ -95,24 +109,35 @@ fn last_words(said: Option<&str>) -> String {
     said.map_or_else(String::new, |said| format!(", and Auto Scaling said of its last launch that failed: {said}"))
 }
 
-/// Says of each core whether it is whole, and why not. While the cluster is deleted nothing is expected of any.
-#[must_use]
-pub fn cores(observed: &Observed, plan: &Plan, policy: &Policy) -> Vec<Core> {
-    (1..=policy.cores).map(|number| core(observed, plan, policy, number)).collect()
+/// What to do about an agent.
+fn mend(agent: &str) -> &'static str {
+    if agent.ends_with("not ACTIVE") {
+        "set it to ACTIVE, or replace the instance"
+    } else {
+        "look at ecs.service on the instance by Session Manager, or replace it"
+    }
 }
 
-fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8) -> Core {
+/// Says of each core whether it is whole, and why not. While the cluster is deleted nothing is expected of any.
+#[must_use]
+pub fn cores(observed: &Observed, plan: &Plan, policy: &Policy, now: Timestamp) -> Vec<Core> {
+    (1..=policy.cores).map(|number| core(observed, plan, policy, number, now)).collect()
+}
+
+fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Timestamp) -> Core {
     let tag = number.to_string();
     let groups = observed.groups.iter().filter(|group| group.core.as_deref() == Some(&tag));
     let groups: Vec<_> = groups.collect();
     let instance = groups.first().and_then(|group| shown(group));
     let registrations = instance.map(|instance| observed.of(&instance.id)).unwrap_or_default();
-    let mut tasks: Vec<_> = registrations.iter().flat_map(|found| &found.tasks).filter(|t| policy.is_ours(t)).collect();
-    tasks.sort_by_key(|task| (task.status != "RUNNING", &task.id));
+    let registered = current(&registrations);
+    let tasks = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
+    let mut tasks: Vec<_> = tasks.collect();
+    tasks.sort_by_key(|task| (task.status != "RUNNING", task.started_at));
     let fault = match groups[..] {
         _ if observed.phase == Phase::Deleting => None,
         [] => Some(Fault::NoGroup(number)),
-        [group] => fault(observed, plan, policy, group),
+        [group] => fault(observed, plan, policy, group, now),
         _ => Some(Fault::SeveralGroups(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", "))),
     };
     Core {
@@ -121,7 +146,7 @@ fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8) -> Core {
         state: instance.map(|instance| instance.state.clone()),
         zone: instance.map(|instance| instance.zone.clone()),
         volume: groups.first().and_then(|group| group.volume.clone()),
-        agent: current(&registrations).map(|found| found.connected),
+        agent: registered.map(|found| found.connected),
         task: tasks.first().map(|task| task.status.clone()),
         fault,
     }
@@ -134,7 +159,7 @@ fn shown(group: &Group) -> Option<&Instance> {
     group.instances.iter().min_by_key(rank)
 }
 
-fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group) -> Option<Fault> {
+fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group, now: Timestamp) -> Option<Fault> {
     if group.lacks_instance() {
         return Some(Fault::NoInstance { group: group.name.clone(), said: group.launch_failure.clone() });
     }
@@ -166,11 +191,14 @@ fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group) -> Op
     if let Some(found) = registered.filter(|found| found.core.as_deref() != Some(core)) {
         return Some(Fault::Volume(Reason::OtherCore { has: found.core.clone(), wants: core.to_owned() }));
     }
-    let ours = registrations.iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
-    let ours: Vec<_> = ours.collect();
-    match ours.first() {
-        _ if ours.iter().any(|task| task.status == "RUNNING") => None,
-        Some(task) => Some(Fault::Task { task: task.id.clone(), status: task.status.clone() }),
-        None => Some(Fault::NoTask(instance)),
+    // Only of the registration by which the agent speaks: what ECS counts on another one may have ended long ago.
+    let ours = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
+    let mut ours: Vec<_> = ours.collect();
+    ours.sort_by_key(|task| (task.status != "RUNNING", task.started_at));
+    let Some(task) = ours.first() else { return Some(Fault::NoTask(instance)) };
+    if task.status != "RUNNING" {
+        return Some(Fault::Task { task: task.id.clone(), status: task.status.clone() });
     }
+    let since = task.started_at.filter(|since| now.duration_since(*since) < SETTLED);
+    since.map(|since| Fault::Settling { task: task.id.clone(), since })
 }

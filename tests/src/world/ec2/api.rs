@@ -29,6 +29,7 @@ impl World {
         match form.action.as_str() {
             "DescribeVolumes" => self.describe_volumes(form),
             "DescribeInstances" => self.describe_instances(form),
+            "DescribeInstanceStatus" => self.describe_instance_status(form),
             "DescribeSnapshots" => self.describe_snapshots(form),
             "CreateSnapshot" => self.create_snapshot(form),
             "AttachVolume" => self.attach_volume(form),
@@ -99,6 +100,34 @@ impl World {
         let asked = form.number("MaxResults").unwrap_or(1000);
         let (items, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
         Ok(json!({"reservationSet": items, "nextToken": next}))
+    }
+
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceStatus.html>: without `IncludeAllInstances`
+    /// only of those that run, and of those that do not run the checks are not applicable.
+    fn describe_instance_status(&self, form: &Form) -> Result<Value, Refusal> {
+        let named = form.list("InstanceId");
+        if let Some(absent) = named.iter().find(|id| !self.ec2.instances.contains_key(**id)) {
+            let message = format!("The instance ID '{absent}' does not exist");
+            return Err(Refusal::new("InvalidInstanceID.NotFound", message));
+        }
+        let all = form.text("IncludeAllInstances") == "true";
+        let found = self.ec2.instances.iter().filter(|(id, instance)| {
+            (named.is_empty() || named.contains(&id.as_str())) && (all || instance.state == "running")
+        });
+        let items = found.map(|(id, instance)| {
+            let check = match (instance.state, instance.impaired) {
+                ("running", true) => "impaired",
+                ("running", false) => "ok",
+                _ => "not-applicable",
+            };
+            json!({
+                "instanceId": id, "availabilityZone": instance.zone, "instanceState": {"name": instance.state},
+                "systemStatus": {"status": if check == "impaired" { "ok" } else { check }},
+                "instanceStatus": {"status": check},
+            })
+        });
+        let (items, next) = page(&items.collect::<Vec<_>>(), Some(form.text("NextToken")), self.page);
+        Ok(json!({"instanceStatusSet": items, "nextToken": next}))
     }
 
     /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html>: there are none but the account's own.

@@ -1,0 +1,126 @@
+use cluster_core::instance::InstanceStatus;
+use cluster_lambda::Failure;
+use serde::Deserialize;
+
+use crate::Ec2;
+
+/// What EC2's status checks say of instances.
+#[derive(Clone, Debug)]
+pub(crate) struct Statuses {
+    ec2: Ec2,
+}
+
+impl Statuses {
+    /// Reads through this client.
+    #[must_use]
+    pub(crate) fn new(ec2: Ec2) -> Self {
+        Self { ec2 }
+    }
+
+    /// Asks for one instance, by its id and whatever its state: a list may leave it out. Answers nothing when EC2 says
+    /// nothing of it, which proves nothing.
+    pub(crate) async fn of(&self, instance: &str) -> Result<Option<InstanceStatus>, Failure> {
+        let step = format!("describe the status of instance {instance}");
+        let parameters = [("InstanceId.1", instance), ("IncludeAllInstances", "true")];
+        let answer = match self.ec2.call("DescribeInstanceStatus", &parameters).await {
+            Ok(answer) => answer,
+            Err(error) if error.code() == Some("InvalidInstanceID.NotFound") => return Ok(Some(InstanceStatus::Gone)),
+            Err(error) => return Err(error.failure(&step)),
+        };
+        let answer: Answer = quick_xml::de::from_str(&answer).map_err(|error| {
+            Failure::transient(format!("could not {step}")).caused_by(format!("EC2's answer is unreadable: {error}"))
+        })?;
+        let found = answer.instance_status_set.item.into_iter().find(|found| found.instance_id == instance);
+        Ok(found.map(|found| found.meaning()))
+    }
+}
+
+/// An answer of `DescribeInstanceStatus`. One without a set is none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    instance_status_set: Set,
+}
+
+#[derive(Deserialize)]
+struct Set {
+    #[serde(default)]
+    item: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    instance_id: String,
+    instance_state: State,
+    system_status: Option<Summary>,
+    instance_status: Option<Summary>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    status: String,
+}
+
+impl Item {
+    /// `ok`, `insufficient-data`, `not-applicable` and `initializing` are no failure (API reference of
+    /// `InstanceStatusSummary`); an instance that is stopping may still run.
+    fn meaning(&self) -> InstanceStatus {
+        let fails = |summary: &Option<Summary>| summary.as_ref().is_some_and(|summary| summary.status == "impaired");
+        match self.instance_state.name.as_str() {
+            "terminated" | "stopped" => InstanceStatus::Gone,
+            _ if fails(&self.system_status) || fails(&self.instance_status) => InstanceStatus::Impaired,
+            _ => InstanceStatus::NotImpaired,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(state: &str, system: &str, instance: &str) -> InstanceStatus {
+        let answer = format!(
+            r#"<DescribeInstanceStatusResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+              <requestId>3be1508e-c444-4fef-89cc-0b1223c4f02fEXAMPLE</requestId>
+              <instanceStatusSet><item>
+                <instanceId>i-1</instanceId><availabilityZone>us-east-1d</availabilityZone>
+                <instanceState><code>16</code><name>{state}</name></instanceState>
+                <systemStatus><status>{system}</status><details><item><name>reachability</name><status>passed</status></item></details></systemStatus>
+                <instanceStatus><status>{instance}</status><details><item><name>reachability</name><status>failed</status><impairedSince>2026-11-23T10:00:00.000Z</impairedSince></item></details></instanceStatus>
+              </item></instanceStatusSet>
+            </DescribeInstanceStatusResponse>"#
+        );
+        let answer: Answer = quick_xml::de::from_str(&answer).unwrap();
+        answer.instance_status_set.item[0].meaning()
+    }
+
+    #[test]
+    fn only_a_failed_check_is_an_impairment() {
+        assert_eq!(meaning("running", "ok", "impaired"), InstanceStatus::Impaired);
+        assert_eq!(meaning("running", "impaired", "ok"), InstanceStatus::Impaired);
+        for fine in ["ok", "insufficient-data", "not-applicable", "initializing"] {
+            assert_eq!(meaning("running", fine, fine), InstanceStatus::NotImpaired, "{fine}");
+        }
+        for (state, want) in [
+            ("terminated", InstanceStatus::Gone),
+            ("stopped", InstanceStatus::Gone),
+            ("shutting-down", InstanceStatus::NotImpaired),
+            ("stopping", InstanceStatus::NotImpaired),
+        ] {
+            assert_eq!(meaning(state, "not-applicable", "not-applicable"), want, "{state}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_set_is_none() {
+        let read = |body: &str| quick_xml::de::from_str::<Answer>(&format!("<R>{body}</R>"));
+        assert!(read("<instanceStatusSet/>").unwrap().instance_status_set.item.is_empty());
+        assert!(read("<requestId>r</requestId>").is_err());
+    }
+}
