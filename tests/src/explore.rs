@@ -32,6 +32,10 @@ enum Step {
     Restart(&'static str),
     /// Cloud Map keeps an instance of a task that nobody knows any more.
     Leak,
+    /// Somebody puts a CNAME under the replicas' name.
+    Occupy,
+    /// Somebody takes it away.
+    Vacate,
     /// Seconds pass.
     Wait(u64),
     /// The function is invoked with the events since the last time.
@@ -39,7 +43,7 @@ enum Step {
     /// CloudFormation deletes the stack, and asks as often as it takes.
     Delete,
 }
-use Step::{Delete, Fail, Leak, Pass, Restart, Scale, Stop, Wait};
+use Step::{Delete, Fail, Leak, Occupy, Pass, Restart, Scale, Stop, Vacate, Wait};
 
 /// A story without faults.
 #[derive(Debug)]
@@ -83,6 +87,23 @@ pub const SCENARIOS: &[Scenario] = &[
             Wait(30),
             Pass,
             Scale("core", 0),
+            Pass,
+        ],
+    },
+    Scenario {
+        name: "occupied",
+        page: 100,
+        steps: &[
+            Occupy,
+            Scale("core", 3),
+            Scale("replica", 1),
+            Wait(60),
+            Pass,
+            Stop("core"),
+            Pass,
+            Wait(60),
+            Pass,
+            Vacate,
             Pass,
         ],
     },
@@ -305,6 +326,11 @@ struct Stage {
 
 type Wrong = String;
 
+/// What [`Occupy`] puts there.
+fn occupant() -> RecordSet {
+    RecordSet::simple(&format!("replica.{DOMAIN}"), "CNAME", 300, &["core.neo4j.service"])
+}
+
 async fn planned(name: &str, faults: &[(usize, Fault)]) -> Result<Played, Wrong> {
     let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).ok_or("no such scenario")?;
     let mut stage = Stage::new(scenario.page);
@@ -425,6 +451,20 @@ impl Stage {
                 let (id, now) = ("fedcba9876543210fedcba9876543210", world.now);
                 world.cloud_map.register(&self.inside.registries[0], id, [], true, now);
             }
+            Occupy => {
+                let cname = occupant();
+                if let Some(zone) = wire.world().route53.zones.get_mut(&self.inside.zone) {
+                    zone.put(cname.clone());
+                }
+                self.foreign.push(cname);
+            }
+            Vacate => {
+                let cname = occupant();
+                if let Some(zone) = wire.world().route53.zones.get_mut(&self.inside.zone) {
+                    zone.change(&[("DELETE", cname.clone())]).map_err(|refusal| refusal.to_string())?;
+                }
+                self.foreign.retain(|set| *set != cname);
+            }
             Wait(seconds) => wire.sleep(seconds).await,
             Pass => {
                 let events: Vec<_> = wire.world().events.drain(..).collect();
@@ -456,6 +496,9 @@ impl Stage {
         let began = wire.world().now;
         let done = self.invoke(messages(&bodies)).await;
         self.foreign_stands()?;
+        if !done && wire.struck().is_empty() {
+            return Err("a pass failed although nothing has struck yet".to_owned());
+        }
         for (tier, before) in ["core", "replica"].iter().zip(before) {
             let after = self.ours(tier);
             if !before.is_empty() && after.is_empty() && !self.inside.fit(tier).is_empty() {

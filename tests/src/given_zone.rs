@@ -19,7 +19,7 @@ const STACK: &str = "neo4j-given";
 const CLUSTER: &str = "graph";
 const CORE: &str = "core.neo4j.service";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:alarms";
-const ALARMS: usize = 4;
+const ALARMS: usize = 5;
 const A_WHILE: u64 = 70;
 
 /// Deploys, changes and deletes the stack on a stage of its own. `Err` tells the first step that did not hold.

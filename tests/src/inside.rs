@@ -293,6 +293,9 @@ pub(crate) fn write_as_another(world: &mut World) {
     let wanted = ["core", "replica"].map(|tier| (format!("{tier}.{DOMAIN}"), fit(tier)));
     for zone in world.route53.zones.values_mut().filter(|zone| zone.managed_by.is_none()) {
         for (name, fit) in &wanted {
+            if zone.under(name).any(|set| set.r#type == "CNAME") {
+                continue;
+            }
             let there: Vec<_> = zone.under(name).filter_map(|set| set.set_identifier.clone()).collect();
             for (id, address) in fit.iter().filter(|(id, _)| !there.contains(id)) {
                 zone.put(RecordSet::multivalue(name, id, address));

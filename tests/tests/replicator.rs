@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cluster_lambda::Kind;
 use cluster_tests::{
     inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, delivered, messages, play},
+    template::read,
     world::{route53::RecordSet, wire::Fault},
 };
 use serde_json::{Value, json};
@@ -93,7 +94,316 @@ fn an_idle_pass_reads_little_and_writes_nothing_and_a_change_is_one_write() {
         let from = inside.wire.world().calls.len();
         inside.sweep().await.unwrap();
         assert_eq!(inside.wire.world().count_calls(from), (4, 0));
+        assert_eq!((inside.metric("Occupied", None), inside.metric("Occupied", Some("core"))), (Some(0.0), Some(0.0)));
+        inside.scale("core", 4);
+        inside.scale("replica", 3);
+        inside.wire.sleep(60).await;
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.wire.world().count_calls(from), (6, 2), "a batch for each name");
+        assert_eq!(inside.metric("Changes", None), Some(2.0));
     });
+}
+
+fn replica(kind: &str, value: &str) -> RecordSet {
+    RecordSet::simple(&format!("replica.{DOMAIN}"), kind, 300, &[value])
+}
+
+/// Three cores and a replica, published but where the replicas' name is occupied; then a core stops for good.
+async fn a_core_stops_while_the_other_name_holds(inside: &Inside, theirs: &RecordSet) {
+    inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().put(theirs.clone());
+    three_cores(inside).await;
+    inside.scale("replica", 1);
+    inside.wire.sleep(60).await;
+    let stopped = inside.a_task("core");
+    inside.wire.world().stop(CLUSTER, &stopped);
+    inside.sweep().await.unwrap();
+    assert_eq!(inside.published("core"), inside.fit("core"));
+    assert_eq!(inside.published("core").len(), 2, "the core that stopped has left");
+}
+
+#[test]
+fn a_name_that_somebody_occupies_is_said_measured_and_left_while_the_other_is_served() {
+    for (theirs, why) in [
+        (
+            replica("CNAME", "core.neo4j.service"),
+            "a CNAME record stands under it, and Route 53 allows no other record there: remove the CNAME record",
+        ),
+        (
+            RecordSet::weighted(&format!("replica.{DOMAIN}"), "theirs", "10.9.9.1"),
+            "an A record of another routing policy stands under it, which Route 53 does not mix with multivalue: remove it",
+        ),
+        (
+            replica("A", "10.9.9.1"),
+            "an A record of another routing policy stands under it, which Route 53 does not mix with multivalue: remove it",
+        ),
+    ] {
+        play(async {
+            let inside = Inside::new();
+            a_core_stops_while_the_other_name_holds(&inside, &theirs).await;
+            assert_eq!(inside.metric("Divergence", None), Some(0.0));
+            assert_eq!(
+                (inside.metric("Occupied", None), inside.metric("Occupied", Some("core"))),
+                (Some(1.0), Some(0.0))
+            );
+            assert_eq!(inside.metric("Occupied", Some("replica")), Some(1.0), "a replica waits for the name");
+            assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(0.0));
+
+            let answer = inside.invoke(json!({"dryRun": true})).await.unwrap();
+            let task = inside.a_task("replica");
+            let want = [
+                format!("= replica.neo4j.service is occupied: {why}"),
+                format!("= replica.neo4j.service {task} not published: the name is occupied"),
+            ];
+            let kept = answer["kept"].as_array().unwrap();
+            assert!(want.iter().all(|line| kept.contains(&json!(line))), "{answer}");
+            let from = inside.wire.world().calls.len();
+            inside.wire.sleep(90).await;
+            inside.sweep().await.unwrap();
+            inside.sweep().await.unwrap();
+            assert_eq!(inside.wire.world().count_calls(from).1, 1, "the new core is written, the name never");
+            let stands: Vec<_> = {
+                let world = inside.wire.world();
+                world.route53.zones[&inside.zone].under(&theirs.name).cloned().collect()
+            };
+            assert_eq!(stands, std::slice::from_ref(&theirs), "it is not ours");
+
+            inside
+                .wire
+                .world()
+                .route53
+                .zones
+                .get_mut(&inside.zone)
+                .unwrap()
+                .change(&[("DELETE", theirs.clone())])
+                .unwrap();
+            inside.sweep().await.unwrap();
+            assert_eq!(inside.published("replica"), inside.fit("replica"), "removed as said, and published at once");
+            assert_eq!(inside.metric("Occupied", None), Some(0.0));
+        });
+    }
+}
+
+#[test]
+fn records_of_other_types_go_with_ours_and_nobody_can_occupy_a_published_name() {
+    play(async {
+        let inside = Inside::new();
+        {
+            let mut world = inside.wire.world();
+            // Small pages: types stand between the names.
+            world.page = 2;
+            let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
+            let core = |kind, value| RecordSet::simple(&format!("core.{DOMAIN}"), kind, 300, &[value]);
+            for set in [core("AAAA", "fd00::1"), core("TXT", "\"theirs\""), replica("TXT", "\"theirs\"")] {
+                zone.change(&[("CREATE", set)]).unwrap();
+            }
+        }
+        three_cores(&inside).await;
+        inside.scale("replica", 2);
+        inside.wire.sleep(60).await;
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(2.0));
+        let mut world = inside.wire.world();
+        let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
+        for late in
+            [replica("CNAME", "core.neo4j.service"), RecordSet::weighted(&format!("replica.{DOMAIN}"), "w", "10.9.9.1")]
+        {
+            assert_eq!(zone.change(&[("CREATE", late)]).unwrap_err().code, "InvalidChangeBatch");
+        }
+    });
+}
+
+#[test]
+fn a_reading_sees_a_cname_with_no_more_calls() {
+    play(async {
+        let inside = Inside::new();
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        let without = inside.wire.world().count_calls(from);
+        let cname = replica("CNAME", "core.neo4j.service");
+        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().put(cname);
+        let from = inside.wire.world().calls.len();
+        inside.sweep().await.unwrap();
+        assert_eq!(inside.wire.world().count_calls(from), without);
+        assert_eq!(inside.metric("Occupied", Some("replica")), Some(0.0), "nobody waits for it yet");
+    });
+}
+
+/// A core stops for good and a replica joins: a batch for each name, at the 5th and the 6th call of the pass.
+async fn both_names_change(inside: &Inside) {
+    three_cores(inside).await;
+    inside.scale("replica", 1);
+    inside.wire.sleep(60).await;
+    let stopped = inside.a_task("core");
+    inside.wire.world().stop(CLUSTER, &stopped);
+    inside.wire.world().events.clear();
+    inside.metrics.lock().unwrap().clear();
+}
+
+const CORE_BATCH: usize = 5;
+
+#[test]
+fn whatever_becomes_of_one_batch_the_other_is_written() {
+    // A denied call is not tried again, others as often as the SDK tries.
+    for (fault, times) in [(Fault::Outage, 1), (Fault::Denied, 1), (Fault::Hang, 3), (Fault::Throttle, 3)] {
+        play(async {
+            let inside = Inside::new();
+            both_names_change(&inside).await;
+            for nth in 0..times {
+                inside.wire.plan(CORE_BATCH + nth, fault);
+            }
+            let failure = inside.sweep().await.unwrap_err();
+            let text = failure.chain();
+            assert!(
+                text.starts_with("could not change the records of core.neo4j.service in zone"),
+                "{fault:?}: {text}"
+            );
+            assert_eq!(inside.published("core").len(), 3, "{fault:?}");
+            assert_eq!(inside.published("replica"), set(&["10.0.2.1"]), "{fault:?}");
+            assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(1.0), "{fault:?}");
+        });
+    }
+}
+
+#[test]
+fn a_name_that_is_refused_twice_diverges_and_the_other_is_written_and_measured() {
+    play(async {
+        let inside = Inside::new();
+        both_names_change(&inside).await;
+        // Refused, the replicas' written, read once more (4 calls), refused again.
+        inside.wire.plan(CORE_BATCH, Fault::Refuse);
+        inside.wire.plan(CORE_BATCH + 6, Fault::Refuse);
+        let failure = inside.sweep().await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Diverged);
+        let text = failure.chain();
+        assert!(text.starts_with("Route 53 refused the changes to core.neo4j.service in zone"), "{text}");
+        assert!(!text.contains("replica"), "{text}");
+        assert_eq!(inside.published("core").len(), 3);
+        assert_eq!(inside.published("replica"), set(&["10.0.2.1"]));
+        assert_eq!(inside.metric("Divergence", None), Some(1.0));
+        assert_eq!(inside.metric("Changes", None), Some(1.0));
+        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(1.0));
+        assert_eq!(inside.metric("RecordsPublished", Some("core")), None, "nobody knows");
+        let of_replicas = inside.metrics.lock().unwrap().iter().filter(|line| line["Tier"] == "replica").count();
+        assert_eq!(of_replicas, 1, "the second round is the refused name's alone");
+    });
+}
+
+#[test]
+fn two_names_that_fail_are_both_named() {
+    play(async {
+        let inside = Inside::new().with("DOMAIN", "elsewhere.example");
+        inside.scale("core", 1);
+        inside.scale("replica", 1);
+        inside.wire.sleep(60).await;
+        let failure = inside.sweep().await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Diverged);
+        let text = failure.chain();
+        for name in ["core", "replica"] {
+            assert!(text.contains(&format!("the changes to {name}.elsewhere.example in zone")), "{text}");
+            assert!(
+                text.contains(&format!("{name}.elsewhere.example. is not permitted in zone neo4j.service.")),
+                "{text}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_tier_that_cannot_be_read_keeps_its_name_and_does_not_freeze_the_other() {
+    play(async {
+        let inside = Inside::new();
+        both_names_change(&inside).await;
+        let broken = inside.with("REPLICA_CLOUD_MAP_SERVICE", "srv-404");
+        let failure = broken.sweep().await.unwrap_err();
+        let want = "there is no Cloud Map service srv-404 for tier replica: was it deleted outside of the stack?";
+        assert_eq!((failure.kind(), failure.to_string().as_str()), (Kind::Permanent, want));
+        assert_eq!(inside.published("core").len(), 2, "the core that stopped has left");
+        assert_eq!(inside.metric("RecordsPublished", Some("core")), Some(2.0));
+        assert_eq!(inside.metric("RecordsPublished", Some("replica")), None);
+        assert_eq!(inside.metric("Divergence", None), None, "its absence is what silence is alarmed on");
+
+        inside.sweep().await.unwrap();
+        let core = inside.a_task("core");
+        inside.wire.world().stop(CLUSTER, &core);
+        // The replicas' list fails for as long as the SDK tries.
+        inside.wire.plan(2, Fault::Hang);
+        inside.wire.plan(4, Fault::Hang);
+        inside.wire.plan(5, Fault::Hang);
+        let failure = inside.sweep().await.unwrap_err();
+        assert!(failure.to_string().contains("list the instances of the replica Cloud Map service"), "{failure}");
+        assert_eq!(inside.published("core"), inside.fit("core"));
+        assert_eq!(inside.published("replica"), set(&["10.0.2.1"]), "from a failed reading nothing is concluded");
+    });
+}
+
+#[test]
+fn what_ecs_does_not_say_of_one_service_does_not_freeze_the_other_name() {
+    play(async {
+        let inside = Inside::new();
+        three_cores(&inside).await;
+        let stopped = inside.a_task("core");
+        inside.wire.world().stop(CLUSTER, &stopped);
+        // The replicas' service alone is asked for, after two lists, the records and the tasks.
+        inside.wire.plan(5, Fault::Outage);
+        let failure = inside.sweep().await.unwrap_err();
+        assert!(failure.chain().starts_with("could not describe the services of cluster neo4j"), "{}", failure.chain());
+        assert_eq!(inside.published("core"), inside.fit("core"));
+        assert_eq!(inside.published("core").len(), 2);
+    });
+}
+
+#[test]
+fn a_dry_run_shows_both_names() {
+    play(async {
+        let inside = Inside::new();
+        both_names_change(&inside).await;
+        let answer = inside.invoke(json!({"dryRun": true})).await.unwrap();
+        let changes: Vec<_> = answer["changes"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        let [leaves, joins] = changes[..] else { panic!("{answer}") };
+        assert!(
+            leaves.starts_with("- core.neo4j.service A") && joins.starts_with("+ replica.neo4j.service A"),
+            "{answer}"
+        );
+        assert_eq!(answer["published"], json!({"core": 2, "replica": 1}));
+    });
+}
+
+#[test]
+fn the_last_pass_removes_one_name_whatever_becomes_of_the_other() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 2);
+        inside.scale("replica", 2);
+        inside.wire.sleep(60).await;
+        inside.sweep().await.unwrap();
+        for service in ["core", "replica"] {
+            inside.wire.world().scale(CLUSTER, service, 0);
+        }
+        inside.wire.sleep(30).await;
+        // Two lists, the records, both batches, the records once more, the cores' batch.
+        inside.wire.plan(4, Fault::Refuse);
+        inside.wire.plan(7, Fault::Refuse);
+        inside.invoke(inside.custom_resource("Delete", Some("id"))).await.unwrap();
+        let answer = inside.last_answer().unwrap();
+        assert_eq!(answer["Status"], json!("FAILED"));
+        let reason = answer["Reason"].as_str().unwrap();
+        assert!(reason.starts_with("Route 53 refused the changes to core.neo4j.service in zone"), "{reason}");
+        assert_eq!((inside.published("core").len(), inside.published("replica").len()), (2, 0));
+        inside.invoke(inside.custom_resource("Delete", Some("id"))).await.unwrap();
+        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(inside.published("core").len(), 0);
+    });
+}
+
+/// Version 1 of the AWS CLI takes no `--cli-binary-format`, version 2 reads a bare payload as base64; both take bytes from a
+/// file.
+#[test]
+fn the_command_that_shows_the_plan_runs_with_every_version_of_the_cli() {
+    let command = read("infra/discovery.yaml")["Outputs"]["ShowPlan"]["Value"]["Fn::Sub"].clone();
+    let command = command.as_str().unwrap();
+    assert!(command.starts_with("echo '{\"dryRun\":true}' | aws lambda invoke "), "{command}");
+    assert!(command.contains(" --payload fileb:///dev/stdin ") && !command.contains("binary-format"), "{command}");
 }
 
 #[test]
@@ -233,114 +543,6 @@ fn a_zone_that_refuses_twice_is_a_divergence_with_the_reason() {
         let text = failure.chain();
         assert!(text.contains("core.elsewhere.example. is not permitted in zone neo4j.service."), "{text}");
         assert_eq!(inside.metric("Divergence", None), Some(1.0));
-    });
-}
-
-/// A record of somebody else's under a tier's name.
-fn occupy(inside: &Inside, tier: &str, kind: &str, weight: Option<u32>) {
-    let value = if kind == "A" { "10.9.9.9" } else { "elsewhere.example." };
-    let set = RecordSet::simple(&format!("{tier}.neo4j.service"), kind, 60, &[value]);
-    let set = RecordSet { weight, set_identifier: weight.map(|_| "theirs".to_owned()), ..set };
-    let mut world = inside.wire.world();
-    world.route53.zones.get_mut(&inside.zone).unwrap().change(&[("CREATE", set)]).unwrap();
-}
-
-#[test]
-fn a_name_that_is_occupied_is_said_and_measured_and_the_other_lives_on() {
-    for (kind, weight, said) in [
-        ("CNAME", None, "a CNAME record"),
-        ("A", Some(1), "an A record of another routing policy"),
-        ("A", None, "an A record of another routing policy"),
-    ] {
-        play(async {
-            let inside = Inside::new();
-            occupy(&inside, "replica", kind, weight);
-            three_cores(&inside).await;
-            assert_eq!(inside.metric("Occupied", None), Some(0.0), "nobody wants the name yet");
-            inside.scale("replica", 1);
-            inside.wire.sleep(60).await;
-            let answer = inside.sweep().await.unwrap();
-            let kept = answer["pass"]["kept"].to_string();
-            assert!(kept.contains(&format!("does not mix with multivalue A records, {said}: remove it")), "{kept}");
-            assert_eq!(inside.metric("Occupied", None), Some(1.0));
-            assert_eq!(inside.metric("Occupied", Some("replica")), Some(1.0));
-            // A task of a core stops for good.
-            inside.scale("core", 2);
-            inside.wire.sleep(60).await;
-            inside.sweep().await.unwrap();
-            assert_eq!(inside.published("core"), inside.fit("core"));
-            assert_eq!(inside.published("core").len(), 2);
-            // And the name comes by itself once it is free.
-            let theirs = |set: &RecordSet| set.name == "replica.neo4j.service.";
-            inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().records.retain(|_, set| !theirs(set));
-            inside.sweep().await.unwrap();
-            assert_eq!((inside.published("replica").len(), inside.metric("Occupied", None)), (1, Some(0.0)));
-        });
-    }
-}
-
-#[test]
-fn what_is_wrong_with_one_name_does_not_keep_the_other_from_being_written() {
-    play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        inside.scale("replica", 1);
-        inside.wire.sleep(60).await;
-        // An AAAA record goes with A records, but this zone refuses whatever comes under the name.
-        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().refuses =
-            Some("replica.neo4j.service.".into());
-        inside.scale("core", 2);
-        inside.wire.sleep(60).await;
-        let failure = inside.sweep().await.unwrap_err();
-        assert_eq!(failure.kind(), Kind::Diverged);
-        assert!(
-            failure.chain().contains("refused the changes to replica.neo4j.service in zone"),
-            "{}",
-            failure.chain()
-        );
-        assert_eq!(inside.published("core").len(), 2);
-        assert_eq!(inside.metric("Divergence", None), Some(1.0));
-        assert_eq!(inside.metric("RecordsPublished", Some("core")), Some(2.0));
-        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(0.0), "what it was when it was last known");
-        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().refuses = None;
-        inside.sweep().await.unwrap();
-        assert_eq!((inside.published("replica").len(), inside.metric("Divergence", None)), (1, Some(0.0)));
-    });
-}
-
-#[test]
-fn a_write_that_fails_for_one_name_does_not_keep_the_other_from_being_written() {
-    play(async {
-        let inside = Inside::new();
-        inside.scale("core", 2);
-        inside.scale("replica", 2);
-        inside.wire.sleep(60).await;
-        let from = inside.wire.world().calls.len();
-        inside.invoke(json!({"dryRun": true})).await.unwrap();
-        let reads = inside.wire.world().calls.len() - from;
-        // The first batch is that of the cores; the SDK tries it three times.
-        for attempt in 1..=3 {
-            inside.wire.plan(reads + attempt, Fault::ServerError);
-        }
-        let failure = inside.sweep().await.unwrap_err();
-        assert_eq!(failure.kind(), Kind::Transient, "{}", failure.chain());
-        assert_eq!((inside.published("core").len(), inside.published("replica").len()), (0, 2));
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core").len(), 2);
-    });
-}
-
-#[test]
-fn a_tier_that_cannot_be_observed_does_not_freeze_the_other() {
-    play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        inside.scale("core", 2);
-        inside.wire.sleep(60).await;
-        let broken = inside.with("REPLICA_CLOUD_MAP_SERVICE", "srv-404");
-        let failure = broken.sweep().await.unwrap_err();
-        assert!(failure.to_string().contains("no Cloud Map service srv-404 for tier replica"), "{}", failure.chain());
-        assert_eq!(inside.published("core").len(), 2, "the stopped core is out of DNS");
     });
 }
 

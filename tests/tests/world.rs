@@ -49,8 +49,19 @@ fn each_rule_of_route_53_is_kept() {
         (refused(&[("DELETE", core("a/1", "10.0.1.2"))]), "do not match the current values"),
         (one(RecordSet::multivalue("core.other.service", "a/1", "10.0.1.1")), "not permitted in zone"),
         (one(core("a/2", "core")), "Invalid Resource Record"),
-        (one(RecordSet::simple("core.neo4j.service", "A", 10, &["10.0.1.2"])), "another routing policy"),
-        (one(RecordSet::simple("core.neo4j.service", "CNAME", 10, &["x.y"])), "conflicts with other records"),
+        (
+            one(RecordSet::simple("core.neo4j.service", "A", 10, &["10.0.1.2"])),
+            "RRSet with DNS name core.neo4j.service., type A cannot be created as other RRSets exist with the same name",
+        ),
+        (
+            one(RecordSet::weighted("core.neo4j.service", "w", "10.0.1.2")),
+            "type A, SetIdentifier w cannot be created as a non-weighted set exists with the same name and type.",
+        ),
+        (
+            one(RecordSet::simple("core.neo4j.service", "CNAME", 10, &["x.y"])),
+            "[RRSet of type CNAME with DNS name core.neo4j.service. is not permitted as it conflicts with other records \
+             with the same DNS name in zone neo4j.service.]",
+        ),
         (refused(&[]), "Number of changes"),
     ] {
         assert!(text.contains(rule), "{text}");
@@ -58,6 +69,49 @@ fn each_rule_of_route_53_is_kept() {
     let many: Vec<_> = (0..100).map(|n| ("CREATE", core(&format!("b/{n}"), &format!("10.1.0.{n}")))).collect();
     assert!(refused(&many).contains("exceeds 100"));
     zone().change(&many[..99]).unwrap();
+}
+
+/// Route 53 developer guide, «Supported DNS record types»: a CNAME allows no other record under its name. «Choosing a
+/// routing policy»: one policy for a name and type, others for other types.
+#[test]
+fn what_stands_under_a_name_decides_what_goes_beside_it() {
+    const NAME: &str = "replica.neo4j.service";
+    let member = || RecordSet::multivalue(NAME, "a/1", "10.0.2.1");
+    let simple = |kind, value| RecordSet::simple(NAME, kind, 10, &[value]);
+    for (there, refusal) in [
+        (
+            simple("CNAME", "core.neo4j.service"),
+            Some(
+                "[RRSet of type A with DNS name replica.neo4j.service. is not permitted because a conflicting RRSet of \
+                 type CNAME with the same DNS name already exists in zone neo4j.service.]",
+            ),
+        ),
+        (
+            RecordSet::weighted(NAME, "w", "10.9.9.1"),
+            Some(
+                "[RRSet with DNS name replica.neo4j.service., type A, SetIdentifier a/1 cannot be created because a non \
+                 multivalue answer rrset exists with the same name and type.]",
+            ),
+        ),
+        (
+            simple("A", "10.9.9.1"),
+            Some(
+                "[RRSet with DNS name replica.neo4j.service., type A, SetIdentifier a/1 cannot be created because a non \
+                 multivalue answer rrset exists with the same name and type.]",
+            ),
+        ),
+        (RecordSet::multivalue(NAME, "b/1", "10.9.9.1"), None),
+        (simple("AAAA", "fd00::1"), None),
+        (simple("TXT", "\"theirs\""), None),
+    ] {
+        let mut zone = zone();
+        zone.change(&[("CREATE", there.clone())]).unwrap();
+        let before = zone.records.clone();
+        let other = RecordSet::multivalue("core.neo4j.service", "a/2", "10.0.1.2");
+        let said = zone.change(&[("CREATE", other), ("CREATE", member())]).err().map(|refusal| refusal.message);
+        assert_eq!(said.as_deref(), refusal, "{there:?}");
+        assert_eq!(zone.records == before, refusal.is_some(), "the other name's record goes with the batch");
+    }
 }
 
 #[test]

@@ -1,15 +1,13 @@
-use std::collections::BTreeMap;
-
 use aws_lambda_events::{cloudformation::CloudFormationCustomResourceRequest as CustomResource, sqs::SqsMessage};
 use cluster_lambda::{
-    Event, Failure, Kind, custom_resource,
+    Event, Failure, custom_resource,
     queue::Trigger,
     telemetry::{self, Metric},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Names, Outcome, Replicator, Target};
+use crate::{Names, Outcome, Pass, Replicator, Target, TierOutcome};
 
 /// Whether a pass should follow. What happened is looked up afterwards, so the detail does not matter.
 fn is_known(trigger: &Trigger) -> bool {
@@ -29,8 +27,8 @@ impl Replicator {
                 let dry_run = request.dry_run || self.config.dry_run;
                 // Looking is no pass: it leaves no metric that an alarm could mistake for one.
                 let outcome =
-                    if dry_run { self.attempt(true).await?.settled() } else { self.measured_pass(false, None).await };
-                Ok(outcome?.answer())
+                    if dry_run { self.pass(true).await.result()? } else { self.measured_pass(false, None).await? };
+                Ok(outcome.answer())
             }
         }
     }
@@ -52,43 +50,49 @@ impl Replicator {
 
     /// A pass with its metrics. `since` is when the oldest event happened that it answers.
     async fn measured_pass(&self, dry_run: bool, since: Option<Timestamp>) -> Result<Outcome, Failure> {
-        let outcome = self.attempt(dry_run).await?;
-        for line in self.lines(&outcome, self.now(), since) {
+        let pass = self.pass(dry_run).await;
+        for line in self.lines(&pass, self.now(), since) {
             self.metrics.emit(&line);
         }
-        outcome.settled()
+        pass.result()
     }
 
     fn now(&self) -> Timestamp {
         Timestamp::try_from(self.clock.now()).unwrap_or_default()
     }
 
-    /// The metric lines of a pass: first those of both names together, then those of each name that is as it should be.
-    fn lines(&self, outcome: &Outcome, now: Timestamp, since: Option<Timestamp>) -> Vec<Value> {
+    /// The metric lines of a pass: of each name that it was done with, whatever became of the other. `Divergence` stands
+    /// for a pass that came to an end for both, since its absence is what silence is alarmed on.
+    fn lines(&self, pass: &Pass, now: Timestamp, since: Option<Timestamp>) -> Vec<Value> {
         let cluster = self.config.target.owner.to_string();
-        let Outcome { plan, applied, failed, dry_run } = outcome;
-        let diverged = failed.values().filter(|failure| failure.kind() == Kind::Diverged).count();
-        let mut metrics = vec![
-            Metric::count("Changes", applied.values().sum()),
-            Metric::count("Divergence", diverged),
-            Metric::count("Occupied", plan.occupied.values().sum()),
-        ];
-        if let (Some(since), false) = (since, applied.is_empty()) {
-            // The clocks of the event's source and of this function differ a little.
-            let lag = now.as_millisecond().saturating_sub(since.as_millisecond()).max(0);
-            metrics.push(Metric::milliseconds("ReplicationLagMs", lag));
+        let Pass { outcome, failures } = pass;
+        let waiting = |tier: &TierOutcome| tier.plan.occupied.as_ref().map_or(0, |occupied| occupied.waiting);
+        let mut metrics = Vec::new();
+        if pass.diverged() || failures.is_empty() {
+            metrics.push(Metric::count("Divergence", usize::from(pass.diverged())));
         }
-        let mut lines = vec![telemetry::embedded_metrics(now, &[("Cluster", &cluster)], &metrics)];
-        // A dry run publishes nothing, and of a name that could not be written it is not known what it leads to.
-        let names = self.config.target.tiers.iter().map(|tier| (tier.tier, &tier.name));
-        for (tier, _) in names.filter(|(_, name)| !dry_run && !failed.contains_key(*name)) {
-            let of = |counts: &BTreeMap<String, usize>| counts.get(tier).copied().unwrap_or(0);
+        if !(metrics.is_empty() && outcome.tiers.is_empty()) {
+            let applied: Vec<_> = outcome.tiers.iter().filter(|tier| tier.applied).collect();
+            metrics.push(Metric::count("Changes", applied.iter().map(|tier| tier.plan.changes.len()).sum()));
+            metrics.push(Metric::count("Occupied", outcome.tiers.iter().map(waiting).sum()));
+            if let (Some(since), false) = (since, applied.is_empty()) {
+                // The clocks of the event's source and of this function differ a little.
+                let lag = now.as_millisecond().saturating_sub(since.as_millisecond()).max(0);
+                metrics.push(Metric::milliseconds("ReplicationLagMs", lag));
+            }
+        }
+        let mut lines = Vec::new();
+        if !metrics.is_empty() {
+            lines.push(telemetry::embedded_metrics(now, &[("Cluster", &cluster)], &metrics));
+        }
+        // A dry run publishes nothing.
+        for tier in outcome.tiers.iter().filter(|_| !outcome.dry_run) {
             let metrics = [
-                Metric::count("RecordsPublished", of(&plan.published)),
-                Metric::count("Truncated", of(&plan.truncated)),
-                Metric::count("Occupied", of(&plan.occupied)),
+                Metric::count("RecordsPublished", tier.plan.published),
+                Metric::count("Truncated", tier.plan.truncated),
+                Metric::count("Occupied", waiting(tier)),
             ];
-            lines.push(telemetry::embedded_metrics(now, &[("Cluster", &cluster), ("Tier", tier)], &metrics));
+            lines.push(telemetry::embedded_metrics(now, &[("Cluster", &cluster), ("Tier", tier.tier)], &metrics));
         }
         lines
     }
@@ -135,7 +139,7 @@ impl Replicator {
     async fn first_pass(&self, properties: &Value) -> Result<(String, Value), Failure> {
         let physical_id = target(properties)?.physical_id();
         let outcome = self.measured_pass(self.config.dry_run, None).await?;
-        let published: usize = outcome.plan.published.values().sum();
+        let published: usize = outcome.tiers.iter().map(|tier| tier.plan.published).sum();
         let published = if outcome.dry_run { 0 } else { published };
         Ok((physical_id, json!({"Published": published.to_string()})))
     }

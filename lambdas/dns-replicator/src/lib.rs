@@ -12,7 +12,7 @@ mod zone;
 
 pub use cluster_lambda::Event;
 pub use config::{Config, Names, Target, TierTarget};
-pub use pass::Outcome;
+pub use pass::{Outcome, Pass, TierOutcome};
 
 use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;

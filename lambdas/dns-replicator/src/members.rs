@@ -85,11 +85,11 @@ impl Members {
         Self { cloud_map, ecs }
     }
 
-    /// All instances of each tier's Cloud Map service, or nothing where there is no such service.
-    pub(crate) async fn listed(&self, target: &Target) -> Result<[Option<Vec<Instance>>; 2], Failure> {
+    /// All instances of each tier's Cloud Map service, or nothing where there is no such service. Each tier's reading
+    /// fails for itself.
+    pub(crate) async fn listed(&self, target: &Target) -> [Result<Option<Vec<Instance>>, Failure>; 2] {
         let [core, replica] = &target.tiers;
-        let (cores, replicas) = tokio::try_join!(biased; self.instances(core), self.instances(replica))?;
-        Ok([cores, replicas])
+        tokio::join!(biased; self.instances(core), self.instances(replica)).into()
     }
 
     /// All instances of a tier's Cloud Map service, or nothing when there is no such service.
@@ -153,8 +153,13 @@ impl Members {
         Ok(Tasks::Described(tasks))
     }
 
-    /// How many tasks ECS wants for each of these services, by name. At most ten; none costs no call.
-    pub(crate) async fn services(&self, cluster: &str, names: &[&str]) -> Result<HashMap<String, Service>, Failure> {
+    /// How many tasks ECS wants for each of these services, by name, or why it did not say. At most ten; none costs no
+    /// call.
+    pub(crate) async fn services(
+        &self,
+        cluster: &str,
+        names: &[&str],
+    ) -> Result<HashMap<String, Result<Service, String>>, Failure> {
         if names.is_empty() {
             return Ok(HashMap::new());
         }
@@ -165,7 +170,7 @@ impl Members {
             Err(error)
                 if error.as_service_error().is_some_and(DescribeServicesError::is_cluster_not_found_exception) =>
             {
-                return Ok(names.map(|name| (name, Service::ClusterMissing)).collect());
+                return Ok(names.map(|name| (name, Ok(Service::ClusterMissing))).collect());
             }
             Err(error) => return Err(Failure::call(&format!("describe the services of cluster {cluster}"), error)),
         };
@@ -174,18 +179,18 @@ impl Members {
             let wants = u32::try_from(service.desired_count).unwrap_or(0);
             let inactive = service.status.as_deref() == Some("INACTIVE");
             let Some(name) = service.service_name else { continue };
-            services.insert(name, if inactive { Service::Missing } else { Service::Wants(wants) });
+            services.insert(name, Ok(if inactive { Service::Missing } else { Service::Wants(wants) }));
         }
         for failure in answer.failures.unwrap_or_default() {
             let Some(name) = failure.arn().and_then(last_part) else { continue };
-            match failure.reason() {
-                Some("MISSING") => _ = services.insert(name.to_owned(), Service::Missing),
+            let said = match failure.reason() {
+                Some("MISSING") => Ok(Service::Missing),
                 reason => {
                     let reason = reason.unwrap_or("no reason");
-                    let what = format!("ECS said nothing of service {name} in cluster {cluster}: {reason}");
-                    return Err(Failure::transient(what));
+                    Err(format!("ECS said nothing of service {name} in cluster {cluster}: {reason}"))
                 }
-            }
+            };
+            services.insert(name.to_owned(), said);
         }
         Ok(services)
     }

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use cluster_core::dns::{self, InUse, Registration};
 use cluster_lambda::Failure;
 
@@ -52,7 +50,8 @@ impl Replicator {
 
     /// What is registered in either service, each with its task; a service that is gone has nothing.
     async fn left_over(&self, target: &Target) -> Result<[Vec<Registration>; 2], Failure> {
-        let listed = self.members.listed(target).await?.map(Option::unwrap_or_default);
+        let [core, replica] = self.members.listed(target).await;
+        let listed = [core?, replica?].map(Option::unwrap_or_default);
         let ids = listed.iter().flatten().map(|instance| instance.id.as_str());
         let cluster = &target.ecs_cluster;
         let tasks = match self.members.tasks(cluster, ids).await? {
@@ -65,13 +64,12 @@ impl Replicator {
 
     async fn remove_records(&self, target: &Target) -> Result<usize, Failure> {
         let names = target.tiers.each_ref().map(|tier| &tier.name);
-        let outcome = self
-            .converge(&target.hosted_zone, false, async || {
-                let records = self.zone.records(&target.hosted_zone, &names).await?;
-                Ok((dns::plan_removal(records.iter().flatten(), &target.owner), BTreeMap::new()))
-            })
-            .await?;
-        Ok(outcome.settled()?.applied.values().sum())
+        let plan = async || {
+            let records = self.zone.records(&target.hosted_zone, names).await?.unwrap_or_default();
+            Ok(records.iter().map(|records| Ok(dns::plan_removal(records, &target.owner))).collect())
+        };
+        let outcome = self.converge(target, false, plan).await.result()?;
+        Ok(outcome.tiers.iter().map(|tier| tier.plan.changes.len()).sum())
     }
 }
 

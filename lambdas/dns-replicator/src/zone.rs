@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aws_sdk_route53::{
     Client,
@@ -9,7 +9,7 @@ use aws_sdk_route53::{
     },
     types::{Change as BatchChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType},
 };
-use cluster_core::dns::{Change, Name, RecordSet, Records};
+use cluster_core::dns::{Change, Name, Occupant, Plan, RecordSet, Records};
 use cluster_lambda::Failure;
 
 /// The most record sets that Route 53 returns at once.
@@ -37,23 +37,28 @@ impl Zone {
         Self { client }
     }
 
-    /// What stands under each name, in the order given, as far as it matters for A records; nothing for every name when there
-    /// is no such zone.
+    /// What stands under each name, in the order given; nothing when there is no such zone.
     ///
     /// One walk that begins at the first name and jumps from name to name: a zone of somebody else's may hold ten
     /// thousand records. The names must come in the order in which Route 53 lists them, so that a walk that has reached
-    /// the end of the zone has passed them all.
-    pub(crate) async fn records(&self, zone: &str, names: &[&Name]) -> Result<Option<Vec<Records>>, Failure> {
+    /// the end of the zone has passed them all. A walk begins at the name's first type, whichever that is: a CNAME is
+    /// seen as well. («`ListResourceRecordSets`», Amazon Route 53 API reference: sorted by name, then type.)
+    pub(crate) async fn records<const N: usize>(
+        &self,
+        zone: &str,
+        names: [&Name; N],
+    ) -> Result<Option<[Records; N]>, Failure> {
         let mut found: BTreeMap<&Name, Found> = names.iter().map(|name| (*name, Found::default())).collect();
         'walk: for name in names {
-            let mut identifier: Option<String> = None;
+            let mut next: Option<(RrType, Option<String>)> = None;
             loop {
+                let (kind, identifier) = next.map_or((None, None), |(kind, identifier)| (Some(kind), identifier));
                 let page = self
                     .client
                     .list_resource_record_sets()
                     .hosted_zone_id(zone)
                     .start_record_name(name.as_str())
-                    .start_record_type(RrType::A)
+                    .set_start_record_type(kind)
                     .set_start_record_identifier(identifier)
                     .max_items(PAGE)
                     .send()
@@ -69,10 +74,7 @@ impl Zone {
                     }
                     Err(error) => return Err(Failure::call(&format!("list the records of zone {zone}"), error)),
                 };
-                // Record sets come by name, then by type (API reference of ListResourceRecordSets): of a name with a CNAME,
-                // which stands alone, that is the first one from its A records on.
-                let matters = |set: &&ResourceRecordSet| matches!(set.r#type(), RrType::A | RrType::Cname);
-                for set in page.resource_record_sets().iter().filter(matters) {
+                for set in page.resource_record_sets() {
                     if let Some(found) = found.get_mut(&Name::new(set.name())) {
                         found.add(set);
                     }
@@ -80,20 +82,17 @@ impl Zone {
                 if !page.is_truncated() {
                     break 'walk;
                 }
-                let more_of_this_name = page.next_record_name().is_some_and(|next| Name::new(next) == **name)
-                    && page.next_record_type() == Some(&RrType::A);
-                if !more_of_this_name {
-                    break;
-                }
-                identifier = page.next_record_identifier().map(str::to_owned);
+                let of_this_name = page.next_record_name().is_some_and(|next| Name::new(next) == *name);
+                let (true, Some(kind)) = (of_this_name, page.next_record_type()) else { break };
+                next = Some((kind.clone(), page.next_record_identifier().map(str::to_owned)));
             }
         }
-        Ok(Some(names.iter().filter_map(|name| Some(found.remove(name)?.records())).collect()))
+        Ok(Some(names.map(|name| found.remove(name).unwrap_or_default().records())))
     }
 
-    /// Writes changes as one atomic batch.
-    pub(crate) async fn apply(&self, zone: &str, changes: &[&Change]) -> Result<Applied, Failure> {
-        let changes = changes.iter().map(|change| batch_change(change)).collect::<Result<Vec<_>, _>>();
+    /// Writes a plan's changes under a name as one atomic batch.
+    pub(crate) async fn apply(&self, zone: &str, name: &Name, plan: &Plan) -> Result<Applied, Failure> {
+        let changes = plan.changes.iter().map(batch_change).collect::<Result<Vec<_>, _>>();
         let batch = changes.and_then(|changes| ChangeBatch::builder().set_changes(Some(changes)).build());
         let batch = batch.map_err(|error| Failure::permanent("could not build the change batch").caused_by(error))?;
         let answer = self.client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await;
@@ -103,7 +102,7 @@ impl Zone {
             return Ok(Applied::Refused(if said.is_empty() { refused.to_string() } else { said }));
         }
         let managed = error.message().is_some_and(|message| message.contains("can only be managed through"));
-        let failure = Failure::call(&format!("change the records of zone {zone}"), error);
+        let failure = Failure::call(&format!("change the records of {name} in zone {zone}"), error);
         if managed {
             let what =
                 format!("zone {zone} belongs to Cloud Map, which lets nobody else write: use a zone of your own");
@@ -117,18 +116,22 @@ impl Zone {
 #[derive(Debug, Default)]
 struct Found {
     multivalue: BTreeMap<String, RecordSet>,
-    occupied_by: BTreeSet<String>,
+    occupant: Option<Occupant>,
 }
 
 impl Found {
     fn add(&mut self, set: &ResourceRecordSet) {
-        let id = set.set_identifier().map(str::to_owned);
-        let (Some(id), Some(true), Some(ttl), RrType::A) = (id, set.multi_value_answer(), set.ttl(), set.r#type())
-        else {
-            self.occupied_by.insert(match set.r#type() {
-                RrType::A => "an A record of another routing policy".to_owned(),
-                other => format!("a {} record", other.as_str()),
-            });
+        let identifier = match set.r#type() {
+            RrType::A => set.set_identifier().map(str::to_owned),
+            RrType::Cname => {
+                self.occupant = Some(Occupant::Cname);
+                return;
+            }
+            // Goes with any A record.
+            _ => return,
+        };
+        let (Some(id), Some(true), Some(ttl)) = (identifier, set.multi_value_answer(), set.ttl()) else {
+            self.occupant.get_or_insert(Occupant::OtherPolicy);
             return;
         };
         let record = RecordSet {
@@ -142,7 +145,7 @@ impl Found {
     }
 
     fn records(self) -> Records {
-        Records { multivalue: self.multivalue.into_values().collect(), occupied_by: self.occupied_by }
+        Records { multivalue: self.multivalue.into_values().collect(), occupant: self.occupant }
     }
 }
 

@@ -7,8 +7,8 @@ mod record;
 mod tests;
 
 pub use member::{Health, InUse, Registration, Service, Task, is_task_id};
-pub use plan::{Change, Kept, Plan, Policy, Reason, Tier, plan, plan_removal};
-pub use record::{Name, Owner, RecordSet, Records};
+pub use plan::{Change, Kept, Occupied, Plan, Policy, Reason, Tier, plan, plan_removal};
+pub use record::{Name, Occupant, Owner, RecordSet, Records};
 
 /// Route 53 takes at most this many multivalue records of one name and type.
 ///

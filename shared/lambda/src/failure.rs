@@ -46,19 +46,6 @@ impl Failure {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// Joins two failures of things that do not depend on each other; the message has both. It is worth another try when
-    /// either is.
-    #[must_use]
-    pub fn and(self, other: &Self) -> Self {
-        let rank = |failure: &Self| match failure.kind {
-            Kind::Diverged => 0,
-            Kind::Transient => 1,
-            Kind::Permanent => 2,
-        };
-        let kind = if rank(&self) <= rank(other) { self.kind } else { other.kind };
-        Self { kind, message: format!("{}; {}", self.chain(), other.chain()), source: None }
-    }
-
     /// A call to AWS that failed although the SDK retried it; `step` says what was to be done, as in «list instances».
     pub fn call<E>(step: &str, error: SdkError<E, HttpResponse>) -> Self
     where
@@ -110,14 +97,5 @@ mod tests {
         let cause = Failure::transient("dispatch failure").caused_by("connection reset by peer");
         let failure = Failure::permanent("could not list instances").caused_by(cause);
         assert_eq!(failure.chain(), "could not list instances: dispatch failure: connection reset by peer");
-    }
-
-    #[test]
-    fn two_failures_are_told_together() {
-        let (one, other) = (Failure::permanent("no zone"), Failure::transient("no list").caused_by("throttled"));
-        let both = one.and(&other);
-        assert_eq!((both.chain().as_str(), both.kind()), ("no zone; no list: throttled", Kind::Transient));
-        let diverged = both.and(&Failure::diverged("refused"));
-        assert_eq!(diverged.kind(), Kind::Diverged);
     }
 }

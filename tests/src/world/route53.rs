@@ -37,8 +37,6 @@ pub struct Zone {
     pub name: String,
     /// The ARN of the Cloud Map namespace that made it; nobody else may write into it.
     pub managed_by: Option<String>,
-    /// A name under which it refuses every change, for a reason of its own.
-    pub refuses: Option<String>,
     /// In the order in which Route 53 lists them. The records that Cloud Map writes are not kept here.
     pub records: BTreeMap<Key, RecordSet>,
 }
@@ -137,6 +135,13 @@ impl RecordSet {
         Self { set_identifier, multi_value_answer, ..Self::simple(name, "A", 10, &[address]) }
     }
 
+    /// A weighted A record set.
+    #[must_use]
+    pub fn weighted(name: &str, set_identifier: &str, address: &str) -> Self {
+        let (set_identifier, weight) = (Some(set_identifier.to_owned()), Some(1));
+        Self { set_identifier, weight, ..Self::simple(name, "A", 10, &[address]) }
+    }
+
     fn key(&self) -> Key {
         (turned(&self.name), self.r#type.clone(), self.set_identifier.clone())
     }
@@ -165,7 +170,7 @@ impl Zone {
     /// A zone with nothing but what Route 53 itself puts there.
     #[must_use]
     pub fn new(name: &str, managed_by: Option<String>) -> Self {
-        let mut zone = Self { name: absolute(name), managed_by, refuses: None, records: BTreeMap::new() };
+        let mut zone = Self { name: absolute(name), managed_by, records: BTreeMap::new() };
         zone.put(RecordSet::simple(name, "NS", 172_800, &["ns-0.awsdns-00.com."]));
         let soa = "ns-0.awsdns-00.com. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400";
         zone.put(RecordSet::simple(name, "SOA", 900, &[soa]));
@@ -208,7 +213,7 @@ impl Zone {
             return Err(Refusal::new("AccessDenied", message));
         }
         let mut records = self.records.clone();
-        let mut reasons = Vec::new();
+        let (mut reasons, mut created) = (Vec::new(), BTreeSet::new());
         if changes.is_empty() || changes.len() > BATCH_LIMIT {
             reasons.push(format!("Number of changes must be between 1 and {BATCH_LIMIT}"));
         }
@@ -234,14 +239,13 @@ impl Zone {
                 ("DELETE", Some(_)) => _ = records.remove(&set.key()),
                 ("CREATE" | "UPSERT", _) => {
                     reasons.extend(wrong_values(&set));
+                    created.insert(set.key());
                     records.insert(set.key(), set);
                 }
                 (action, _) => reasons.push(format!("{action} is no action")),
             }
         }
-        let refused = changes.iter().any(|(_, set)| self.refuses.as_ref() == Some(&absolute(&set.name)));
-        reasons.extend(refused.then(|| "InternalFailure: the change cannot be made".to_owned()));
-        reasons.extend(broken_rules(&records));
+        reasons.extend(broken_rules(&self.name, &records, &created));
         if !reasons.is_empty() {
             return Err(Refusal::new("InvalidChangeBatch", format!("[{}]", reasons.join(", "))));
         }
@@ -256,30 +260,58 @@ fn wrong_values(set: &RecordSet) -> Option<String> {
     (wrong || long || set.values().next().is_none()).then(|| format!("Invalid Resource Record: {}", set.describe()))
 }
 
-/// What the records of one name and type must not be together.
-fn broken_rules(records: &BTreeMap<Key, RecordSet>) -> Vec<String> {
-    let mut groups: BTreeMap<(&str, &str), Vec<&RecordSet>> = BTreeMap::new();
-    for set in records.values() {
-        groups.entry((&set.name, &set.r#type)).or_default().push(set);
+/// The routing policies that the world knows. Records of one name and type have one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Routing {
+    Simple,
+    Weighted,
+    Multivalue,
+}
+
+impl RecordSet {
+    fn routing(&self) -> Routing {
+        match (self.multi_value_answer, self.weight) {
+            (Some(true), _) => Routing::Multivalue,
+            (_, Some(_)) => Routing::Weighted,
+            _ => Routing::Simple,
+        }
     }
-    let mut reasons = Vec::new();
-    for ((name, r#type), sets) in &groups {
-        if sets.iter().filter(|set| set.multi_value_answer == Some(true)).count() > MULTIVALUE_LIMIT {
-            reasons.push(format!("Number of multivalue records for {name} {type} exceeds {MULTIVALUE_LIMIT}"));
+}
+
+/// Why these record sets, which a batch has created, cannot stand with what else is in the zone, in Route 53's words:
+/// external-dns#4345, cert-manager#5388, terraform#9732, amazon.aws#2694 have them.
+fn broken_rules(zone: &str, records: &BTreeMap<Key, RecordSet>, created: &BTreeSet<Key>) -> Vec<String> {
+    let mut reasons = BTreeSet::new();
+    for set in created.iter().filter_map(|key| records.get(key)) {
+        let (name, kind) = (&set.name, &set.r#type);
+        let beside: Vec<_> = records.values().filter(|other| other.name == *name).collect();
+        let of_type = || beside.iter().filter(|other| other.r#type == *kind);
+        if of_type().filter(|set| set.routing() == Routing::Multivalue).count() > MULTIVALUE_LIMIT {
+            reasons.insert(format!("Number of multivalue records for {name} {kind} exceeds {MULTIVALUE_LIMIT}"));
         }
-        let policies: BTreeSet<_> =
-            sets.iter().map(|set| (set.multi_value_answer.is_some(), set.weight.is_some())).collect();
-        if policies.len() > 1 {
-            reasons
-                .push(format!("RRSet with DNS name {name}, type {type} conflicts with one of another routing policy"));
+        if of_type().any(|other| other.routing() != set.routing()) {
+            let id = set.set_identifier.as_ref().map(|id| format!(", SetIdentifier {id}")).unwrap_or_default();
+            let why = match set.routing() {
+                Routing::Simple => "as other RRSets exist with the same name and type",
+                Routing::Weighted => "as a non-weighted set exists with the same name and type",
+                Routing::Multivalue => "because a non multivalue answer rrset exists with the same name and type",
+            };
+            reasons.insert(format!("RRSet with DNS name {name}, type {kind}{id} cannot be created {why}."));
         }
-        if *r#type == "CNAME" && groups.keys().any(|(other, kind)| other == name && *kind != "CNAME") {
-            reasons.push(format!(
-                "RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records"
+        let is_cname = |set: &RecordSet| set.r#type == "CNAME";
+        if is_cname(set) && beside.iter().any(|other| !is_cname(other)) {
+            reasons.insert(format!(
+                "RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records with the \
+                 same DNS name in zone {zone}"
+            ));
+        } else if !is_cname(set) && beside.iter().any(|other| is_cname(other)) {
+            reasons.insert(format!(
+                "RRSet of type {kind} with DNS name {name} is not permitted because a conflicting RRSet of type CNAME \
+                 with the same DNS name already exists in zone {zone}"
             ));
         }
     }
-    reasons
+    reasons.into_iter().collect()
 }
 
 /// The zone that a request is about.

@@ -4,7 +4,7 @@ use std::{
     fmt,
 };
 
-use super::{MULTIVALUE_LIMIT, Name, Owner, RecordSet, Records, Registration, Service, Task};
+use super::{MULTIVALUE_LIMIT, Name, Occupant, Owner, RecordSet, Records, Registration, Service, Task};
 
 /// How a replicator writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Tier {
     pub unlisted: BTreeMap<String, Task>,
     /// What ECS wants; needed, and asked for, only when nothing registered may still run.
     pub service: Option<Service>,
-    /// All A record sets under `name`.
+    /// What stands under `name`.
     pub records: Records,
 }
 
@@ -93,9 +93,9 @@ pub enum Reason {
     /// The name is full.
     #[error("the name holds {MULTIVALUE_LIMIT} multivalue records, the most that Route 53 allows")]
     Full,
-    /// A record set that goes with no multivalue one stands under the name.
-    #[error("the name is occupied by a record that Route 53 does not mix with multivalue A records, {0}: remove it")]
-    Occupied(String),
+    /// The name is taken by a record beside which no multivalue record may stand.
+    #[error("the name is occupied")]
+    Occupied,
     /// Fail static: everything registered is unfit at once.
     #[error("no registered member is fit, and an empty answer would cut off every client")]
     NoneFit,
@@ -167,60 +167,72 @@ impl fmt::Display for Kept {
     }
 }
 
-/// What to do with a zone: one atomic batch for each name, and what stays for which reason.
+/// A name under which nothing can be written, because of a record that somebody else put there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occupied {
+    /// The name.
+    pub name: Name,
+    /// What stands there.
+    pub by: Occupant,
+    /// How many fit members are not published for it.
+    pub waiting: usize,
+}
+
+impl fmt::Display for Occupied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "= {} is occupied: {}", self.name, self.by)
+    }
+}
+
+/// What to do with one name: one atomic batch, and what stays for which reason.
+///
+/// Each name has a batch of its own: Route 53 refuses a batch as a whole, so that in a common one a fault of one name
+/// would freeze the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "a plan that is not applied changes nothing"]
 pub struct Plan {
-    /// Deletions first, then creations.
+    /// Deletions first, then creations: Route 53 takes them as a whole or not at all. Never over 200 (the batch limit is
+    /// 1,000).
     pub changes: Vec<Change>,
     /// What stays although its member is unfit, and who is not published.
     pub kept: Vec<Kept>,
-    /// How many record sets of ours each tier has once the plan is applied.
-    pub published: BTreeMap<String, usize>,
-    /// How many fit members of each tier found no room under their name.
-    pub truncated: BTreeMap<String, usize>,
-    /// How many fit members of each tier are not published because their name is occupied.
-    pub occupied: BTreeMap<String, usize>,
+    /// How many record sets of ours the name has once the plan is applied.
+    pub published: usize,
+    /// How many fit members found no room under the name.
+    pub truncated: usize,
+    /// Why nothing is written under the name at all, when it is taken.
+    pub occupied: Option<Occupied>,
 }
 
 impl Plan {
-    /// Returns the changes by name. Route 53 takes a batch as a whole or not at all, so what is wrong with one name must not
-    /// keep the other from being written. Never over 200 changes each (the batch limit is 1,000).
-    #[must_use]
-    pub fn batches(&self) -> BTreeMap<&Name, Vec<&Change>> {
-        let mut batches: BTreeMap<&Name, Vec<&Change>> = BTreeMap::new();
-        for change in &self.changes {
-            batches.entry(&change.record().name).or_default().push(change);
-        }
-        batches
+    /// One line for the name when it is occupied, and one for each thing that stays.
+    pub fn kept_lines(&self) -> impl Iterator<Item = String> {
+        self.occupied.iter().map(ToString::to_string).chain(self.kept.iter().map(ToString::to_string))
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.changes.iter().map(ToString::to_string).chain(self.kept.iter().map(ToString::to_string));
+        let lines = self.changes.iter().map(ToString::to_string).chain(self.kept_lines());
         f.write_str(&lines.collect::<Vec<_>>().join("\n"))
     }
 }
 
-/// Plans the changes that make the record sets of every tier lead to its fit members.
+/// Plans the changes that make the record sets of a tier's name lead to its fit members.
 ///
 /// Fails static: a reading that leaves no member keeps what is published, because an empty answer is more often a
 /// failed read than a cluster that has gone. Only ECS's own word that it wants no tasks empties a name.
-pub fn plan(tiers: &[Tier], policy: &Policy) -> Plan {
+pub fn plan(tier: &Tier, policy: &Policy) -> Plan {
     let mut plan = Plan::default();
-    for tier in tiers {
-        plan_tier(tier, policy, &mut plan);
-    }
+    plan_tier(tier, policy, &mut plan);
     plan.changes.sort();
     plan.kept.sort();
     plan
 }
 
-/// Plans the removal of every record set of ours under the given names, and of nothing else.
-pub fn plan_removal<'a>(records: impl IntoIterator<Item = &'a Records>, owner: &Owner) -> Plan {
-    let all = records.into_iter().flat_map(|records| &records.multivalue);
-    let ours = all.filter(|record| owner.member(&record.set_identifier).is_some());
+/// Plans the removal of every record set of ours under one name, and of nothing else.
+pub fn plan_removal(records: &Records, owner: &Owner) -> Plan {
+    let ours = records.multivalue.iter().filter(|record| owner.member(&record.set_identifier).is_some());
     let mut changes: Vec<_> = ours.map(|record| Change::Delete(record.clone(), Reason::Removal)).collect();
     changes.sort();
     Plan { changes, ..Plan::default() }
@@ -251,16 +263,24 @@ fn plan_tier(tier: &Tier, policy: &Policy, plan: &mut Plan) {
         }
     }
 
+    if let Some(by) = tier.records.occupant {
+        let waiting: Vec<_> = fit.into_iter().map(|(id, ..)| id).filter(|id| !published.contains_key(id)).collect();
+        plan.occupied = Some(Occupied { name: tier.name.clone(), by, waiting: waiting.len() });
+        plan.published = published.len();
+        unfit.extend(waiting.into_iter().map(|id| (id, Reason::Occupied)));
+        keep_all(tier, &published, &unfit, &Reason::Occupied, plan);
+        return;
+    }
+
     if fit.is_empty()
         && let Some(why) = fail_static(tier)
     {
-        plan.published.insert(tier.tier.clone(), published.len());
+        plan.published = published.len();
         keep_all(tier, &published, &unfit, &why, plan);
         return;
     }
 
-    let (mut truncated, mut occupied) = (0, 0);
-    let occupied_by = tier.records.occupied_by.iter().map(String::as_str).collect::<Vec<_>>().join(" and ");
+    let mut truncated = 0;
     let mut wanted: BTreeMap<&str, (RecordSet, Reason)> = BTreeMap::new();
     let foreign = tier.records.multivalue.len() - published.len();
     let room = MULTIVALUE_LIMIT.saturating_sub(foreign);
@@ -268,10 +288,7 @@ fn plan_tier(tier: &Tier, policy: &Policy, plan: &mut Plan) {
     // Those already published stay, whatever the order of the answer: a choice that moves would churn.
     fit.sort_by_key(|(id, ..)| (Reverse(published.contains_key(id)), *id));
     for (id, address, why) in fit {
-        let why_not = if !occupied_by.is_empty() {
-            occupied += 1;
-            Some(Reason::Occupied(occupied_by.clone()))
-        } else if let Some(other) = taken.get(&address) {
+        let why_not = if let Some(other) = taken.get(&address) {
             Some(Reason::SameAddress((*other).to_owned()))
         } else if wanted.len() >= room {
             truncated += 1;
@@ -302,9 +319,8 @@ fn plan_tier(tier: &Tier, policy: &Policy, plan: &mut Plan) {
         };
         plan.changes.push(Change::Delete((*record).clone(), why));
     }
-    plan.published.insert(tier.tier.clone(), wanted.len());
-    plan.truncated.insert(tier.tier.clone(), truncated);
-    plan.occupied.insert(tier.tier.clone(), occupied);
+    plan.published = wanted.len();
+    plan.truncated = truncated;
     for (id, (record, why)) in wanted {
         if published.get(id).is_none_or(|current| **current != record) {
             plan.changes.push(Change::Create(record, why));

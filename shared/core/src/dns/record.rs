@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 /// A DNS name as Route 53 answers it: lower case, with a trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,10 +50,26 @@ impl fmt::Display for RecordSet {
 pub struct Records {
     /// The multivalue A record sets, ours and foreign ones.
     pub multivalue: Vec<RecordSet>,
-    /// What else stands there that does not go with multivalue A records, in words such as `CNAME`: Route 53 mixes no
-    /// routing policies under one name and type, and nothing with a CNAME (developer guide, «Supported DNS record types» and
-    /// «Choosing a routing policy»). A single one keeps us from publishing anything.
-    pub occupied_by: BTreeSet<String>,
+    /// What keeps multivalue A records from standing there.
+    pub occupant: Option<Occupant>,
+}
+
+/// A record set of somebody else's beside which Route 53 allows no multivalue A record. Every other type may stand there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Occupant {
+    /// A CNAME record allows no other record under its name.
+    ///
+    /// Source: «Supported DNS record types», CNAME, Amazon Route 53 developer guide.
+    #[error("a CNAME record stands under it, and Route 53 allows no other record there: remove the CNAME record")]
+    Cname,
+    /// An A record of another routing policy: simple, which every alias without an identifier is, weighted, or another.
+    /// Records of one name and type have one policy.
+    ///
+    /// Source: «Choosing a routing policy» and «Values specific for multivalue answer records», the same guide.
+    #[error(
+        "an A record of another routing policy stands under it, which Route 53 does not mix with multivalue: remove it"
+    )]
+    OtherPolicy,
 }
 
 /// Whose record sets a replicator may touch: those whose set identifier is `<owner>/<member>`.

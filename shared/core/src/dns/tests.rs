@@ -31,7 +31,7 @@ fn record(set_identifier: &str, address: &str) -> RecordSet {
 }
 
 fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
-    let records = Records { multivalue, ..Records::default() };
+    let records = Records { multivalue, occupant: None };
     // Whoever is published and not listed has stopped, where a test does not say otherwise.
     let unlisted =
         records.multivalue.iter().filter_map(|set| policy().owner.member(&set.set_identifier).map(str::to_owned));
@@ -40,7 +40,7 @@ fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
 }
 
 fn text(tier: &Tier) -> String {
-    plan(std::slice::from_ref(tier), &policy()).to_string()
+    plan(tier, &policy()).to_string()
 }
 
 /// What the zone holds after Route 53 has taken the batch; refuses what Route 53 would refuse.
@@ -100,7 +100,7 @@ fn each_state_of_a_task_decides_for_a_new_and_for_a_published_member() {
             let mut sets = vec![record("neo4j/other", "10.0.1.9")];
             sets.extend(published.then(|| record("neo4j/a", "10.0.1.1")));
             let before = tier(vec![member("a", "10.0.1.1", task.clone()), other], sets);
-            let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
+            let after = apply(&before, &plan(&before, &policy()));
             let is_in = after.records.multivalue.iter().any(|set| set.set_identifier == "neo4j/a");
             assert_eq!(is_in, want, "{task:?}, published {published}");
         }
@@ -111,7 +111,7 @@ fn each_state_of_a_task_decides_for_a_new_and_for_a_published_member() {
 fn without_a_health_check_unknown_is_enough() {
     let tier = tier(vec![member("a", "10.0.1.1", running(Health::Unknown))], vec![]);
     let policy = Policy { require_healthy: false, ..policy() };
-    assert_eq!(plan(&[tier], &policy).changes.len(), 1);
+    assert_eq!(plan(&tier, &policy).changes.len(), 1);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn an_outdated_record_of_ours_is_replaced_exactly() {
     - core.neo4j.service A 10.0.1.8 (neo4j/a): record is outdated
     + core.neo4j.service A 10.0.1.1 (neo4j/a): task is running
     ");
-    let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
+    let after = apply(&before, &plan(&before, &policy()));
     assert_eq!(after.records.multivalue, [record("neo4j/a", "10.0.1.1")]);
 }
 
@@ -216,18 +216,41 @@ fn above_the_limit_the_published_members_stay_and_the_rest_is_counted() {
     let foreign = (0..5).map(|n| record(&format!("other/{n}"), &format!("10.9.0.{n}")));
     let published = (100..130).map(|n| record(&format!("neo4j/{}", id(n)), &format!("10.0.2.{n}")));
     let before = tier(registered, foreign.chain(published).collect());
-    let plan = plan(std::slice::from_ref(&before), &policy());
-    assert_eq!((plan.published["core"], plan.truncated["core"]), (95, 35));
+    let plan = plan(&before, &policy());
+    assert_eq!((plan.published, plan.truncated), (95, 35));
     assert!(plan.changes.iter().all(|change| matches!(change, Change::Create(..))), "{plan}");
     assert_eq!(apply(&before, &plan).records.multivalue.len(), MULTIVALUE_LIMIT);
 }
 
 #[test]
-fn a_name_with_a_record_of_another_policy_is_left_alone_and_said_so() {
-    let mut tier = tier(vec![member("a", "10.0.1.1", running(Health::Healthy))], vec![]);
-    tier.records.occupied_by = ["CNAME".to_owned()].into();
-    insta::assert_snapshot!(text(&tier), @"= core.neo4j.service a not published: the name is occupied by a record that Route 53 does not mix with multivalue A records, CNAME: remove it");
-    assert_eq!(plan(&[tier], &policy()).occupied, [("core".to_owned(), 1)].into());
+fn an_occupied_name_is_left_alone_and_said_so_with_the_reason() {
+    let ready = || vec![member("a", "10.0.1.1", running(Health::Healthy)), member("b", "10.0.1.2", stopping())];
+    let given = |occupant| {
+        let mut tier = tier(ready(), vec![]);
+        tier.records.occupant = Some(occupant);
+        tier
+    };
+    insta::assert_snapshot!(text(&given(Occupant::Cname)), @r"
+    = core.neo4j.service is occupied: a CNAME record stands under it, and Route 53 allows no other record there: remove the CNAME record
+    = core.neo4j.service a not published: the name is occupied
+    = core.neo4j.service b not published: task is being stopped
+    ");
+    insta::assert_snapshot!(text(&given(Occupant::OtherPolicy)), @r"
+    = core.neo4j.service is occupied: an A record of another routing policy stands under it, which Route 53 does not mix with multivalue: remove it
+    = core.neo4j.service a not published: the name is occupied
+    = core.neo4j.service b not published: task is being stopped
+    ");
+    let plan = plan(&given(Occupant::Cname), &policy());
+    let waiting = plan.occupied.as_ref().map(|occupied| occupied.waiting);
+    assert_eq!((plan.published, plan.truncated, waiting), (0, 0, Some(1)), "who is unfit does not wait for the name");
+}
+
+#[test]
+fn an_occupied_name_is_said_although_nobody_waits_for_it() {
+    let mut tier = Tier { service: Some(Service::Wants(0)), ..tier(vec![], vec![]) };
+    tier.records.occupant = Some(Occupant::Cname);
+    let plan = plan(&tier, &policy());
+    assert_eq!(plan.occupied, Some(Occupied { name: Name::new(NAME), by: Occupant::Cname, waiting: 0 }));
 }
 
 #[test]
@@ -294,13 +317,16 @@ fn any_tier() -> impl Strategy<Value = Tier> {
         Just(Service::ClusterMissing)
     ]);
     let unlisted = btree_map(id(), any_task(), 0..150);
-    (registered, unlisted, sets, service).prop_map(|(registered, unlisted, sets, service)| {
+    let occupant = option::weighted(0.1, select(vec![Occupant::Cname, Occupant::OtherPolicy]));
+    (registered, unlisted, sets, service, occupant).prop_map(|(registered, unlisted, sets, service, occupant)| {
         let registered =
             registered.into_iter().map(|(id, (address, task))| Registration { id, address, task }).collect();
         let sets = sets
             .into_iter()
             .map(|((owner, id), (address, ttl))| RecordSet { ttl, ..record(&format!("{owner}/{id}"), &address) });
-        Tier { unlisted, service, ..tier(registered, sets.collect()) }
+        let mut tier = Tier { unlisted, service, ..tier(registered, sets.collect()) };
+        tier.records.occupant = occupant;
+        tier
     })
 }
 
@@ -311,13 +337,20 @@ fn ours(tier: &Tier) -> usize {
 proptest! {
     #[test]
     fn applied_once_the_plan_is_empty(before in any_tier()) {
-        let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
-        prop_assert_eq!(plan(std::slice::from_ref(&after), &policy()).changes, vec![]);
+        let after = apply(&before, &plan(&before, &policy()));
+        prop_assert_eq!(plan(&after, &policy()).changes, vec![]);
+    }
+
+    #[test]
+    fn nothing_is_written_under_an_occupied_name(before in any_tier(), by in select(vec![Occupant::Cname, Occupant::OtherPolicy])) {
+        let mut occupied = before;
+        occupied.records.occupant = Some(by);
+        prop_assert_eq!(plan(&occupied, &policy()).changes, vec![]);
     }
 
     #[test]
     fn a_foreign_record_set_is_never_touched(before in any_tier()) {
-        for plan in [plan(std::slice::from_ref(&before), &policy()), plan_removal([&before.records], &policy().owner)] {
+        for plan in [plan(&before, &policy()), plan_removal(&before.records, &policy().owner)] {
             for change in &plan.changes {
                 prop_assert!(change.record().set_identifier.starts_with("neo4j/"), "{change}");
             }
@@ -326,7 +359,7 @@ proptest! {
 
     #[test]
     fn a_name_runs_empty_only_on_the_word_of_ecs(before in any_tier()) {
-        let after = apply(&before, &plan(std::slice::from_ref(&before), &policy()));
+        let after = apply(&before, &plan(&before, &policy()));
         if ours(&before) > 0 && ours(&after) == 0 {
             prop_assert!(matches!(before.service, Some(Service::Wants(0) | Service::Missing)), "{:?}", before.service);
             prop_assert!(Tier::needs_service(&before.registered));
@@ -335,9 +368,9 @@ proptest! {
 
     #[test]
     fn what_is_published_is_distinct_and_counted(before in any_tier()) {
-        let plan = plan(std::slice::from_ref(&before), &policy());
+        let plan = plan(&before, &policy());
         let after = apply(&before, &plan);
-        prop_assert_eq!(plan.published["core"], ours(&after));
+        prop_assert_eq!(plan.published, ours(&after));
         if !plan.changes.is_empty() {
             let fresh = after.records.multivalue.iter().filter(|set| policy().owner.member(&set.set_identifier).is_some());
             let addresses: Vec<&String> = fresh.flat_map(|set| &set.values).collect();
@@ -348,13 +381,13 @@ proptest! {
 
     #[test]
     fn who_runs_stays_whatever_the_list_leaves_out(before in any_tier(), lost in any::<prop::sample::Index>()) {
-        let whole = plan(std::slice::from_ref(&before), &policy());
+        let whole = plan(&before, &policy());
         let whole = apply(&before, &whole);
         let mut part = whole.clone();
         let cut = lost.index(part.registered.len().max(1));
         let lost = part.registered.split_off(cut.min(part.registered.len()));
         part.unlisted = lost.into_iter().map(|registration| (registration.id, registration.task)).collect();
-        let kept = apply(&part, &plan(std::slice::from_ref(&part), &policy()));
+        let kept = apply(&part, &plan(&part, &policy()));
         for set in whole.records.multivalue {
             let runs = |member: &str| matches!(
                 part.unlisted.get(member),
@@ -371,12 +404,12 @@ proptest! {
         let mut turned = before.clone();
         turned.registered.reverse();
         turned.records.multivalue.reverse();
-        prop_assert_eq!(plan(&[before], &policy()), plan(&[turned], &policy()));
+        prop_assert_eq!(plan(&before, &policy()), plan(&turned, &policy()));
     }
 
     #[test]
     fn removal_removes_all_of_ours(before in any_tier()) {
-        let after = apply(&before, &plan_removal([&before.records], &policy().owner));
+        let after = apply(&before, &plan_removal(&before.records, &policy().owner));
         prop_assert_eq!(ours(&after), 0);
         prop_assert_eq!(after.records.multivalue.len(), before.records.multivalue.len() - ours(&before));
     }
