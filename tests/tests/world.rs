@@ -723,3 +723,66 @@ fn a_table_keeps_items_and_an_unknown_one_is_refused() {
     let absent = json_of(&ask("GetItem", &json!({"TableName": "other", "Key": key})));
     assert_eq!(absent["__type"], "ResourceNotFoundException");
 }
+
+#[test]
+fn what_people_ask_of_ec2_and_auto_scaling_is_answered_as_documented() {
+    let mut core = Core::up();
+    let (machine, volume) = (core.machine(), core.volume.clone());
+    let ec2 = |action: &str, rest: &str| format!("Action={action}&Version=2016-11-15&{rest}");
+    let created = core.ask(&ec2("CreateSnapshot", &format!("VolumeId={volume}&Description=core%201")));
+    assert!(created.status == 200 && created.body.contains("snap-"), "{}", created.body);
+    assert!(core.told(&ec2("CreateSnapshot", "VolumeId=vol-0")).unwrap_err().contains("InvalidVolume.NotFound"));
+    let mut snapshots = |of: &str| core.ask(&ec2("DescribeSnapshots", &format!("Owner.1=self&{of}"))).body;
+    let of = |volume: &str| format!("Filter.1.Name=volume-id&Filter.1.Value.1={volume}");
+    assert!(snapshots(&of(&volume)).contains(&format!("<volumeId>{volume}</volumeId>")));
+    assert!(!snapshots(&of("vol-0")).contains("snap-"), "a filter leaves out what does not fit");
+    assert!(snapshots("Filter.1.Name=colour&Filter.1.Value.1=red").contains("InvalidParameterValue"));
+
+    let instances = core.ask(&ec2("DescribeInstances", &format!("InstanceId.1={machine}"))).body;
+    assert!(instances.contains("<name>running</name>"), "{instances}");
+    let none = core.ask(&ec2("DescribeInstances", "Filter.1.Name=instance-state-name&Filter.1.Value.1=terminated"));
+    assert!(!none.body.contains(&machine), "{}", none.body);
+    assert!(
+        core.told(&ec2("DescribeInstances", "InstanceId.1=i-0")).unwrap_err().contains("InvalidInstanceID.NotFound")
+    );
+
+    let sizes =
+        |rest: &str| format!("Action=UpdateAutoScalingGroup&Version=2011-01-01&AutoScalingGroupName={GROUP}&{rest}");
+    assert!(core.told(&sizes("DesiredCapacity=2")).unwrap_err().contains("must be between"));
+    assert!(core.told(&sizes("MinSize=2")).unwrap_err().contains("Min bound"));
+    core.told(&sizes("MinSize=0&DesiredCapacity=0")).unwrap();
+    assert_eq!(core.member(&machine).state, "Terminating:Wait", "an empty group lets its machine go");
+    core.told(&sizes("MinSize=1")).unwrap();
+    assert_eq!(core.world.auto_scaling.groups[GROUP].desired, 1, "it follows the smallest size");
+}
+
+#[test]
+fn a_stopped_task_is_replaced_and_a_service_follows_its_desired_count() {
+    let mut core = Core::up();
+    let task = json!({"Family": "neo4j", "ContainerDefinitions": [{"Name": "neo4j"}]});
+    let definition = create(&mut core.world, "AWS::ECS::TaskDefinition", "Task", &task);
+    let service = json!({"Cluster": CLUSTER, "ServiceName": "core", "TaskDefinition": definition, "DesiredCount": 1});
+    create(&mut core.world, "AWS::ECS::Service", "Service", &service);
+    core.world.advance(60);
+    let ecs = |core: &mut Core, operation: &str, body: &Value| {
+        let mut body = body.clone();
+        body["cluster"] = json!(CLUSTER);
+        core.world.answer(&target(&format!("AmazonEC2ContainerServiceV20141113.{operation}"), &body))
+    };
+    let running = |core: &mut Core| json_of(&ecs(core, "ListTasks", &json!({})))["taskArns"].clone();
+    let first = running(&mut core)[0].clone();
+    let stopped = json_of(&ecs(&mut core, "StopTask", &json!({"task": first})));
+    assert_eq!(stopped["task"]["desiredStatus"], "STOPPED", "{stopped}");
+    core.world.advance(60);
+    let second = running(&mut core)[0].clone();
+    assert!(second.is_string() && second != first, "{first} is replaced, not {second}");
+    let absent = ecs(&mut core, "StopTask", &json!({"task": "0123456789abcdef0123456789abcdef"}));
+    assert!(absent.body.contains("InvalidParameterException"), "{}", absent.body);
+
+    let none = json_of(&ecs(&mut core, "UpdateService", &json!({"service": "core", "desiredCount": 0})));
+    assert_eq!(none["service"]["desiredCount"], 0, "{none}");
+    core.world.advance(60);
+    assert_eq!(running(&mut core), json!([]));
+    let absent = ecs(&mut core, "UpdateService", &json!({"service": "other", "desiredCount": 1}));
+    assert!(absent.body.contains("ServiceNotFoundException"), "{}", absent.body);
+}
