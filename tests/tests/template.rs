@@ -354,6 +354,25 @@ fn each_message_that_the_readme_explains_is_one_that_the_code_says() {
 }
 
 #[test]
+fn a_deployment_is_waited_for_and_keeps_the_order_of_life() {
+    let config = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();
+    let sections = config.split("\n[").filter(|section| section.contains(".deploy.parameters]"));
+    let sections: Vec<_> = sections.map(|section| section.split_once(']').unwrap()).collect();
+    assert_eq!(sections.len(), 3);
+    for (name, section) in sections {
+        let lines: Vec<_> = section.lines().collect();
+        let wait = lines.iter().find_map(|line| line.strip_prefix("max_wait_duration = "));
+        // Minutes. A service may roll for three hours.
+        assert!(wait.is_some_and(|wait| wait.parse::<u32>().unwrap() > 3 * 60), "{name}: {wait:?}");
+        assert!(lines.contains(&"express = false"), "{name}: CloudFormation would not wait for what it asked for");
+    }
+    // The first that knows `express`; `max_wait_duration` is older.
+    let pins = std::fs::read_to_string(root().join("tests/requirements.txt")).unwrap();
+    let pin = pins.lines().find_map(|line| line.strip_prefix("aws-sam-cli==1.")).unwrap();
+    assert!(pin.split('.').next().unwrap().parse::<u32>().unwrap() >= 163, "1.{pin}");
+}
+
+#[test]
 fn whoever_comes_from_the_predecessor_finds_each_of_its_parameters() {
     let documents = std::fs::read_to_string(root().join("docs/parameters.md")).unwrap();
     for name in [
