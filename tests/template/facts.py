@@ -61,6 +61,17 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
     }
 
 
+def logs(chosen: Combination, deployed: Deployed) -> Facts:
+    groups = of(deployed, "AWS::Logs::LogGroup")
+    insights = f"/aws/ecs/containerinsights/{output(deployed, 'Ecs', 'ClusterName')}/performance"
+    return {
+        "Container Insights finds its log": ([g["LogGroupName"] for g in groups if "LogGroupName" in g], [insights]),
+        "and the cluster comes after it": (
+            deployed["Ecs"].live["Resources"]["Cluster"].get("DependsOn"), "InsightsLog"),
+        "logs do not grow for ever": ({str(g.get("RetentionInDays")) for g in groups}, {chosen["LogRetentionDays"]}),
+    }
+
+
 def cores(chosen: Combination, deployed: Deployed) -> Facts:
     numbers = range(1, int(chosen["CoreCount"]) + 1)
     nodes = [f"Cores/Core{number}" for number in numbers]
@@ -95,6 +106,8 @@ def cores(chosen: Combination, deployed: Deployed) -> Facts:
         "each machine is told its own number": ([re.findall('"neo4j.core": "(.*?)"', text) for text in said],
                                                 [[str(number)] for number in numbers]),
         "each group names its volume": (named, ids),
+        "no deletion of a group by force ends a machine without its hook": (
+            [group.get("DeletionProtection") for group in groups], ["prevent-force-deletion"] * len(numbers)),
     }
 
 
@@ -224,7 +237,7 @@ def secrets(chosen: Combination, deployed: Deployed) -> Facts:
 def wrong(combination: Combination, deployed: Deployed) -> Iterator[str]:
     """What a combination should have made of the stacks, and has not."""
     chosen = parameters_of(translate(INFRA / "template.yaml"), NAMED | combination)
-    facts = (dns_and_functions(chosen, deployed) | cores(chosen, deployed) | replicas(chosen, deployed)
+    facts = (dns_and_functions(chosen, deployed) | logs(chosen, deployed) | cores(chosen, deployed) | replicas(chosen, deployed)
              | members("core", chosen, deployed) | members("replica", chosen, deployed)
              | network(chosen, deployed) | secrets(chosen, deployed))
     yield from (f"{fact}: {is_so!r}, not {should!r}" for fact, (is_so, should) in facts.items() if is_so != should)

@@ -295,7 +295,7 @@ CREATED = {
     "AWS::EC2::LaunchTemplate": {"": "lt-{id}", "LatestVersionNumber": "1"},
     "AWS::EC2::SecurityGroup": {"": "sg-{id}", "GroupId": "sg-{id}"},
     "AWS::EC2::Volume": {"": "vol-{id}"},
-    "AWS::ECS::Cluster": {"": "{name}-{id}", "Arn": ARN + "cluster/{name}-{id}"},
+    "AWS::ECS::Cluster": {"": "{own}", "Arn": ARN + "cluster/{own}"},
     "AWS::ECS::Service": {"Name": "{name}-{id}"},
     "AWS::ECS::TaskDefinition": {"": ARN + "task-definition/{name}-{id}:1"},
     "AWS::IAM::InstanceProfile": {"Arn": "arn:aws:iam::000000000000:instance-profile/{name}-{id}"},
@@ -309,14 +309,14 @@ CREATED = {
 }
 
 
-def created(path: str, name: str, resource: Template) -> Template:
+def created(path: str, name: str, resource: Template, known: Template) -> Template:
     """What references to a resource give."""
     if resource["Type"] == "Custom::DataVolumeOrigins":
         snapshots = resource["Properties"]["Snapshots"]
         return {f"{name}.Snapshot{number}": each for number, each in
                 itertools.zip_longest(range(1, 8), snapshots, fillvalue="")}
     filled = {"name": name, "id": hashlib.sha256(f"{path}/{name}".encode()).hexdigest()[:17],
-              "service": resource["Type"].split("::")[1].lower()}
+              "service": resource["Type"].split("::")[1].lower(), "own": resolve(resource.get("Properties", {}).get("ClusterName"), {}, known)}
     return {f"{name}.{attribute}".rstrip("."): look.format_map(filled)
             for attribute, look in CREATED.get(resource["Type"], {}).items()}
 
@@ -350,7 +350,7 @@ def tree(path: str, file: str, passed: frozenset[tuple[str, str]]) -> dict[str, 
     known |= PSEUDO | {"AWS::StackName": path.replace("root", "neo4j").replace("/", "-")}
     waiting = {}
     for name, resource in template["Resources"].items():
-        known |= created(path, name, resource)
+        known |= created(path, name, resource, known)
         if resource["Type"] == "AWS::CloudFormation::Stack":
             waiting[name] = resource["Properties"]
     below: dict[str, Stack] = {}

@@ -313,6 +313,7 @@ fn what_holds_state_says_what_becomes_of_it_and_keeps_its_logical_id() {
     infra/draining.yaml DrainerLogs AWS::Logs::LogGroup Delete, Delete
     infra/ecs.yaml DebugLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/ecs.yaml GeneralLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
+    infra/ecs.yaml InsightsLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/ecs.yaml SlowQueries AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/secrets.yaml Admin AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
     infra/secrets.yaml ReadOnly AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
@@ -370,6 +371,41 @@ fn a_deployment_is_waited_for_and_keeps_the_order_of_life() {
     let pins = std::fs::read_to_string(root().join("tests/requirements.txt")).unwrap();
     let pin = pins.lines().find_map(|line| line.strip_prefix("aws-sam-cli==1.")).unwrap();
     assert!(pin.split('.').next().unwrap().parse::<u32>().unwrap() >= 163, "1.{pin}");
+}
+
+#[test]
+fn each_output_that_the_readme_asks_for_is_one_of_the_stack() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let outputs = read("infra/template.yaml")["Outputs"].clone();
+    let asked = |before: &str| -> BTreeSet<String> {
+        let words = readme.split(before).skip(1);
+        let words = words.map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect::<String>());
+        words.filter(|word| !word.is_empty()).collect()
+    };
+    let names: BTreeSet<_> = &asked("$(output ") | &asked("\noutput ");
+    assert!(
+        names.contains("ClientsGroup") && names.contains("BackupGroup") && names.contains("MembersGroup"),
+        "{names:?}"
+    );
+    for name in names {
+        assert!(!outputs[&name].is_null(), "the stack has no output {name}");
+    }
+}
+
+#[test]
+fn the_secrets_that_are_kept_are_found_by_what_the_readme_asks_for() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let [filter] = readme.split("list-secrets --filters Key=description,Values=\"").skip(1).collect::<Vec<_>>()[..]
+    else {
+        panic!("the README looks for secrets once");
+    };
+    // Secrets Manager compares beginnings: without the last sign a stack `neo4j` would find those of `neo4j-dev`.
+    let beginning = filter.split('"').next().unwrap().replace("$NAME", "${ClusterName}");
+    assert!(beginning.ends_with("${ClusterName}:"), "{beginning}");
+    for (id, secret) in of_type("AWS::SecretsManager::Secret") {
+        let description = secret["Description"]["Fn::Sub"].as_str().unwrap();
+        assert!(description.starts_with(&beginning), "{id}: {description}");
+    }
 }
 
 #[test]
