@@ -197,7 +197,7 @@ def played(stage: Stage) -> list[str]:
 
 
 # What every stage has to end with. The agent is stopped first: it could start Neo4j's task again.
-WITH_ITS_TIME = ["agent stops", "agent has stopped", f"docker stop --time 1200 {CONTAINER}", "Neo4j has stopped",
+WITH_ITS_TIME = ["agent stops", "agent has stopped", f"docker stop -t 1200 {CONTAINER}", "Neo4j has stopped",
                  "Docker stops", "Docker has stopped"]
 # How the unit is broken: what of the user data is replaced by what. Each must be found.
 BROKEN = {
@@ -212,7 +212,7 @@ BROKEN = {
     "nobody starts it": ("Wants=neo4j-stop.service\n", "Documentation=file:/etc/fstab\n"),
     "it does not stay": ("RemainAfterExit=yes", "RemainAfterExit=no"),
     "it stops another container": ("container-name=neo4j", "container-name=debug-log"),
-    "it gives Docker's own time": (" --time 1200", ""),
+    "it gives Docker's own time": (" -t 1200", ""),
     "it is cut short": ("TimeoutStopSec=1230", "TimeoutStopSec=90"),
     "it outlasts the system's end": ("TimeoutStopSec=1230", "TimeoutStopSec=infinity"),
 }
