@@ -245,6 +245,7 @@ BROKEN_START = {
     "the password is printed": ("is refused: it", "is refused: $ADMIN_PASSWORD: it"),
     "the secret is not named": ("in the secret $1", "in the secret"),
     "the password stays": ("unset NEO4J_AUTH EXTENSION_SCRIPT", "unset EXTENSION_SCRIPT"),
+    "an image's own extension is lost": ("[ -z \"$own\" ] ||", "true ||"),
     "the secret's own variable stays": ("unset ADMIN_PASSWORD", "unset"),
 }
 # How the health check is broken.
@@ -265,15 +266,17 @@ class Start:
     handed: str  # what the image's start was given as NEO4J_AUTH
     secrets: dict[str, str]
     said: str
+    extended: bool  # whether the extension script of an image of one's own has run
 
 
 def started(neo4j: dict, folder: Path, addresses: str = f"{ADDRESS}\n", password: str = PASSWORD,
-            store: bool = False) -> Start:
+            store: bool = False, own: bool = False) -> Start:
     """Runs the container's command beside a stand-in for the image's own start, which sets the password and then runs
     EXTENSION_SCRIPT, as the image's does."""
     for name in ("bin", "ssl", "startup", "tmp", "data/databases/system" if store else "data"):
         (folder / name).mkdir(parents=True)
     stubs = {"bin/hostname": f"printf '%s' '{addresses}'\n[ -n '{addresses}' ]",
+             "own": f"touch {folder}/extended",
              "bin/chown": f'echo "$@" >> {folder}/owned',
              "startup/docker-entrypoint.sh": f'[ "$*" = neo4j ]\nprintf %s "${{NEO4J_AUTH-}}" > {folder}/handed\n'
                                              '[ -f "${EXTENSION_SCRIPT:-}" ] && . ${EXTENSION_SCRIPT}\n'
@@ -287,13 +290,15 @@ def started(neo4j: dict, folder: Path, addresses: str = f"{ADDRESS}\n", password
     secrets["ADMIN_PASSWORD"] = password
     shell = neo4j["EntryPoint"][neo4j["EntryPoint"].index("--") + 1:]
     answer = subprocess.run([*shell, script, *arguments], check=False, capture_output=True, text=True,
-                            env={"PATH": f"{folder}/bin:/usr/bin:/bin"} | secrets)
+                            env={"PATH": f"{folder}/bin:/usr/bin:/bin"} | secrets
+                            | ({"EXTENSION_SCRIPT": f"{folder}/own"} if own else {}))
     written, handed = folder / "environment", folder / "handed"
     lines = written.read_text().split("\0") if written.exists() else []
     server = dict(line.split("=", 1) for line in lines if line) if written.exists() else None
     for name in ("PATH", "PWD", "SHLVL", "_", "OLDPWD"):
         (server or {}).pop(name, None)
-    return Start(server, handed.read_text() if handed.exists() else "", secrets, answer.stdout + answer.stderr)
+    return Start(server, handed.read_text() if handed.exists() else "", secrets, answer.stdout + answer.stderr,
+                 (folder / "extended").exists())
 
 
 def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
@@ -354,6 +359,10 @@ def wrong_refusals(neo4j: dict, secret: str) -> Iterator[str]:
         start = play(password=password, store=True)
         if start.server is None or start.handed:
             yield f"a store that exists wants no password, and {password!r} ends its start or is handed over"
+    for store in (False, True):
+        start = play(store=store, own=True)
+        if not start.extended or "NEO4J_AUTH" in (start.server or {"NEO4J_AUTH": ""}):
+            yield f"an image's own EXTENSION_SCRIPT does not run, or the password stays, with {store=}"
 
 
 def no_network() -> str | None:
