@@ -328,6 +328,7 @@ def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
         "certificates and keys, which nobody else may read": (files, should),
         "each policy has its folders": (
             folders, {f"ssl/{scope}{each}" for scope in scopes for each in ("", "/trusted", "/revoked")}),
+        "the agent and the host give it the same time to stop": (int(neo4j["StopTimeout"]), shutdown.SECONDS),
         "they are Neo4j's": (sorted(re.findall(r"-R neo4j: \S+/(\w+)\n", owned)), sorted(scopes)),
     }
     return [f"{fact}: {is_so!r}, not {so!r}" for fact, (is_so, so) in facts.items() if is_so != so]
@@ -414,6 +415,10 @@ def checks(containers: list[dict]) -> Callable[[], tuple[list[str], str]]:
                 found.append(f"the health check takes {longest:.0f} s, with a time-out of {check['Timeout']} s")
             if check["Command"][0] != "CMD":
                 found.append(f"the health check needs bash, which {check['Command'][0]} does not promise")
+            # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+            for name, least, most in (("Interval", 5, 300), ("Timeout", 2, 60), ("Retries", 1, 10)):
+                if not least <= check[name] <= most:
+                    found.append(f"the health check has {name} {check[name]}, where ECS takes {least} to {most}")
             if (patience := check["Interval"] * check["Retries"]) < 200:
                 found.append(f"the health check gives up after {patience} s")
         for how, process in broken.items():

@@ -393,6 +393,23 @@ fn each_output_that_the_readme_asks_for_is_one_of_the_stack() {
 }
 
 #[test]
+fn the_check_for_a_whole_cluster_shows_what_there_is_beside_what_there_should_be() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split("### Is the cluster whole?\n").nth(1).unwrap().split("\n### ").next().unwrap();
+    let statements = section.split("```").nth(1).unwrap();
+    let [servers, databases, _] = statements.split(';').take(3).collect::<Vec<_>>()[..] else {
+        panic!("three statements, not {statements}");
+    };
+    // What filters is also empty when everything is missing.
+    assert!(!statements.contains("WHERE"), "{statements}");
+    assert!(["hosting", "requestedHosting"].iter().all(|column| servers.contains(column)), "{servers}");
+    for of in ["PrimariesCount", "SecondariesCount"] {
+        let both = ["current", "requested"].map(|which| databases.contains(&format!("{which}{of}")));
+        assert_eq!(both, [true, true], "{of}: {databases}");
+    }
+}
+
+#[test]
 fn the_secrets_that_are_kept_are_found_by_what_the_readme_asks_for() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let [filter] = readme.split("list-secrets --filters Key=description,Values=\"").skip(1).collect::<Vec<_>>()[..]
