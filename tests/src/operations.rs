@@ -35,7 +35,7 @@ const RUN: &[(&str, usize)] = &[
     ("A machine is retained", 1),
     ("A machine is retained", 2),
     ("Remove it", 0),
-    ("Remove it", 1),
+    ("Remove it", 2),
 ];
 
 /// Those that are not, and why.
@@ -51,6 +51,7 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Roll the cores one at a time", 0, "a deployment waits in another terminal, and the world protects no tasks"),
     ("Roll the cores one at a time", 1, "the world protects no tasks"),
     ("Grow the data volumes", 0, "it runs on a machine"),
+    ("Remove it", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
 ];
 
 /// The outputs that hold commands, and are run.
@@ -70,6 +71,7 @@ pub const OUTPUTS_NOT_RUN: &[(&str, &str)] = &[
     ("FollowMachineLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowDnsLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowNeo4jLog", "version 1 of the CLI has no `logs tail`"),
+    ("ShowGroupUsers", "the world has no network interfaces"),
 ];
 
 /// README.md's blocks of shell by heading and number under it, and which were taken.
@@ -417,7 +419,7 @@ impl Person<'_> {
         let unprotect = self.readme.inline("aws cloudformation update-termination-protection --no-")?;
         self.run(&unprotect, false).await?;
         // SAM's own `delete` fails on stacks of the emulator that hold others.
-        let delete = self.readme.block("Remove it", 1)?;
+        let delete = self.readme.block("Remove it", 2)?;
         let (_, delete) = delete.split_once("# or: ").ok_or("README.md has no way to delete but `sam delete`")?;
         let delete = delete.to_owned();
         self.run(&delete, false).await?;
