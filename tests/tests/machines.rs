@@ -467,7 +467,10 @@ fn heal_with_faults(every: usize) -> usize {
                     () = machines.wire.killed() => {}
                 }
                 nothing_is_lost(&machines, &format!("{planned:?}"));
-                if whole() && machines.metric("CoreNotWholeSeconds") == Some(0.0) {
+                if whole() {
+                    machines.live(1).await;
+                    nothing_is_lost(&machines, &format!("{planned:?}"));
+                    assert!(whole(), "{planned:?}: {:?}", machines.states(2));
                     break;
                 }
             }

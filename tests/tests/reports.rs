@@ -222,6 +222,7 @@ fn a_volume_that_stays_busy_for_hours_alarms_and_names_core_and_holder() {
         machines.wire.world().stick(&machines.nodes[1].volume);
         let minutes = alarmed_after(&machines).await;
         assert!((30..=32).contains(&minutes), "alarmed after {minutes} minutes");
+        assert_eq!(machines.metric("CoresNotWhole"), Some(1.0));
         let (core, volume) = (core(&machines, 2).await, &machines.nodes[1].volume);
         assert_eq!((&core["core"], &core["whole"]), (&json!(2), &json!(false)), "{core}");
         let why = core["why"].as_str().unwrap();
@@ -241,6 +242,13 @@ fn a_core_without_any_instance_alarms_with_auto_scalings_own_words() {
         machines.wire.world().lose_instance(&lost);
         let minutes = alarmed_after(&machines).await;
         assert!((30..=33).contains(&minutes), "alarmed after {minutes} minutes");
+        {
+            // A termination that failed since then explains nothing.
+            let mut world = machines.wire.world();
+            let (now, group) = (world.now, machines.nodes[1].group.clone());
+            let failed = (now, "Terminating EC2 instance: i-0", "The instance cannot be terminated.".to_owned());
+            world.auto_scaling.groups.get_mut(&group).unwrap().failures.push(failed);
+        }
         let core = core(&machines, 2).await;
         let why = core["why"].as_str().unwrap();
         assert!(
@@ -565,5 +573,124 @@ fn fewer_cores_are_refused_before_anything_is_touched_and_a_rollback_is_not() {
         assert_eq!(ask(7, 5).await["Status"], json!("SUCCESS"));
         // The two further cores fail; the cluster never came to have seven.
         assert_eq!(ask(5, 7).await["Status"], json!("SUCCESS"), "the failed update is rolled back");
+    });
+}
+
+/// The number of a pass's first call of this action, counted from 1, as a dry run makes it.
+async fn nth(machines: &Machines, action: &str) -> usize {
+    let from = machines.wire.world().calls.len();
+    machines.invoke(json!({"dryRun": true})).await.unwrap();
+    let world = machines.wire.world();
+    let made = world.calls[from..].iter().position(|call| call.action == action);
+    made.unwrap_or(world.calls.len() - from) + 1
+}
+
+#[test]
+fn a_volume_whose_attachment_hangs_does_not_use_up_the_time_of_the_others() {
+    play(async {
+        let mut machines = Machines::new(3);
+        machines.wire.sleep(60).await;
+        // The clocks of the cores are written, and nothing is attached yet.
+        machines.set("DRY_RUN", "true");
+        machines.sweep().await.unwrap();
+        machines.set("DRY_RUN", "false");
+        // Attachments come last: those of cores 1 and 2 hang, and each of their two further attempts.
+        let first = nth(&machines, "ec2:AttachVolume").await;
+        for call in [first, first + 1, first + 3, first + 4, first + 5, first + 6] {
+            machines.wire.plan(call, Fault::Hang);
+        }
+        let began = machines.wire.world().now;
+        _ = machines.sweep().await;
+        let took = machines.wire.world().now.duration_since(began).as_secs();
+        assert!(took <= 13, "the pass took {took} s, and Lambda ends it after 28");
+        assert_eq!((machines.holder(1), machines.holder(2)), (None, None));
+        assert!(machines.holder(3).is_some());
+    });
+}
+
+#[test]
+fn an_explanation_that_does_not_come_holds_nothing_up() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let lost = machines.serving(2).unwrap();
+        machines.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
+        machines.wire.world().lose_instance(&lost);
+        machines.live(3).await;
+        let asked = nth(&machines, "autoscaling:DescribeScalingActivities").await;
+        for attempt in 0..3 {
+            machines.wire.plan(asked + attempt, Fault::Hang);
+        }
+        let began = machines.wire.world().now;
+        let answer = machines.sweep().await.unwrap();
+        let took = machines.wire.world().now.duration_since(began).as_secs();
+        assert!(took <= 4, "the pass took {took} s");
+        let why = answer["pass"]["cores"][1]["why"].as_str().unwrap();
+        assert!(why.contains("has no instance: if that lasts"), "{why}");
+    });
+}
+
+#[test]
+fn a_core_whose_task_is_being_stopped_is_not_said_to_have_none() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let instance = machines.serving(2).unwrap();
+        let task = {
+            let world = machines.wire.world();
+            let (_, address) = world.registered(&instance).unwrap();
+            let mut tasks = world.ecs.clusters[ECS_CLUSTER].tasks.iter();
+            tasks.find(|(_, task)| task.address == address).map(|(id, _)| id.clone()).unwrap()
+        };
+        machines.wire.world().stop(ECS_CLUSTER, &task);
+        machines.wire.sleep(3).await;
+        let core = core(&machines, 2).await;
+        let why = core["why"].as_str().unwrap();
+        assert_eq!(why, format!("its task {task} is DEACTIVATING, not RUNNING"), "Neo4j may be in its last checkpoint");
+    });
+}
+
+#[test]
+fn cores_that_a_refused_update_left_out_are_still_looked_after() {
+    play(async {
+        let mut machines = Machines::new(5);
+        machines.form().await;
+        machines.set("CORE_COUNT", "3");
+        let answer = machines.invoke(json!({"dryRun": true})).await.unwrap();
+        assert_eq!(answer["cores"].as_array().unwrap().len(), 5, "{answer}");
+    });
+}
+
+#[test]
+fn what_ec2_says_of_a_volume_that_is_not_to_be_had_now_is_told() {
+    play(async {
+        let machines = Machines::new(1);
+        machines.wire.sleep(60).await;
+        machines.wire.world().ec2.attach_errors.push_back("IncorrectState");
+        let answer = machines.sweep().await.unwrap();
+        let why = answer["pass"]["cores"][0]["why"].as_str().unwrap();
+        assert!(why.ends_with("but AWS says: IncorrectState: The request was refused."), "{why}");
+        assert_eq!(machines.metric("Stuck"), Some(0.0));
+    });
+}
+
+#[test]
+fn two_registrations_one_of_them_connected_hold_no_deletion_up() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let instance = machines.serving(2).unwrap();
+        machines.wire.world().silence(&instance);
+        {
+            // Its agent has lost its checkpoint and registered anew; ECS counts on the task of the first registration.
+            let mut world = machines.wire.world();
+            let first = registration(&mut world, &instance).clone();
+            let second = Host { id: "f".repeat(32), connected: true, ..first };
+            let hosts = &mut world.ecs.clusters.get_mut(ECS_CLUSTER).unwrap().hosts;
+            hosts.insert(Ipv4Addr::new(10, 0, 9, 9), second);
+        }
+        machines.live(1).await;
+        let minutes = machines.delete(true).await;
+        assert!(minutes <= 20, "the deletion took {minutes} minutes");
     });
 }

@@ -61,8 +61,8 @@ pub struct Group {
     pub members: BTreeMap<String, Member>,
     /// Whether it goes when its last instance has gone.
     pub deleting: bool,
-    /// Launches that failed: when, and Auto Scaling's words.
-    pub failures: Vec<(Timestamp, String)>,
+    /// Activities that failed: when, what they were (`Description`), and Auto Scaling's words (`StatusMessage`).
+    pub failures: Vec<(Timestamp, &'static str, String)>,
     pub(super) created: Timestamp,
     pub(super) blocked_until: Option<Timestamp>,
 }
@@ -268,7 +268,7 @@ impl World {
             let detail = json!({"StatusCode": "Failed", "StatusMessage": why});
             if let Some(group) = self.auto_scaling.groups.get_mut(name) {
                 group.blocked_until = Some(now + SignedDuration::from_secs(RETRY));
-                group.failures.push((now, why));
+                group.failures.push((now, "Launching a new EC2 instance", why));
             }
             return self.announce_group(name, "EC2 Instance Launch Unsuccessful", "", detail);
         };

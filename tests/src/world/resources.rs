@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     ACCOUNT, REGION, World,
     cloud_map::{self, Namespace},
-    dynamodb, ecs,
+    dynamodb, ecs, hosts,
     placement::Placement,
     route53::{RecordSet, Zone},
 };
@@ -190,7 +190,10 @@ impl World {
                             .to_owned(),
                     );
                 }
-                let hosts = self.ecs.clusters.get(physical_id).map_or(0, |cluster| cluster.hosts.len());
+                // Those that a story put there by hand go with their cluster.
+                let registered = |host: &&hosts::Host| host.instance.is_some();
+                let hosts = self.ecs.clusters.get(physical_id);
+                let hosts = hosts.map_or(0, |cluster| cluster.hosts.values().filter(registered).count());
                 if hosts > 0 {
                     return Err(format!(
                         "ClusterContainsContainerInstancesException: The Cluster cannot be deleted while {hosts} Container \

@@ -158,7 +158,7 @@ impl World {
         Ok(json!({"AutoScalingGroups": groups, "NextToken": next}))
     }
 
-    /// The launches of a group that failed, the latest first; the world keeps no other activities.
+    /// The activities of a group that failed, the latest first; the world keeps no others.
     fn describe_activities(&self, form: &Form) -> Result<Value, Refusal> {
         let name = form.text("AutoScalingGroupName");
         let asked = form.number("MaxRecords").unwrap_or(100);
@@ -166,13 +166,12 @@ impl World {
             return Err(invalid(format!("MaxRecords must be between 1 and 100, not {asked}")));
         }
         let groups = self.auto_scaling.groups.iter().filter(|(found, _)| name.is_empty() || *found == name);
-        let failures =
-            groups.flat_map(|(group, found)| found.failures.iter().rev().map(move |(at, why)| (group, at, why)));
-        let all = failures.map(|(group, at, why)| {
+        let failures = groups.flat_map(|(group, found)| found.failures.iter().rev().map(move |failed| (group, failed)));
+        let all = failures.map(|(group, (at, what, why))| {
             json!({
                 "ActivityId": format!("{group}-{at}"), "AutoScalingGroupName": group, "StatusCode": "Failed",
                 "StatusMessage": why, "Cause": "an instance was started in response to a difference between desired and actual \
-                 capacity", "Description": "Launching a new EC2 instance", "Progress": 100,
+                 capacity", "Description": what, "Progress": 100,
                 "StartTime": at.to_string(), "EndTime": at.to_string(),
             })
         });
