@@ -47,8 +47,10 @@ pub(super) fn leaving(
     }
     let active = registrations.iter().filter(|found| found.connected && found.is_active());
     let active: Vec<_> = active.map(|found| found.arn.clone()).collect();
-    if !active.is_empty() {
-        let why = if ours == 0 { Reason::Emptied } else { Reason::Leaving(observed.phase) };
+    // Members are stopped only where the table says that the cluster goes: «creating» is also what it says when its item is
+    // lost. While a creation is rolled back ECS stops them with their service.
+    if !active.is_empty() && (ours == 0 || observed.phase == Phase::Deleting) {
+        let why = if ours == 0 { Reason::Emptied } else { Reason::Leaving };
         return (Action::Drain { container_instances: active }, why);
     }
     if tasks().next().is_none() {

@@ -1,5 +1,3 @@
-use super::Phase;
-
 /// Why something is done about an instance, or is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -153,8 +151,8 @@ pub enum Reason {
     #[error("it is dead, but instances are deregistered one at a time: another core must be in service first")]
     NotAtOnce,
     /// No more tasks must be placed on it, and those of services are to stop.
-    #[error("the cluster is {0}: ECS is to stop the tasks on it, and to place no more")]
-    Leaving(Phase),
+    #[error("the cluster is being deleted: ECS is to stop the tasks on it, and to place no more")]
+    Leaving,
     /// It is drained, and what is left on it stops or does not.
     #[error("tasks on it that have not stopped: {0}: stop those that ECS does not stop by itself")]
     TasksStopping(String),

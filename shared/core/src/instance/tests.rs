@@ -357,13 +357,13 @@ fn an_instance_is_let_go_only_when_nothing_is_lost_with_it() {
         (creating, drained(0), deregister(false), Reason::NoTasks),
         (creating, lost(1), deregister(true), Reason::Silent),
         (creating, away(1), wait.clone(), Reason::AgentAway),
-        (creating, connected(2), drain.clone(), Reason::Leaving(creating)),
+        (creating, connected(2), wait.clone(), stopping(2)),
         (deleting, None, Action::Release, Reason::NotJoined),
         (deleting, connected(0), drain.clone(), Reason::Emptied),
         (deleting, lost(1), deregister(true), Reason::Silent),
         (deleting, lost(0), deregister(false), Reason::NoTasks),
         (deleting, away(1), wait.clone(), Reason::AgentAway),
-        (deleting, connected(1), drain, Reason::Leaving(deleting)),
+        (deleting, connected(1), drain, Reason::Leaving),
         (deleting, drained(2), wait, stopping(2)),
     ] {
         let observed = held(State::TerminatingWait, phase, found);
@@ -426,7 +426,7 @@ fn a_retained_instance_stays_until_nothing_is_lost_with_it() {
         (Phase::Complete, Some(registered(Some("1"), 0)), (drain.clone(), Reason::Emptied)),
         (Phase::Complete, Some(empty.clone()), (deregister(false), Reason::NoTasks)),
         (Phase::Complete, None, (Action::Terminate, Reason::NotJoined)),
-        (Phase::Deleting, Some(registered(Some("1"), 1)), (drain, Reason::Leaving(Phase::Deleting))),
+        (Phase::Deleting, Some(registered(Some("1"), 1)), (drain, Reason::Leaving)),
         (Phase::Deleting, Some(empty), (deregister(false), Reason::NoTasks)),
         (Phase::Deleting, None, (Action::Terminate, Reason::NotJoined)),
     ] {
@@ -842,6 +842,9 @@ proptest! {
         for (step, _, instance) in steps(&observed) {
             let found = observed.of(&step.instance);
             let ours = found.iter().flat_map(|found| &found.tasks).any(|task| policy().is_ours(task));
+            if observed.phase == Phase::Creating && ours {
+                prop_assert!(!matches!(step.action, Action::Drain { .. }), "{step}");
+            }
             if observed.phase == Phase::Complete && ours {
                 let lets_go = matches!(step.action, Action::Release | Action::Drain { .. } | Action::Terminate);
                 prop_assert!(!lets_go, "{step}");
