@@ -163,8 +163,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     narrator.work("sam deploy: the whole cluster", cluster.deploy(&parameters)).await?;
     narrator.work("it forms", cluster.formed(CORES, REPLICAS)).await?;
     let prelude = readme.block("Operations", 0)?;
-    let named = prelude.replacen("NAME=neo4j ", &format!("NAME={STACK} "), 1);
-    ensure(named != prelude, || "the block under «Operations» names no stack".to_owned())?;
+    let named = format!("export NAME={STACK}\n{prelude}");
     let (prelude, outputs) = (format!("{}\n{named}", stage.exports()), BTreeSet::new());
     let mut person = Person { stage, cluster, readme, prelude, outputs, narrator };
     // Once for all: each call of the CLI takes as long as Python does to start.
@@ -280,7 +279,8 @@ impl Person<'_> {
         let table = self.readme.block("See what it does", 0)?;
         let table = self.run(&table, false).await?;
         // Time flies in the world, but not for the functions: to them the tasks have just started.
-        let whole = |line: &&str| line.contains("\ttrue") || line.ends_with("when it has run for five minutes");
+        let whole =
+            |line: &&str| line.split('\t').nth(6) == Some("true") || line.ends_with("when it has run for five minutes");
         let whole = table.lines().filter(whole).count();
         ensure(whole == CORES, || format!("the table should have {CORES} whole cores:\n{table}"))?;
         let password = self.output("ReadAdminPassword").await?;
@@ -391,9 +391,13 @@ impl Person<'_> {
         let group = self.stage.live.world().auto_scaling.group_of(&core.instance).map(str::to_owned);
         let group = group.ok_or("core 1 is in no group")?;
         let stop = self.readme.command(under, 0, "--desired-count 0")?;
+        let wait = self.readme.command(under, 0, "wait tasks-stopped")?;
         self.run(&stop, false).await?;
-        let stopped = async || Ok(self.stage.live.world().tasks_on(&core.instance).next().is_none());
-        self.cluster.until("core 1 has stopped", stopped).await?;
+        self.run(&wait, true).await?;
+        for (number, core) in self.cluster.cores() {
+            let runs = self.stage.live.world().tasks_on(&core.instance).next().is_some();
+            ensure(!runs, || format!("core {number} has not stopped when the command comes back"))?;
+        }
         let snapshots = self.readme.command("Restore from snapshots", 0, "create-snapshot")?;
         let snapshots = fill(&snapshots, &[("vol-…", &core.volume)])?;
         let snapshot = self.run(&snapshots, false).await?;
@@ -405,7 +409,8 @@ impl Person<'_> {
         let back = shrink.replace("--min-size 0 --desired-capacity 0", "--min-size 1 --desired-capacity 1");
         ensure(back != shrink, || format!("nothing to set back to 1 in {shrink}"))?;
         self.run(&back, false).await?;
-        let start = self.readme.command(under, 0, "--desired-count 3")?;
+        let cores = CORES.to_string();
+        let start = fill(&self.readme.command(under, 0, "--desired-count CORECOUNT")?, &[("CORECOUNT", &cores)])?;
         self.run(&start, false).await?;
         self.formed().await?;
         let new = self.cluster.cores().remove("1");

@@ -53,6 +53,10 @@ ExecStop=/run/initramfs/say Docker
 Type=oneshot
 ExecStart=/bin/bash -eu /run/initramfs/first-boot
 """,
+    # Of one task, as the agent makes it within ecstasks.slice (agent/api/task/task_linux.go, containerd/cgroups).
+    "ecstasks-0123.slice": """[Unit]
+DefaultDependencies=no
+""",
     "driver.service": """[Unit]
 After=ecs.service neo4j-stop.service
 [Service]
@@ -85,20 +89,33 @@ if [ "$*" = "ps -q --filter label=com.amazonaws.ecs.container-name=neo4j" ]; the
   exit
 fi
 echo "docker $*" >> /run/initramfs/log
-sleep 0.2
-[ -e STORE ] || echo "its files are gone" >> /run/initramfs/log
-echo "Neo4j has stopped" >> /run/initramfs/log
+pid=$(cat /run/initramfs/neo4j.pid) && kill -TERM "$pid" || exit
+while kill -0 "$pid" 2> /dev/null; do sleep 0.02; done
+"""
+# The process of the container, in a scope of the task's slice as runc makes it.
+NEO4J = """#!/bin/bash
+say() { echo "$*" >> /run/initramfs/log; }
+trap 'say "Neo4j is told to stop"; sleep 0.2; [ -e STORE ] || say "its files are gone"; say "Neo4j has stopped"; exit' TERM
+echo $$ > /run/initramfs/neo4j.pid
+while :; do sleep 0.02; done
 """
 PLAY = """
 say() { echo "$*" >> /run/initramfs/log; }
 settled() { ! systemctl list-jobs --no-legend | grep -qE ' (docker|ecs|neo4j-stop)[.]service '; }
 touch STORE
+start() {
+  rm -f /run/initramfs/neo4j.pid
+  (systemd-run --quiet --scope --slice=ecstasks-0123.slice -p DefaultDependencies=no /run/initramfs/neo4j &)
+  until [ -s /run/initramfs/neo4j.pid ]; do sleep 0.02; done
+}
+start
 say "== restart the agent"; systemctl restart ecs.service
 say "== restart the unit"; systemctl restart neo4j-stop.service && say "it was restarted" || say "refused"
 say "== stop the unit"; systemctl stop neo4j-stop.service && say "it was stopped" || say "refused"
 say "== restart Docker"; systemctl restart docker.service
 until settled; do sleep 0.05; done
 for unit in neo4j-stop ecs; do systemctl is-active -q $unit.service || say "$unit has not come back"; done
+start
 systemctl show -p TimeoutStopUSec --value neo4j-stop.service > /run/initramfs/patience
 systemctl show -p JobTimeoutUSec --value ENDING.target > /run/initramfs/limit
 say "== ENDING"; systemctl --no-block ENDING
@@ -178,7 +195,8 @@ def played(stage: Stage) -> list[str]:
         commands = yaml.safe_load(stage.user_data).get("runcmd", []) if stage.first_boot else []
         boot = ["cp -r /run/initramfs/written/. /run/initramfs/units/", *map(shlex.join, commands)]
         Path(scratch, "first-boot").write_text("\n".join(boot))
-        for name, text in (("say", SAY), ("docker", DOCKER), ("play", PLAY.replace("ENDING", stage.ending))):
+        play = PLAY.replace("ENDING", stage.ending)
+        for name, text in (("say", SAY), ("docker", DOCKER), ("neo4j", NEO4J), ("play", play)):
             Path(scratch, name).write_text(text.replace("STORE", store))
             Path(scratch, name).chmod(0o755)
         Path(scratch, "groups").mkdir()
@@ -199,8 +217,8 @@ def played(stage: Stage) -> list[str]:
 
 
 # What every stage has to end with. The agent is stopped first: it could start Neo4j's task again.
-WITH_ITS_TIME = ["agent stops", "agent has stopped", f"docker stop -t {SECONDS} {CONTAINER}", "Neo4j has stopped",
-                 "Docker stops", "Docker has stopped"]
+WITH_ITS_TIME = ["agent stops", "agent has stopped", f"docker stop -t {SECONDS} {CONTAINER}", "Neo4j is told to stop",
+                 "Neo4j has stopped", "Docker stops", "Docker has stopped"]
 # How the unit is broken: what of the user data is replaced by what. Each must be found.
 BROKEN = {
     "it does not wait for the agent": ("Before=ecs.service\n", "Before=shutdown.target\n"),
@@ -216,6 +234,8 @@ BROKEN = {
     "it stops another container": ("container-name=neo4j", "container-name=debug-log"),
     "it gives Docker's own time": (" -t 1200", ""),
     "it is cut short": ("TimeoutStopSec=1230", "TimeoutStopSec=90"),
+    "systemd ends the tasks by itself": ("DefaultDependencies=no\n", "StopWhenUnneeded=no\n"),
+    "another slice is meant": ("system/ecstasks.slice", "system/ecs.slice"),
     "it outlasts the system's end": ("TimeoutStopSec=1230", "TimeoutStopSec=infinity"),
 }
 

@@ -45,7 +45,8 @@ pub enum Reason {
     },
     /// The volume is broken or on its way out.
     #[error(
-        "volume {volume} is in state {status}: restore it from a snapshot, and name the new volume in the group's tag"
+        "volume {volume} is in state {status}: this core stays away, since no snapshot may stand in for the volume of one \
+         core of a living cluster; keep the others whole, and move to a second stack"
     )]
     UnusableVolume {
         /// The volume's id.

@@ -234,8 +234,8 @@ fn what_only_people_can_mend_is_never_attached_and_gets_no_heartbeat() {
     volume vol-1 has the tag neo4j:cluster=(none), not neo4j: correct the group's tag neo4j:volume, or the volume's tag
     volume vol-1 has the tag neo4j:core=2, not 1: correct the group's tag neo4j:volume, or the volume's tag
     volume vol-1 is in zone eu-west-1a, but the instance is in eu-west-1b: correct the group's subnet
-    volume vol-1 is in state error: restore it from a snapshot, and name the new volume in the group's tag
-    volume vol-1 is in state deleting: restore it from a snapshot, and name the new volume in the group's tag
+    volume vol-1 is in state error: this core stays away, since no snapshot may stand in for the volume of one core of a living cluster; keep the others whole, and move to a second stack
+    volume vol-1 is in state deleting: this core stays away, since no snapshot may stand in for the volume of one core of a living cluster; keep the others whole, and move to a second stack
     ");
 }
 
