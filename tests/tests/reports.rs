@@ -694,3 +694,24 @@ fn two_registrations_one_of_them_connected_hold_no_deletion_up() {
         assert!(minutes <= 20, "the deletion took {minutes} minutes");
     });
 }
+
+#[test]
+fn an_instance_of_which_ec2_says_nothing_stays_and_the_others_are_served() {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let (dead, lost) = (machines.serving(2).unwrap(), machines.serving(3).unwrap());
+        machines.wire.world().silence(&dead);
+        machines.wire.world().impair(&dead);
+        machines.minutes(5).await;
+        machines.wire.world().lose_instance(&lost);
+        machines.wire.sleep(75).await;
+        let asked = nth(&machines, "ec2:DescribeInstanceStatus").await;
+        machines.wire.plan(asked, Fault::Denied);
+        let answer = machines.sweep().await.unwrap_or_else(|failure| panic!("it fails the pass: {}", failure.chain()));
+        assert_eq!(machines.wire.struck().len(), 1, "{answer}");
+        assert!(machines.wire.world().host(&dead).is_some(), "nothing proves that it is dead");
+        assert!(answer["pass"]["steps"].to_string().contains("attach vol-"), "{answer}");
+        assert!(machines.holder(3).is_some_and(|holder| holder != lost));
+    });
+}

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cluster_core::instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase, State as Lifecycle};
 use cluster_lambda::Failure;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use crate::{Drainer, state::State};
@@ -82,23 +82,25 @@ impl Drainer {
             tracing::warn!("Auto Scaling did not say in time why a group has no instance");
         }
         let mut observed = Observed { phase, groups, volumes, container_instances: found, not_whole };
-        self.add_statuses(&mut observed, now).await?;
+        self.add_statuses(&mut observed, now).await;
         Ok(Observation { observed, remembered: state.clocks, clocks, cores })
     }
 
-    /// Asks EC2 of each instance that may be dead.
-    async fn add_statuses(&self, observed: &mut Observed, now: Timestamp) -> Result<(), Failure> {
+    /// Asks EC2 of each instance that may be dead. One of which EC2 says nothing stays, and the others are served.
+    async fn add_statuses(&self, observed: &mut Observed, now: Timestamp) {
         let instances = observed.groups.iter().flat_map(|group| &group.instances);
         let doubtful: Vec<Instance> =
             instances.filter(|found| instance::may_be_dead(observed, found, now)).cloned().collect();
-        let statuses = try_join_all(doubtful.iter().map(|found| self.statuses.of(&found.id))).await?;
+        let statuses = join_all(doubtful.iter().map(|found| self.statuses.of(&found.id))).await;
         for (doubtful, status) in doubtful.iter().zip(statuses) {
             let mut instances = observed.groups.iter_mut().flat_map(|group| &mut group.instances);
             if let Some(found) = instances.find(|found| found.id == doubtful.id) {
-                found.status = status;
+                found.status = status.unwrap_or_else(|failure| {
+                    tracing::error!(instance = found.id, "whether it is dead is not known: {}", failure.chain());
+                    None
+                });
             }
         }
-        Ok(())
     }
 
     /// Returns what the table says; where the phase is known already a table that cannot be read holds nothing up.
