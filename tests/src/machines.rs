@@ -263,6 +263,15 @@ impl Machines {
         (member.state == "InService" && runs).then(|| attachment.instance.clone())
     }
 
+    /// The task on an instance that is to run, in whatever state.
+    #[must_use]
+    pub fn task(&self, instance: &str) -> Option<String> {
+        let world = self.wire.world();
+        let (cluster, address) = world.registered(instance)?;
+        let mut tasks = world.ecs.clusters[&cluster].wanted("core");
+        tasks.find(|(_, task)| task.address == address).map(|(id, _)| id.clone())
+    }
+
     /// The lifecycle states of the core's instances, by instance.
     #[must_use]
     pub fn states(&self, core: usize) -> BTreeMap<String, &'static str> {
@@ -306,12 +315,8 @@ impl Machines {
     /// When the core is not in service.
     pub fn empty(&self, core: usize) {
         self.set_status(core, "DRAINING");
-        let mut world = self.wire.world();
-        let (_, address) = world.registered(&self.nodes[core - 1].instance(&world)).unwrap();
-        let mut tasks = world.ecs.clusters[ECS_CLUSTER].wanted("core");
-        let task = tasks.find(|(_, task)| task.address == address).map(|(id, _)| id.clone());
-        drop(tasks);
-        world.stop(ECS_CLUSTER, &task.unwrap());
+        let task = self.task(&self.holder(core).unwrap()).unwrap();
+        self.wire.world().stop(ECS_CLUSTER, &task);
     }
 
     /// Sets the status of a core's container instance.

@@ -363,7 +363,7 @@ fn a_core_whose_tasks_have_stopped_is_let_go() {
 }
 
 #[test]
-fn a_dead_machine_is_forsaken_and_its_core_heals() {
+fn a_dead_machine_is_deregistered_and_its_core_heals() {
     play(async {
         let machines = Machines::new(3);
         machines.form().await;

@@ -547,6 +547,25 @@ fn a_zone_that_refuses_twice_is_a_divergence_with_the_reason() {
 }
 
 #[test]
+fn a_refusal_is_told_although_the_second_reading_fails() {
+    play(async {
+        let inside = Inside::new().with("DOMAIN", "elsewhere.example");
+        inside.scale("core", 3);
+        inside.wire.sleep(60).await;
+        let from = inside.wire.world().calls.len();
+        inside.invoke(json!({"dryRun": true})).await.unwrap();
+        let reads = inside.wire.world().calls.len() - from;
+        // The reading, one batch, which is refused, and then nothing is read any more.
+        for call in reads + 2..reads + 12 {
+            inside.wire.plan(call, Fault::ServerError);
+        }
+        let text = inside.sweep().await.unwrap_err().chain();
+        assert!(text.contains("Route 53 refused the changes to core.elsewhere.example"), "{text}");
+        assert!(text.contains("could not list"), "{text}");
+    });
+}
+
+#[test]
 fn a_zone_of_cloud_map_is_refused_with_what_to_do() {
     play(async {
         let inside = Inside::new();

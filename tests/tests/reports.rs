@@ -117,14 +117,9 @@ fn a_task_that_ends_soon_after_each_start_alarms() {
         while machines.metric("CoreNotWholeSeconds") <= Some(NOT_WHOLE.as_secs_f64()) {
             minute += 1;
             assert!(minute < 60, "nobody was told within an hour");
-            let running = {
-                let world = machines.wire.world();
-                let address = world.registered(&instance).map(|(_, address)| address);
-                let mut tasks = world.ecs.clusters[ECS_CLUSTER].tasks.iter();
-                let runs = tasks.find(|(_, task)| Some(task.address) == address && task.status == "RUNNING");
-                runs.map(|(id, _)| id.clone())
-            };
-            if let Some(task) = running {
+            if machines.serving(2).is_some()
+                && let Some(task) = machines.task(&instance)
+            {
                 machines.wire.world().stop(ECS_CLUSTER, &task);
             }
             machines.live(1).await;
@@ -636,12 +631,7 @@ fn a_core_whose_task_is_being_stopped_is_not_said_to_have_none() {
         let machines = Machines::new(3);
         machines.form().await;
         let instance = machines.serving(2).unwrap();
-        let task = {
-            let world = machines.wire.world();
-            let (_, address) = world.registered(&instance).unwrap();
-            let mut tasks = world.ecs.clusters[ECS_CLUSTER].tasks.iter();
-            tasks.find(|(_, task)| task.address == address).map(|(id, _)| id.clone()).unwrap()
-        };
+        let task = machines.task(&instance).unwrap();
         machines.wire.world().stop(ECS_CLUSTER, &task);
         machines.wire.sleep(3).await;
         let core = core(&machines, 2).await;

@@ -35,7 +35,7 @@ impl Replicator {
 
     /// One pass for all messages together: each is only a reason to look.
     async fn messages(&self, messages: &[SqsMessage]) -> Result<Value, Failure> {
-        let (triggers, buried) = self.dead_letters.sort(messages, is_known).await?;
+        let (triggers, malformed) = self.dead_letters.sort(messages, is_known).await?;
         let tasks: Vec<_> = triggers.iter().filter(|trigger| trigger.source == "aws.ecs").collect();
         for trigger in &tasks {
             let said = |key: &str| trigger.detail.get(key).and_then(Value::as_str).unwrap_or("unsaid");
@@ -45,7 +45,7 @@ impl Replicator {
         let since = tasks.iter().filter_map(|trigger| trigger.time).min();
         let dry_run = self.config.dry_run;
         let pass = if triggers.is_empty() { Value::Null } else { self.measured_pass(dry_run, since).await?.answer() };
-        Ok(json!({"pass": pass, "malformed": buried}))
+        Ok(json!({"pass": pass, "malformed": malformed}))
     }
 
     /// A pass with its metrics. `since` is when the oldest event happened that it answers.

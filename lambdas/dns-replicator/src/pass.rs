@@ -135,7 +135,10 @@ impl Replicator {
                 Ok(plans) => plans,
                 Err(failure) => {
                     failures.push(failure);
-                    open.clear();
+                    let refused = open.drain(..).filter(|(_, why)| !why.is_empty());
+                    failures.extend(refused.map(|(tier, why)| {
+                        Failure::transient(format!("Route 53 refused the changes to {}: {why}", tier.name))
+                    }));
                     break;
                 }
             };

@@ -214,35 +214,18 @@ fn task(found: &Found) -> Option<(String, Task)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use aws_credential_types::Credentials;
     use aws_sdk_ecs::config::{BehaviorVersion, Region};
-    use aws_smithy_runtime_api::client::{
-        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
-        orchestrator::{HttpRequest, HttpResponse},
-    };
-    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 
     use super::*;
-
-    /// Gives these answers in turn.
-    #[derive(Clone, Debug)]
-    struct Answers(Arc<Mutex<Vec<(u16, &'static str)>>>);
-
-    impl HttpConnector for Answers {
-        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            let (status, body) = self.0.lock().unwrap().remove(0);
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body))))
-        }
-    }
+    use crate::stub::{Answers, credentials};
 
     async fn deregister(answers: &[(u16, &'static str)]) -> Result<bool, String> {
-        let answers = SharedHttpConnector::new(Answers(Arc::new(Mutex::new(answers.to_vec()))));
+        let answers = SharedHttpConnector::new(Answers::new(answers));
         let config = aws_sdk_ecs::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("eu-west-1"))
-            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .credentials_provider(credentials())
             .http_client(http_client_fn(move |_, _| answers.clone()));
         let found = ContainerInstances::new(Client::from_conf(config.build()), "neo4j".into());
         found.deregister("arn:1", true).await.map_err(|failure| failure.chain())

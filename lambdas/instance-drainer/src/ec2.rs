@@ -252,56 +252,26 @@ fn refusal(status: u16, body: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use aws_credential_types::Credentials;
-    use aws_smithy_async::{rt::sleep::TokioSleep, time::StaticTimeSource};
-    use aws_smithy_runtime_api::client::{http::HttpConnectorFuture, orchestrator::HttpResponse};
     use tokio::time::Instant;
 
     use super::*;
+    use crate::stub::Answers;
 
     const TAKEN: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
         <Response><Errors><Error><Code>VolumeInUse</Code><Message>vol-1 is already attached to an instance</Message></Error></Errors><RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>"#;
     const BUSY: &str = "<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>Request limit exceeded.</Message></Error></Errors><RequestID>r</RequestID></Response>";
 
-    /// Gives these answers in turn, the last one for ever; status 0 never answers.
-    #[derive(Clone, Debug)]
-    struct Answers(Arc<Mutex<Vec<(u16, &'static str)>>>, Arc<Mutex<Vec<String>>>);
-
-    impl HttpConnector for Answers {
-        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            let body = String::from_utf8(request.body().bytes().unwrap().to_vec()).unwrap();
+    async fn call(answers: &[(u16, &'static str)]) -> (Result<String, Error>, Vec<String>) {
+        let answers = Answers::new(answers);
+        let result = answers.ec2().call("DescribeVolumes", &[("NextToken", "a+b/c=")]).await;
+        let requests = answers.requests.lock().unwrap();
+        let sent = requests.iter().map(|request| {
             let signature = request.headers().get("authorization").unwrap();
             assert!(signature.contains("/20261123/eu-west-1/ec2/aws4_request"), "{signature}");
             assert_eq!(request.headers().get("x-amz-security-token"), Some("token"));
-            self.1.lock().unwrap().push(body);
-            let mut answers = self.0.lock().unwrap();
-            let (status, body) = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
-            HttpConnectorFuture::new(async move {
-                if status == 0 {
-                    std::future::pending::<()>().await;
-                }
-                Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
-            })
-        }
-    }
-
-    async fn call(answers: &[(u16, &'static str)]) -> (Result<String, Error>, Vec<String>) {
-        let answers = Answers(Arc::new(Mutex::new(answers.to_vec())), Arc::default());
-        let now = StaticTimeSource::from_secs(1_795_428_000);
-        let credentials = Credentials::new("id", "secret", Some("token".into()), None, "test");
-        let ec2 = Ec2 {
-            endpoint: "https://ec2.eu-west-1.amazonaws.com".into(),
-            region: "eu-west-1".into(),
-            credentials: SharedCredentialsProvider::new(credentials),
-            connector: SharedHttpConnector::new(answers.clone()),
-            sleep: SharedAsyncSleep::new(TokioSleep::new()),
-            clock: SharedTimeSource::new(now),
-        };
-        let result = ec2.call("DescribeVolumes", &[("NextToken", "a+b/c=")]).await;
-        let sent = answers.1.lock().unwrap().clone();
-        (result, sent)
+            String::from_utf8(request.body().bytes().unwrap().to_vec()).unwrap()
+        });
+        (result, sent.collect())
     }
 
     #[tokio::test(start_paused = true)]

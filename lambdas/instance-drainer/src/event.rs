@@ -45,7 +45,7 @@ impl Drainer {
 
     /// One pass for all messages together: each is only a reason to look.
     async fn messages(&self, messages: &[SqsMessage]) -> Result<Value, Failure> {
-        let (triggers, buried) = self.dead_letters.sort(messages, is_known).await?;
+        let (triggers, malformed) = self.dead_letters.sort(messages, is_known).await?;
         for trigger in triggers.iter().filter(|trigger| trigger.source != "neo4j.cluster") {
             let said = |key: &str| trigger.detail.get(key).and_then(Value::as_str);
             let instance = said("EC2InstanceId").or(said("ec2InstanceId")).unwrap_or("unsaid");
@@ -58,7 +58,7 @@ impl Drainer {
             }
         }
         let pass = if triggers.is_empty() { Value::Null } else { self.measured_pass(None).await?.answer() };
-        Ok(json!({"pass": pass, "malformed": buried}))
+        Ok(json!({"pass": pass, "malformed": malformed}))
     }
 
     /// A pass with its metrics.

@@ -13,6 +13,8 @@ mod origins;
 mod pass;
 mod state;
 mod statuses;
+#[cfg(test)]
+mod stub;
 mod volumes;
 
 pub use cluster_lambda::Event;

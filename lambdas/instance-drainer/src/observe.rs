@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use cluster_core::instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase, State as Lifecycle};
+use cluster_core::instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase};
 use cluster_lambda::Failure;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -65,15 +65,13 @@ impl Drainer {
                 )));
             }
         };
-        let leaves = |state: &Lifecycle| matches!(state, Lifecycle::TerminatingWait | Lifecycle::Retained);
-        let leaving = groups.iter().flat_map(|group| &group.instances).filter(|instance| leaves(&instance.state));
+        let instances = groups.iter().flat_map(|group| &group.instances);
+        let leaving = instances.filter(|instance| instance.state.awaits_release());
         let leaving: Vec<_> = leaving.map(|instance| instance.id.as_str()).collect();
         self.add_missing(&mut found, &leaving).await?;
         // After the container instances: a task that is placed before one drains is seen on it.
         self.container_instances.add_tasks(&mut found).await?;
-        // Those that are being stopped are asked for only where they matter: what leaves, what is away, a core without a task.
-        let idle = |found: &ContainerInstance| !found.connected || (found.core.is_some() && found.tasks.is_empty());
-        if !leaving.is_empty() || found.iter().any(idle) {
+        if !leaving.is_empty() || found.iter().any(ContainerInstance::may_be_stopping_tasks) {
             self.container_instances.add_stopping_tasks(&mut found).await?;
         }
         let mut clocks = state.clocks.clone();

@@ -82,42 +82,14 @@ impl Item {
 
 #[cfg(test)]
 mod tests {
-    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-    use aws_smithy_async::{
-        rt::sleep::{SharedAsyncSleep, TokioSleep},
-        time::{SharedTimeSource, StaticTimeSource},
-    };
-    use aws_smithy_runtime_api::client::{
-        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
-        orchestrator::{HttpRequest, HttpResponse},
-    };
-    use aws_smithy_types::body::SdkBody;
-
     use super::*;
-
-    /// Refuses every request with this code.
-    #[derive(Clone, Debug)]
-    struct Refusal(&'static str);
-
-    impl HttpConnector for Refusal {
-        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            let body = format!("<R><Errors><Error><Code>{}</Code></Error></Errors></R>", self.0);
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body))))
-        }
-    }
+    use crate::stub::Answers;
 
     #[tokio::test(start_paused = true)]
     async fn an_instance_that_ec2_does_not_know_is_gone_and_any_other_refusal_proves_nothing() {
-        let asked = async |code| {
-            let ec2 = Ec2 {
-                endpoint: "https://ec2.eu-west-1.amazonaws.com".into(),
-                region: "eu-west-1".into(),
-                credentials: SharedCredentialsProvider::new(Credentials::new("id", "secret", None, None, "test")),
-                connector: SharedHttpConnector::new(Refusal(code)),
-                sleep: SharedAsyncSleep::new(TokioSleep::new()),
-                clock: SharedTimeSource::new(StaticTimeSource::from_secs(1_795_428_000)),
-            };
-            Statuses::new(ec2).of("i-1").await
+        let asked = async |code: &str| {
+            let body = format!("<R><Errors><Error><Code>{code}</Code></Error></Errors></R>");
+            Statuses::new(Answers::new(&[(400, &body)]).ec2()).of("i-1").await
         };
         assert_eq!(asked("InvalidInstanceID.NotFound").await.unwrap(), Some(InstanceStatus::Gone));
         for code in ["InvalidInstanceID.Malformed", "UnauthorizedOperation", "RequestLimitExceeded"] {

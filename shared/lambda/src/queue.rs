@@ -50,7 +50,7 @@ impl DeadLetters {
         messages: &[SqsMessage],
         is_known: impl Fn(&Trigger) -> bool,
     ) -> Result<(Vec<Trigger>, usize), Failure> {
-        let (mut triggers, mut buried) = (Vec::new(), 0);
+        let (mut triggers, mut malformed) = (Vec::new(), 0);
         for message in messages {
             match trigger(message) {
                 Ok(trigger) if is_known(&trigger) => triggers.push(trigger),
@@ -63,16 +63,16 @@ impl DeadLetters {
                         message = message.message_id,
                         "malformed message moved to the dead-letter queue"
                     );
-                    self.bury(message, &why).await?;
-                    buried += 1;
+                    self.dead_letter(message, &why).await?;
+                    malformed += 1;
                 }
             }
         }
-        Ok((triggers, buried))
+        Ok((triggers, malformed))
     }
 
     /// Moves a message there, with the reason as its attribute `Why`.
-    pub async fn bury(&self, message: &SqsMessage, why: &str) -> Result<(), Failure> {
+    pub async fn dead_letter(&self, message: &SqsMessage, why: &str) -> Result<(), Failure> {
         let id = message.message_id.as_deref().unwrap_or("unknown");
         // SQS refuses an empty body and an empty attribute.
         let body = message.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("(empty)");

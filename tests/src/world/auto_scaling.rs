@@ -257,6 +257,7 @@ impl World {
             subnets.iter().find_map(|subnet| Some((subnet, self.launch(version, subnet, tags.clone())?)))
         });
         let (Some((number, _)), Some((subnet, id))) = (&version, launched) else {
+            // User guide, «Troubleshoot Amazon EC2 Auto Scaling: EC2 instance launch failures».
             let why = match version {
                 Some(_) => format!(
                     "We currently do not have sufficient r7g.large capacity in the Availability Zone you requested ({zone}). \

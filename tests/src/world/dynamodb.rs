@@ -82,7 +82,7 @@ impl World {
                 let item = table.get(&key(&body["Key"])?);
                 Ok(item.map_or_else(|| json!({}), |item| json!({"Item": item})))
             }
-            // Without brackets, functions and a sort key: `pk = :pk`.
+            // API reference of Query. Without brackets, functions and a sort key: `pk = :pk`.
             "Query" => {
                 let wrong = |what: &str| Refusal::new("ValidationException", format!("the world reads no {what}"));
                 let condition = body["KeyConditionExpression"].as_str().unwrap_or_default();

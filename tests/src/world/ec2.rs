@@ -110,7 +110,8 @@ pub struct Volume {
     pub contents: Contents,
     /// Who holds it.
     pub attachment: Option<Attachment>,
-    /// Whether the customer has revoked the use of its key, which EC2 says at each attempt to attach it.
+    /// Whether the customer has revoked the use of its key, which EC2 says at each attempt to attach it (EC2 user guide,
+    /// «Error codes», `CustomerKeyHasBeenRevoked`).
     pub revoked: bool,
     /// Whether its deletion waits for the end of its attachment, and makes a snapshot.
     pub(super) deletion: Option<bool>,

@@ -190,7 +190,7 @@ impl World {
                             .to_owned(),
                     );
                 }
-                // Those that a story put there by hand go with their cluster.
+                // API reference of DeleteCluster. Those that a story put there by hand go with their cluster.
                 let registered = |host: &&hosts::Host| host.instance.is_some();
                 let hosts = self.ecs.clusters.get(physical_id);
                 let hosts = hosts.map_or(0, |cluster| cluster.hosts.values().filter(registered).count());

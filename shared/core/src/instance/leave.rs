@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::{
-    Action, Instance, InstanceStatus, NOT_WHOLE, Observed, Phase, Policy, Reason, State, Task,
+    Action, Instance, InstanceStatus, NOT_WHOLE, Observed, Phase, Policy, Reason, Task,
     plan::{Verdict, wait},
 };
 
@@ -76,10 +76,9 @@ fn told<'a>(tasks: impl Iterator<Item = &'a Task>) -> String {
 #[must_use]
 pub fn may_be_dead(observed: &Observed, instance: &Instance, now: Timestamp) -> bool {
     let registrations = observed.of(&instance.id);
-    let leaves = matches!(instance.state, State::TerminatingWait | State::Retained);
     let has_tasks = registrations.iter().any(|found| !found.tasks.is_empty());
     let silent = registrations.iter().all(|found| found.is_silent(now));
-    observed.phase == Phase::Complete && leaves && has_tasks && silent
+    observed.phase == Phase::Complete && instance.state.awaits_release() && has_tasks && silent
 }
 
 /// Whether it is of no use to the cluster any more: EC2 says so as well. Its volume goes to nobody before EC2 has ended it,

@@ -144,6 +144,12 @@ impl State {
         !matches!(self, Self::Other(_))
     }
 
+    /// Whether the instance waits for somebody to say that it may go.
+    #[must_use]
+    pub fn awaits_release(&self) -> bool {
+        matches!(self, Self::TerminatingWait | Self::Retained)
+    }
+
     /// Whether the instance counts no more towards what its group wants.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
@@ -261,6 +267,13 @@ impl ContainerInstance {
     #[must_use]
     pub fn is_gone(status: &str) -> bool {
         matches!(status, "INACTIVE" | "DEREGISTERING")
+    }
+
+    /// Whether a task on it may be on its way down, as far as its tasks that are to run tell: it is away, or a core without
+    /// any.
+    #[must_use]
+    pub fn may_be_stopping_tasks(&self) -> bool {
+        !self.connected || (self.core.is_some() && self.tasks.is_empty())
     }
 
     /// Whether ECS may place tasks on it.

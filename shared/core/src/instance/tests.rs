@@ -869,7 +869,7 @@ proptest! {
         let held: Vec<String> = held.map(|instance| instance.id.clone()).collect();
         let mut planned: Vec<String> = steps(&observed).into_iter().map(|(step, ..)| step.instance).collect();
         planned.sort();
-        // When the cluster goes, silent registrations are forsaken too.
+        // When the cluster goes, silent registrations are deregistered too.
         if observed.phase != Phase::Deleting {
             prop_assert_eq!(held.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), planned);
         }

@@ -1,0 +1,61 @@
+//! What stands for AWS in the tests of single adapters.
+
+use std::sync::{Arc, Mutex};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_async::{
+    rt::sleep::{SharedAsyncSleep, TokioSleep},
+    time::{SharedTimeSource, StaticTimeSource},
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+};
+use aws_smithy_types::body::SdkBody;
+
+use crate::Ec2;
+
+/// Gives these answers in turn, the last one for ever; status 0 never answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Answers {
+    answers: Arc<Mutex<Vec<(u16, String)>>>,
+    /// The requests that came.
+    pub(crate) requests: Arc<Mutex<Vec<HttpRequest>>>,
+}
+
+impl Answers {
+    pub(crate) fn new(answers: &[(u16, &str)]) -> Self {
+        let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
+        Self { answers: Arc::new(Mutex::new(answers)), requests: Arc::default() }
+    }
+
+    /// EC2 behind these answers.
+    pub(crate) fn ec2(&self) -> Ec2 {
+        Ec2 {
+            endpoint: "https://ec2.eu-west-1.amazonaws.com".into(),
+            region: "eu-west-1".into(),
+            credentials: SharedCredentialsProvider::new(credentials()),
+            connector: SharedHttpConnector::new(self.clone()),
+            sleep: SharedAsyncSleep::new(TokioSleep::new()),
+            clock: SharedTimeSource::new(StaticTimeSource::from_secs(1_795_428_000)),
+        }
+    }
+}
+
+pub(crate) fn credentials() -> Credentials {
+    Credentials::new("id", "secret", Some("token".into()), None, "test")
+}
+
+impl HttpConnector for Answers {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.requests.lock().unwrap().push(request);
+        let mut answers = self.answers.lock().unwrap();
+        let (status, body) = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
+        HttpConnectorFuture::new(async move {
+            if status == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
+        })
+    }
+}
