@@ -2,8 +2,7 @@
 #![no_main]
 
 use aws_lambda_events::sqs::SqsMessage;
-use cluster_lambda::queue;
-use dns_replicator::Event;
+use cluster_lambda::{Event, queue};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

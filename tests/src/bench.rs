@@ -166,6 +166,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use cluster_lambda::Function;
+
     use crate::inside;
 
     #[test]
@@ -173,7 +175,7 @@ mod tests {
         inside::play(async {
             let inside = planner::populated(3, 0);
             inside.wire.sleep(300).await;
-            let results = inside.replicator().touch().await;
+            let results = inside.replicator().function().warm_up().await;
             assert!(results.iter().all(Result::is_ok), "{results:?}");
             let world = inside.wire.world();
             let actions: BTreeSet<_> = world.calls.iter().map(|call| call.action.as_str()).collect();

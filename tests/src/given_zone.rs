@@ -102,7 +102,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     ensure(answer == ["10.0.1.10", "10.9.9.1"], || format!("the member is not beside theirs: {answer:?}"))?;
     let message = json!({"messageId": "m", "eventSource": "aws:sqs", "body": "not json", "attributes": {}});
     let malformed = stage.invoke(&function, &json!({"Records": [message]})).await?;
-    ensure(malformed["malformed"] == json!(1), || format!("the message did not go aside: {malformed}"))?;
+    ensure(malformed["deadLettered"] == json!(1), || format!("the message did not go aside: {malformed}"))?;
 
     stage.live.world().scale(CLUSTER, "core", 0);
     stage.wind(A_WHILE).await?;

@@ -4,15 +4,22 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use aws_credential_types::Credentials;
-use aws_smithy_async::{rt::sleep::TokioSleep, time::SharedTimeSource};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_sqs::config::retry::RetryPartition;
+use aws_smithy_async::{
+    rt::sleep::{SharedAsyncSleep, TokioSleep},
+    time::SharedTimeSource,
+};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use cluster_lambda::{Failure, telemetry::Sink};
-use dns_replicator::{Clients, Config, Replicator};
+use cluster_lambda::{
+    Aws, Failure, Frame,
+    aws::{ATTEMPT_TIMEOUT, CALL_TIMEOUT, MAX_ATTEMPTS},
+    telemetry::Sink,
+};
+use dns_replicator::Replicator;
 use serde_json::{Value, json};
 
 use crate::world::{REGION, Request, World, route53::RecordSet, wire::Wire};
@@ -38,27 +45,32 @@ pub struct Inside {
     variables: Vec<(&'static str, String)>,
 }
 
-macro_rules! client {
-    ($krate:ident, $wire:expr) => {{
-        // The retry token bucket is a static of the process: schedules would drain it for each other.
-        let partition = $krate::config::retry::RetryPartition::custom("world").build();
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(Duration::from_secs(4))
-            .operation_timeout(Duration::from_secs(12));
-        let config = $krate::Config::builder()
-            .behavior_version($krate::config::BehaviorVersion::v2026_01_12())
-            .region($krate::config::Region::new(REGION))
-            .credentials_provider(Credentials::new("id", "secret", None, None, "world"))
-            .http_client($wire.clone())
-            .sleep_impl(TokioSleep::new())
-            .time_source(SharedTimeSource::new($wire.clone()))
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(timeouts.build())
-            .retry_partition(partition);
-        $krate::Client::from_conf(config.build())
-    }};
+/// Returns what functions reach a world by; they write their metrics into the list.
+///
+/// # Panics
+/// When another thread has panicked while it wrote a metric.
+#[must_use]
+pub fn aws(wire: &Wire, metrics: &Arc<Mutex<Vec<Value>>>) -> Aws {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(CALL_TIMEOUT);
+    let credentials = Credentials::new("id", "secret", None, None, "world");
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(wire.clone())
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .time_source(SharedTimeSource::new(wire.clone()))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
+        .timeout_config(timeouts.build());
+    let metrics = metrics.clone();
+    Aws {
+        sdk: sdk.build(),
+        connector: SharedHttpConnector::new(wire.clone()),
+        // The SDK's own budget of retries is one for the process: schedules would drain it for each other.
+        retry_partition: Some(RetryPartition::custom("world").build()),
+        metrics: Sink::new(move |line| metrics.lock().unwrap().push(line.clone())),
+    }
 }
-pub(crate) use client;
 
 impl Inside {
     /// A world with zones, Cloud Map services, an ECS cluster and two services that want nothing yet.
@@ -133,21 +145,15 @@ impl Inside {
     /// # Panics
     /// When the environment is wrong.
     #[must_use]
-    pub fn replicator(&self) -> Replicator {
+    pub fn replicator(&self) -> Frame<Replicator> {
         let lookup = |name: &str| self.variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
-        let clients = Clients {
-            cloud_map: client!(aws_sdk_servicediscovery, self.wire),
-            ecs: client!(aws_sdk_ecs, self.wire),
-            route53: client!(aws_sdk_route53, self.wire),
-            sqs: client!(aws_sdk_sqs, self.wire),
-            answers: SharedHttpConnector::new(self.wire.clone()),
-            clock: SharedTimeSource::new(self.wire.clone()),
-            metrics: {
-                let metrics = self.metrics.clone();
-                Sink::new(move |line| metrics.lock().unwrap().push(line.clone()))
-            },
-        };
-        Replicator::new(Config::read(&lookup).unwrap(), clients)
+        Frame::new(&lookup, &self.aws()).unwrap()
+    }
+
+    /// What functions reach this world by.
+    #[must_use]
+    pub fn aws(&self) -> Aws {
+        aws(&self.wire, &self.metrics)
     }
 
     /// Invokes a fresh function with an event.

@@ -4,22 +4,14 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_async::{
-    rt::sleep::{SharedAsyncSleep, TokioSleep},
-    time::SharedTimeSource,
-};
-use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use cluster_lambda::{Failure, telemetry::Sink};
-use instance_drainer::{Clients, Config, Drainer, Ec2};
+use cluster_lambda::{Failure, Frame};
+use instance_drainer::Drainer;
 use serde_json::{Value, json};
 
 use crate::{
-    inside::{DEAD_LETTERS, client, delivered, messages},
+    inside::{DEAD_LETTERS, aws, delivered, messages},
     template::{read, render},
     world::{ACCOUNT, REGION, World, ec2::Contents, wire::Wire},
 };
@@ -178,30 +170,9 @@ impl Machines {
     /// # Panics
     /// When the environment is wrong.
     #[must_use]
-    pub fn drainer(&self) -> Drainer {
+    pub fn drainer(&self) -> Frame<Drainer> {
         let lookup = |name: &str| self.variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
-        let credentials = Credentials::new("id", "secret", None, None, "world");
-        let clients = Clients {
-            auto_scaling: client!(aws_sdk_autoscaling, self.wire),
-            ecs: client!(aws_sdk_ecs, self.wire),
-            dynamodb: client!(aws_sdk_dynamodb, self.wire),
-            sqs: client!(aws_sdk_sqs, self.wire),
-            ec2: Ec2 {
-                endpoint: format!("https://ec2.{REGION}.amazonaws.com"),
-                region: REGION.to_owned(),
-                credentials: SharedCredentialsProvider::new(credentials),
-                connector: SharedHttpConnector::new(self.wire.clone()),
-                sleep: SharedAsyncSleep::new(TokioSleep::new()),
-                clock: SharedTimeSource::new(self.wire.clone()),
-            },
-            answers: SharedHttpConnector::new(self.wire.clone()),
-            clock: SharedTimeSource::new(self.wire.clone()),
-            metrics: {
-                let metrics = self.metrics.clone();
-                Sink::new(move |line| metrics.lock().unwrap().push(line.clone()))
-            },
-        };
-        Drainer::new(Config::read(&lookup).unwrap(), clients)
+        Frame::new(&lookup, &aws(&self.wire, &self.metrics)).unwrap()
     }
 
     /// Invokes a fresh function with an event.
@@ -336,7 +307,7 @@ impl Machines {
     pub async fn custom_resource(&self, kind: &str) {
         let request = json!({
             "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
-            "ResourceType": "Custom::ClusterLife", "LogicalResourceId": "Life", "PhysicalResourceId": "life",
+            "ResourceType": "Custom::ClusterPhase", "LogicalResourceId": "Life", "PhysicalResourceId": "life",
             "ResourceProperties": {"ServiceToken": "arn", "Cores": self.nodes.len().to_string()}, "OldResourceProperties": {},
         });
         self.invoke(request).await.unwrap();

@@ -81,13 +81,13 @@ fn a_malformed_message_does_not_block_its_group_even_when_the_pass_fails_first()
         let failure = inside.invoke(messages(&bodies)).await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Transient);
         assert!(
-            failure.chain().starts_with("could not move a malformed message to the dead-letter queue"),
+            failure.chain().starts_with("could not move a message to the dead-letter queue"),
             "{}",
             failure.chain()
         );
         let answer = inside.invoke(messages(&bodies)).await.unwrap();
-        assert_eq!((&answer["malformed"], inside.wire.world().messages.len()), (&json!(1), 1));
-        assert_ne!(answer["pass"], Value::Null);
+        assert_eq!((&answer["deadLettered"], inside.wire.world().messages.len()), (&json!(1), 1));
+        assert_ne!(answer["reconciled"], Value::Null);
     });
 }
 
@@ -118,7 +118,7 @@ fn an_event_from_the_future_has_no_negative_lag() {
         let mut event = inside.wire.world().events.remove(0);
         event["Time"] = json!("2031-01-01T00:00:00Z");
         inside.invoke(messages(&[delivered(&event)])).await.unwrap();
-        assert_eq!(inside.metric("ReplicationLagMs", None), Some(0.0));
+        assert_eq!(inside.metric("DnsReplicationLagMs", None), Some(0.0));
     });
 }
 
@@ -127,11 +127,14 @@ fn events_that_are_no_events_are_refused_with_what_is_wrong() {
     play(async {
         let inside = Inside::new();
         for (event, what) in [
-            (json!({"Records": "none"}), "the event looks like messages of a queue, but cannot be read"),
-            (json!({"RequestType": "Create"}), "the event looks like a custom resource, but cannot be read"),
-            (json!([1, 2]), "unknown event: this function takes"),
-            (json!("hello"), "unknown event: this function takes"),
-            (json!({"source": "aws.ecs"}), "unknown event: this function takes"),
+            (json!({"Records": "none"}), "unknown event: its Records are no list"),
+            (
+                json!({"RequestType": "Create"}),
+                "unknown event: it looks like a custom resource, but has no text ResponseURL",
+            ),
+            (json!([1, 2]), "unknown event: it is no JSON object"),
+            (json!("hello"), "unknown event: it is no JSON object"),
+            (json!({"source": "aws.ecs"}), "unknown event: it cannot be read as a person's request"),
         ] {
             let failure = inside.invoke(event).await.unwrap_err();
             assert_eq!(failure.kind(), Kind::Permanent);

@@ -60,7 +60,7 @@ fn an_idle_pass_is_eight_calls_and_writes_nothing() {
         let from = machines.wire.world().calls.len();
         let answer = machines.sweep().await.unwrap();
         assert_eq!(machines.wire.world().count_calls(from), (8, 0), "{answer}");
-        assert_eq!(machines.metric("Waiting"), Some(0.0), "silence is alarmed on, so an idle pass says so");
+        assert_eq!(machines.metric("InstancesWaiting"), Some(0.0), "silence is alarmed on, so an idle pass says so");
     });
 }
 
@@ -93,7 +93,7 @@ fn a_replacement_waits_for_the_volume_as_long_as_its_holder_lives() {
         // The hook of the old one runs out: it is kept, with its task and the volume.
         machines.live(40).await;
         assert_eq!(machines.states(2)[&old], "Terminating:Retained");
-        assert_eq!(machines.metric("Retained"), Some(1.0));
+        assert_eq!(machines.metric("InstancesRetained"), Some(1.0));
         // Hours later, many times the time-out of its hook, the same new machine still waits.
         machines.live(180).await;
         assert_eq!(machines.in_state(2, "Pending:Wait"), Some(new.clone()));
@@ -117,7 +117,8 @@ fn a_volume_that_carries_something_else_is_left_alone_and_its_machine_refused() 
         assert_eq!(machines.contents(2), Contents::Foreign, "what is on a volume is never overwritten");
         assert!(machines.serving(2).is_none());
         assert!(!machines.states(2).contains_key(&first), "an agent that never registers is refused");
-        let refused = machines.metrics.lock().unwrap().iter().filter_map(|line| line["Refused"].as_f64()).sum::<f64>();
+        let refused =
+            machines.metrics.lock().unwrap().iter().filter_map(|line| line["LaunchesAbandoned"].as_f64()).sum::<f64>();
         assert!(refused >= 1.0, "people are told");
         assert!(machines.serving(1).is_some() && machines.serving(3).is_some(), "the others are not held up");
     });
@@ -143,7 +144,11 @@ fn a_volume_with_the_tags_of_another_core_or_cluster_is_never_attached() {
             machines.wire.world().ec2.volumes.get_mut(&volume).unwrap().tags.insert(tag.to_owned(), value.to_owned());
             machines.live(20).await;
             assert_eq!(machines.holder(2), None, "{tag}");
-            assert_eq!(machines.metric("Stuck"), Some(1.0), "{tag}: time does not mend it, so people are told");
+            assert_eq!(
+                machines.metric("InstancesStuck"),
+                Some(1.0),
+                "{tag}: time does not mend it, so people are told"
+            );
             let first = machines.in_state(2, "Pending:Wait").unwrap();
             machines.live(20).await;
             assert!(!machines.states(2).contains_key(&first), "{tag}: its hook runs out without heartbeats");
@@ -505,7 +510,7 @@ fn what_nobody_can_read_goes_aside_and_the_pass_is_made_all_the_same() {
         machines.wire.sleep(60).await;
         let sweep = json!({"source": "neo4j.cluster", "detail-type": "Sweep", "detail": {}}).to_string();
         let answer = machines.invoke(messages(&["not json".to_owned(), sweep])).await.unwrap();
-        assert_eq!(answer["malformed"], json!(1), "{answer}");
+        assert_eq!(answer["deadLettered"], json!(1), "{answer}");
         assert!(machines.holder(1).is_some(), "{answer}");
         for wrong in [json!({"dryrun": true}), json!([]), json!({"RequestType": "Create"}), Value::Null] {
             assert!(machines.invoke(wrong.clone()).await.is_err(), "{wrong}");

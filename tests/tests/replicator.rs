@@ -88,20 +88,23 @@ fn an_idle_pass_reads_little_and_writes_nothing_and_a_change_is_one_write() {
         let from = inside.wire.world().calls.len();
         inside.sweep().await.unwrap();
         assert_eq!(inside.wire.world().count_calls(from), (5, 1), "nobody asks for services now, and one batch");
-        assert_eq!(inside.metric("Changes", None), Some(2.0));
-        assert_eq!(inside.metric("Divergence", None), Some(0.0));
-        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(2.0));
+        assert_eq!(inside.metric("DnsChanges", None), Some(2.0));
+        assert_eq!(inside.metric("DnsDivergence", None), Some(0.0));
+        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(2.0));
         let from = inside.wire.world().calls.len();
         inside.sweep().await.unwrap();
         assert_eq!(inside.wire.world().count_calls(from), (4, 0));
-        assert_eq!((inside.metric("Occupied", None), inside.metric("Occupied", Some("core"))), (Some(0.0), Some(0.0)));
+        assert_eq!(
+            (inside.metric("DnsMembersBlocked", None), inside.metric("DnsMembersBlocked", Some("core"))),
+            (Some(0.0), Some(0.0))
+        );
         inside.scale("core", 4);
         inside.scale("replica", 3);
         inside.wire.sleep(60).await;
         let from = inside.wire.world().calls.len();
         inside.sweep().await.unwrap();
         assert_eq!(inside.wire.world().count_calls(from), (6, 2), "a batch for each name");
-        assert_eq!(inside.metric("Changes", None), Some(2.0));
+        assert_eq!(inside.metric("DnsChanges", None), Some(2.0));
     });
 }
 
@@ -141,13 +144,13 @@ fn a_name_that_somebody_occupies_is_said_measured_and_left_while_the_other_is_se
         play(async {
             let inside = Inside::new();
             a_core_stops_while_the_other_name_holds(&inside, &theirs).await;
-            assert_eq!(inside.metric("Divergence", None), Some(0.0));
+            assert_eq!(inside.metric("DnsDivergence", None), Some(0.0));
             assert_eq!(
-                (inside.metric("Occupied", None), inside.metric("Occupied", Some("core"))),
+                (inside.metric("DnsMembersBlocked", None), inside.metric("DnsMembersBlocked", Some("core"))),
                 (Some(1.0), Some(0.0))
             );
-            assert_eq!(inside.metric("Occupied", Some("replica")), Some(1.0), "a replica waits for the name");
-            assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(0.0));
+            assert_eq!(inside.metric("DnsMembersBlocked", Some("replica")), Some(1.0), "a replica waits for the name");
+            assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(0.0));
 
             let answer = inside.invoke(json!({"dryRun": true})).await.unwrap();
             let task = inside.a_task("replica");
@@ -179,7 +182,7 @@ fn a_name_that_somebody_occupies_is_said_measured_and_left_while_the_other_is_se
                 .unwrap();
             inside.sweep().await.unwrap();
             assert_eq!(inside.published("replica"), inside.fit("replica"), "removed as said, and published at once");
-            assert_eq!(inside.metric("Occupied", None), Some(0.0));
+            assert_eq!(inside.metric("DnsMembersBlocked", None), Some(0.0));
         });
     }
 }
@@ -202,7 +205,7 @@ fn records_of_other_types_go_with_ours_and_nobody_can_occupy_a_published_name() 
         inside.scale("replica", 2);
         inside.wire.sleep(60).await;
         inside.sweep().await.unwrap();
-        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(2.0));
+        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(2.0));
         let mut world = inside.wire.world();
         let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
         for late in
@@ -225,7 +228,7 @@ fn a_reading_sees_a_cname_with_no_more_calls() {
         let from = inside.wire.world().calls.len();
         inside.sweep().await.unwrap();
         assert_eq!(inside.wire.world().count_calls(from), without);
-        assert_eq!(inside.metric("Occupied", Some("replica")), Some(0.0), "nobody waits for it yet");
+        assert_eq!(inside.metric("DnsMembersBlocked", Some("replica")), Some(0.0), "nobody waits for it yet");
     });
 }
 
@@ -260,7 +263,7 @@ fn whatever_becomes_of_one_batch_the_other_is_written() {
             );
             assert_eq!(inside.published("core").len(), 3, "{fault:?}");
             assert_eq!(inside.published("replica"), set(&["10.0.2.1"]), "{fault:?}");
-            assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(1.0), "{fault:?}");
+            assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(1.0), "{fault:?}");
         });
     }
 }
@@ -280,10 +283,10 @@ fn a_name_that_is_refused_twice_diverges_and_the_other_is_written_and_measured()
         assert!(!text.contains("replica"), "{text}");
         assert_eq!(inside.published("core").len(), 3);
         assert_eq!(inside.published("replica"), set(&["10.0.2.1"]));
-        assert_eq!(inside.metric("Divergence", None), Some(1.0));
-        assert_eq!(inside.metric("Changes", None), Some(1.0));
-        assert_eq!(inside.metric("RecordsPublished", Some("replica")), Some(1.0));
-        assert_eq!(inside.metric("RecordsPublished", Some("core")), None, "nobody knows");
+        assert_eq!(inside.metric("DnsDivergence", None), Some(1.0));
+        assert_eq!(inside.metric("DnsChanges", None), Some(1.0));
+        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(1.0));
+        assert_eq!(inside.metric("DnsRecordsPublished", Some("core")), None, "nobody knows");
         let of_replicas = inside.metrics.lock().unwrap().iter().filter(|line| line["Tier"] == "replica").count();
         assert_eq!(of_replicas, 1, "the second round is the refused name's alone");
     });
@@ -319,9 +322,9 @@ fn a_tier_that_cannot_be_read_keeps_its_name_and_does_not_freeze_the_other() {
         let want = "there is no Cloud Map service srv-404 for tier replica: was it deleted outside of the stack?";
         assert_eq!((failure.kind(), failure.to_string().as_str()), (Kind::Permanent, want));
         assert_eq!(inside.published("core").len(), 2, "the core that stopped has left");
-        assert_eq!(inside.metric("RecordsPublished", Some("core")), Some(2.0));
-        assert_eq!(inside.metric("RecordsPublished", Some("replica")), None);
-        assert_eq!(inside.metric("Divergence", None), None, "its absence is what silence is alarmed on");
+        assert_eq!(inside.metric("DnsRecordsPublished", Some("core")), Some(2.0));
+        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), None);
+        assert_eq!(inside.metric("DnsDivergence", None), None, "its absence is what silence is alarmed on");
 
         inside.sweep().await.unwrap();
         let core = inside.a_task("core");
@@ -523,7 +526,7 @@ fn more_members_than_a_name_holds_are_counted_and_all_are_asked_for_in_time() {
         let from = inside.wire.world().calls.len();
         inside.sweep().await.unwrap();
         assert_eq!(inside.published("core").len(), 100);
-        assert_eq!(inside.metric("Truncated", Some("core")), Some(20.0));
+        assert_eq!(inside.metric("DnsMembersTruncated", Some("core")), Some(20.0));
         let tasks = inside.wire.world().calls[from..].iter().filter(|call| call.action == "ecs:DescribeTasks").count();
         assert_eq!(tasks, 2, "a hundred at a time, which is all that ECS takes");
         let before = inside.published("core");
@@ -542,7 +545,7 @@ fn a_zone_that_refuses_twice_is_a_divergence_with_the_reason() {
         assert_eq!(failure.kind(), Kind::Diverged);
         let text = failure.chain();
         assert!(text.contains("core.elsewhere.example. is not permitted in zone neo4j.service."), "{text}");
-        assert_eq!(inside.metric("Divergence", None), Some(1.0));
+        assert_eq!(inside.metric("DnsDivergence", None), Some(1.0));
     });
 }
 
@@ -619,10 +622,10 @@ fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
         inside.scale("core", 1);
         inside.wire.sleep(60).await;
         inside.invoke(json!({"dryRun": true})).await.unwrap();
-        assert_eq!(inside.metric("Divergence", None), None, "looking is no pass");
+        assert_eq!(inside.metric("DnsDivergence", None), None, "looking is no pass");
         for answer in [
             inside.invoke(json!({"dryRun": true})).await.unwrap(),
-            inside.with("DRY_RUN", "true").sweep().await.unwrap()["pass"].clone(),
+            inside.with("DRY_RUN", "true").sweep().await.unwrap()["reconciled"].clone(),
         ] {
             let task = inside.a_task("core");
             let change = format!("+ core.neo4j.service A 10.0.1.1 (neo4j/{task}): task is running");
@@ -630,7 +633,7 @@ fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
             assert_eq!((&answer["applied"], &answer["dryRun"]), (&json!(false), &json!(true)));
         }
         assert_eq!(inside.wire.world().calls.iter().filter(|call| call.write).count(), 0);
-        assert_eq!(inside.metric("RecordsPublished", Some("core")), None, "nothing was published");
+        assert_eq!(inside.metric("DnsRecordsPublished", Some("core")), None, "nothing was published");
     });
 }
 
@@ -644,15 +647,19 @@ fn a_malformed_message_goes_aside_an_unknown_one_is_ignored_and_the_rest_is_serv
         let unknown = json!({"source": "aws.health", "detail-type": "AWS Health Event", "detail": {}}).to_string();
         let bodies = ["not json".to_owned(), unknown.clone(), delivered(events.last().unwrap()), String::new()];
         let answer = inside.invoke(messages(&bodies)).await.unwrap();
-        assert_eq!(answer["malformed"], json!(2));
+        assert_eq!(answer["deadLettered"], json!(2));
         assert_eq!(inside.published("core"), addresses(1..=1));
-        assert_eq!(inside.metric("ReplicationLagMs", None), Some(51_120.0), "from the event to the accepted change");
+        assert_eq!(inside.metric("DnsReplicationLagMs", None), Some(51_120.0), "from the event to the accepted change");
         let dead = inside.wire.world().messages.clone();
         assert_eq!(dead, [(DEAD_LETTERS.into(), "not json".into()), (DEAD_LETTERS.into(), "(empty)".into())]);
 
         let calls = inside.wire.world().calls.len();
         let answer = inside.invoke(messages(&[unknown])).await.unwrap();
-        assert_eq!((&answer["pass"], inside.wire.world().calls.len()), (&Value::Null, calls), "no reason to look");
+        assert_eq!(
+            (&answer["reconciled"], inside.wire.world().calls.len()),
+            (&Value::Null, calls),
+            "no reason to look"
+        );
     });
 }
 

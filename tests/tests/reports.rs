@@ -186,8 +186,8 @@ fn a_refusal_that_nobody_has_listed_is_stuck_and_stops_nobody_else() {
         machines.wire.world().ec2.volumes.get_mut(&volume).unwrap().revoked = true;
         machines.wire.sleep(60).await;
         let answer = machines.sweep().await.expect("the pass does not fail for it");
-        assert_eq!(machines.metric("Stuck"), Some(1.0), "{answer}");
-        let why = answer["pass"]["cores"][0]["why"].as_str().unwrap();
+        assert_eq!(machines.metric("InstancesStuck"), Some(1.0), "{answer}");
+        let why = answer["reconciled"]["cores"][0]["why"].as_str().unwrap();
         assert!(why.contains("CustomerKeyHasBeenRevoked: The key has been revoked by the customer."), "{why}");
         machines.live(5).await;
         assert!(machines.serving(2).is_some() && machines.serving(3).is_some());
@@ -324,7 +324,8 @@ fn a_stack_is_deleted_while_somebody_elses_daemon_runs_on_every_instance() {
         machines.live(2).await;
         let minutes = machines.delete(true).await;
         assert!(minutes <= 20, "the deletion took {minutes} minutes");
-        let retained = machines.metrics.lock().unwrap().iter().any(|line| line["Retained"].as_f64() > Some(0.0));
+        let retained =
+            machines.metrics.lock().unwrap().iter().any(|line| line["InstancesRetained"].as_f64() > Some(0.0));
         assert!(!retained, "nothing waits until it is retained");
     });
 }
@@ -620,7 +621,7 @@ fn an_explanation_that_does_not_come_holds_nothing_up() {
         let answer = machines.sweep().await.unwrap();
         let took = machines.wire.world().now.duration_since(began).as_secs();
         assert!(took <= 4, "the pass took {took} s");
-        let why = answer["pass"]["cores"][1]["why"].as_str().unwrap();
+        let why = answer["reconciled"]["cores"][1]["why"].as_str().unwrap();
         assert!(why.contains("has no instance: if that lasts"), "{why}");
     });
 }
@@ -658,9 +659,9 @@ fn what_ec2_says_of_a_volume_that_is_not_to_be_had_now_is_told() {
         machines.wire.sleep(60).await;
         machines.wire.world().ec2.attach_errors.push_back("IncorrectState");
         let answer = machines.sweep().await.unwrap();
-        let why = answer["pass"]["cores"][0]["why"].as_str().unwrap();
+        let why = answer["reconciled"]["cores"][0]["why"].as_str().unwrap();
         assert!(why.ends_with("but AWS says: IncorrectState: The request was refused."), "{why}");
-        assert_eq!(machines.metric("Stuck"), Some(0.0));
+        assert_eq!(machines.metric("InstancesStuck"), Some(0.0));
     });
 }
 
@@ -701,7 +702,7 @@ fn an_instance_of_which_ec2_says_nothing_stays_and_the_others_are_served() {
         let answer = machines.sweep().await.unwrap_or_else(|failure| panic!("it fails the pass: {}", failure.chain()));
         assert_eq!(machines.wire.struck().len(), 1, "{answer}");
         assert!(machines.wire.world().host(&dead).is_some(), "nothing proves that it is dead");
-        assert!(answer["pass"]["steps"].to_string().contains("attach vol-"), "{answer}");
+        assert!(answer["reconciled"]["steps"].to_string().contains("attach vol-"), "{answer}");
         assert!(machines.holder(3).is_some_and(|holder| holder != lost));
     });
 }

@@ -14,10 +14,6 @@ pub struct Config {
     pub ttl: u32,
     /// Whether a new member must be `HEALTHY` to be published.
     pub require_healthy: bool,
-    /// Plan and log, but write nothing.
-    pub dry_run: bool,
-    /// URL of the FIFO queue for messages that nobody can read.
-    pub dead_letter_queue: String,
 }
 
 impl Config {
@@ -40,13 +36,7 @@ impl Config {
         if !(1..=86_400).contains(&ttl) {
             return Err(env::wrong("RECORD_TTL", &ttl.to_string(), seconds));
         }
-        Ok(Self {
-            target,
-            ttl,
-            require_healthy: env::parsed(lookup, "REQUIRE_HEALTHY", "true or false")?,
-            dry_run: env::parsed(lookup, "DRY_RUN", "true or false")?,
-            dead_letter_queue: env::required(lookup, "DEAD_LETTER_QUEUE_URL")?,
-        })
+        Ok(Self { target, ttl, require_healthy: env::parsed(lookup, "REQUIRE_HEALTHY", "true or false")? })
     }
 
     /// How the decision writes.
@@ -192,7 +182,7 @@ impl Target {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 12] = [
+    const GOOD: [(&str, &str); 10] = [
         ("CLUSTER_NAME", "neo4j"),
         ("DOMAIN", "Neo4j.Service."),
         ("HOSTED_ZONE_ID", "/hostedzone/Z123"),
@@ -203,8 +193,6 @@ mod tests {
         ("REPLICA_CLOUD_MAP_SERVICE", "srv-replica"),
         ("RECORD_TTL", "10"),
         ("REQUIRE_HEALTHY", "true"),
-        ("DRY_RUN", "false"),
-        ("DEAD_LETTER_QUEUE_URL", "https://sqs/dead.fifo"),
     ];
 
     fn read(name: &str, value: Option<&str>) -> Result<Config, Failure> {
@@ -244,7 +232,6 @@ mod tests {
             ("RECORD_TTL", "ten", "a number of seconds"),
             ("RECORD_TTL", "0", "a number of seconds"),
             ("REQUIRE_HEALTHY", "yes", "true or false"),
-            ("DRY_RUN", "1", "true or false"),
         ] {
             let text = read(name, Some(value)).unwrap_err().to_string();
             let start = format!("environment variable {name} is {value:?}, but should be {form}");

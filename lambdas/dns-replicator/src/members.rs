@@ -1,15 +1,9 @@
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_ecs::{
-    operation::{describe_services::DescribeServicesError, describe_tasks::DescribeTasksError},
-    types::HealthStatus,
-};
-use aws_sdk_servicediscovery::{
-    operation::{deregister_instance::DeregisterInstanceError, list_instances::ListInstancesError},
-    types::InstanceSummary,
-};
+use aws_sdk_ecs::types::HealthStatus;
+use aws_sdk_servicediscovery::types::InstanceSummary;
 use cluster_core::dns::{Health, Registration, Service, Task, is_task_id};
-use cluster_lambda::Failure;
+use cluster_lambda::{Failure, is_refusal};
 
 use crate::config::{Target, TierTarget};
 
@@ -100,9 +94,7 @@ impl Members {
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => instances.extend(page.instances.unwrap_or_default().into_iter().filter_map(instance)),
-                Err(error) if error.as_service_error().is_some_and(ListInstancesError::is_service_not_found) => {
-                    return Ok(None);
-                }
+                Err(error) if is_refusal(&error, &["ServiceNotFound"]) => return Ok(None),
                 Err(error) => {
                     let step = format!("list the instances of the {} Cloud Map service {service}", tier.tier);
                     return Err(Failure::call(&step, error));
@@ -121,11 +113,7 @@ impl Members {
         for ids in ids.chunks(TASKS_PER_CALL) {
             let answer = match self.ecs.describe_tasks().cluster(cluster).set_tasks(Some(ids.to_vec())).send().await {
                 Ok(answer) => answer,
-                Err(error)
-                    if error.as_service_error().is_some_and(DescribeTasksError::is_cluster_not_found_exception) =>
-                {
-                    return Ok(Tasks::NoSuchCluster);
-                }
+                Err(error) if is_refusal(&error, &["ClusterNotFoundException"]) => return Ok(Tasks::NoSuchCluster),
                 Err(error) => return Err(Failure::call(&format!("describe the tasks of cluster {cluster}"), error)),
             };
             for task in answer.tasks.unwrap_or_default() {
@@ -167,9 +155,7 @@ impl Members {
         let asked = self.ecs.describe_services().cluster(cluster).set_services(Some(names.clone().collect()));
         let answer = match asked.send().await {
             Ok(answer) => answer,
-            Err(error)
-                if error.as_service_error().is_some_and(DescribeServicesError::is_cluster_not_found_exception) =>
-            {
+            Err(error) if is_refusal(&error, &["ClusterNotFoundException"]) => {
                 return Ok(names.map(|name| (name, Ok(Service::ClusterMissing))).collect());
             }
             Err(error) => return Err(Failure::call(&format!("describe the services of cluster {cluster}"), error)),
@@ -200,16 +186,7 @@ impl Members {
         match self.cloud_map.deregister_instance().service_id(service).instance_id(id).send().await {
             Ok(_) => Ok(()),
             // Somebody else was first, or asked already.
-            Err(error)
-                if error.as_service_error().is_some_and(|error| {
-                    matches!(
-                        error,
-                        DeregisterInstanceError::InstanceNotFound(_) | DeregisterInstanceError::DuplicateRequest(_)
-                    )
-                }) =>
-            {
-                Ok(())
-            }
+            Err(error) if is_refusal(&error, &["InstanceNotFound", "DuplicateRequest"]) => Ok(()),
             Err(error) => {
                 Err(Failure::call(&format!("deregister instance {id} of Cloud Map service {service}"), error))
             }

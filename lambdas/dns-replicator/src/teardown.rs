@@ -6,7 +6,7 @@ use crate::{Replicator, config::Target, members::Tasks};
 impl Replicator {
     /// Refuses while tasks of the target are registered and may run: their members would vanish from DNS, or stay there
     /// for ever, under their clients.
-    pub async fn refuse_while_in_use(&self, target: &Target) -> Result<(), Failure> {
+    pub(crate) async fn refuse_while_in_use(&self, target: &Target) -> Result<(), Failure> {
         self.out_of_use(target).await.map(drop)
     }
 
@@ -28,7 +28,7 @@ impl Replicator {
     ///
     /// A transient failure means «not yet»: Cloud Map forgets some seconds after it was asked, and whoever called looks
     /// again later.
-    pub async fn tear_down(&self, target: &Target) -> Result<usize, Failure> {
+    pub(crate) async fn tear_down(&self, target: &Target) -> Result<usize, Failure> {
         // Only what this one reading has cleared is deregistered: whoever registers from now on is not in it.
         let left = self.out_of_use(target).await?;
         let serving = &self.config.target;

@@ -3,14 +3,11 @@ use std::collections::BTreeMap;
 use aws_sdk_route53::{
     Client,
     error::ProvideErrorMetadata,
-    operation::{
-        change_resource_record_sets::ChangeResourceRecordSetsError,
-        list_resource_record_sets::ListResourceRecordSetsError,
-    },
+    operation::change_resource_record_sets::ChangeResourceRecordSetsError,
     types::{Change as BatchChange, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType},
 };
 use cluster_core::dns::{Change, Name, Occupant, Plan, RecordSet, Records};
-use cluster_lambda::Failure;
+use cluster_lambda::{Failure, is_refusal};
 
 /// The most record sets that Route 53 returns at once.
 const PAGE: i32 = 300;
@@ -26,7 +23,7 @@ pub(crate) struct Zone {
 pub(crate) enum Applied {
     /// Taken as a whole.
     Accepted,
-    /// Refused as a whole, with its reasons: the plan was made from a stale reading, or breaks a rule of the zone.
+    /// Refused as a whole, with its reasons: the plan was made from a stale observation, or breaks a rule of the zone.
     Refused(String),
 }
 
@@ -65,13 +62,7 @@ impl Zone {
                     .await;
                 let page = match page {
                     Ok(page) => page,
-                    Err(error)
-                        if error
-                            .as_service_error()
-                            .is_some_and(ListResourceRecordSetsError::is_no_such_hosted_zone) =>
-                    {
-                        return Ok(None);
-                    }
+                    Err(error) if is_refusal(&error, &["NoSuchHostedZone"]) => return Ok(None),
                     Err(error) => return Err(Failure::call(&format!("list the records of zone {zone}"), error)),
                 };
                 for set in page.resource_record_sets() {

@@ -20,10 +20,6 @@ pub struct Config {
     pub services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
-    /// Plan and log, but change nothing.
-    pub dry_run: bool,
-    /// URL of the FIFO queue for messages that nobody can read.
-    pub dead_letter_queue: String,
 }
 
 impl Config {
@@ -54,8 +50,6 @@ impl Config {
             cores,
             services,
             register_timeout: SignedDuration::from_secs(timeout.into()),
-            dry_run: env::parsed(lookup, "DRY_RUN", "true or false")?,
-            dead_letter_queue: env::required(lookup, "DEAD_LETTER_QUEUE_URL")?,
         })
     }
 
@@ -75,7 +69,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 9] = [
+    const GOOD: [(&str, &str); 7] = [
         ("CLUSTER_NAME", "neo4j"),
         ("ECS_CLUSTER", "neo4j"),
         ("STATE_TABLE", "neo4j-state"),
@@ -83,8 +77,6 @@ mod tests {
         ("CORE_SERVICE", "core"),
         ("REPLICA_SERVICE", "replica"),
         ("REGISTER_TIMEOUT_SECONDS", "600"),
-        ("DRY_RUN", "false"),
-        ("DEAD_LETTER_QUEUE_URL", "https://sqs/dead.fifo"),
     ];
 
     fn read(name: &str, value: Option<&str>) -> Result<Config, Failure> {
@@ -121,7 +113,6 @@ mod tests {
             ("REGISTER_TIMEOUT_SECONDS", "7201", "a number of seconds from 60 to 7200"),
             ("CORE_COUNT", "0", "a number of cores from 1 to 7"),
             ("CORE_COUNT", "8", "a number of cores from 1 to 7"),
-            ("DRY_RUN", "1", "true or false"),
         ] {
             let text = read(name, Some(value)).unwrap_err().to_string();
             let start = format!("environment variable {name} is {value:?}, but should be {form}");

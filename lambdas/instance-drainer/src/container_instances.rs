@@ -2,13 +2,14 @@ use std::collections::HashMap;
 
 use aws_sdk_ecs::{
     Client,
-    error::ProvideErrorMetadata,
-    operation::list_container_instances::ListContainerInstancesError,
     primitives::DateTime,
     types::{ContainerInstance as Described, ContainerInstanceStatus, DesiredStatus, Failure as Missed, Task as Found},
 };
-use cluster_core::instance::{ContainerInstance, Task};
-use cluster_lambda::Failure;
+use cluster_core::{
+    instance::{ContainerInstance, Task},
+    names,
+};
+use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
 /// `DescribeContainerInstances` and `DescribeTasks` take at most this many.
@@ -48,13 +49,7 @@ impl ContainerInstances {
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => arns.extend(page.container_instance_arns.unwrap_or_default()),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(ListContainerInstancesError::is_cluster_not_found_exception) =>
-                {
-                    return Ok(None);
-                }
+                Err(error) if is_refusal(&error, &["ClusterNotFoundException"]) => return Ok(None),
                 Err(error) => {
                     return Err(Failure::call(&format!("list the container instances of cluster {cluster}"), error));
                 }
@@ -140,7 +135,7 @@ impl ContainerInstances {
         let asked = self.client.deregister_container_instance().cluster(&self.cluster).container_instance(arn);
         let Err(error) = asked.force(force).send().await else { return Ok(true) };
         // ECS has no code of its own for a container instance that it does not know: whether it is gone is asked.
-        let unknown = error.code() == Some("InvalidParameterException");
+        let unknown = is_refusal(&error, &["InvalidParameterException"]);
         let failure = Failure::call(&format!("deregister container instance {arn}"), error);
         if unknown {
             let left = self.describe(&[arn.to_owned()]).await?;
@@ -186,7 +181,7 @@ fn timestamp(at: &DateTime) -> Option<Timestamp> {
 /// A container instance, without its tasks; nothing when it has left the cluster since it was listed.
 fn container_instance(found: &Described) -> Option<ContainerInstance> {
     let status = found.status().filter(|status| !ContainerInstance::is_gone(status))?.to_owned();
-    let core = found.attributes().iter().find(|attribute| attribute.name() == "neo4j.core");
+    let core = found.attributes().iter().find(|attribute| attribute.name() == names::CORE_ATTRIBUTE);
     Some(ContainerInstance {
         arn: found.container_instance_arn()?.to_owned(),
         instance: found.ec2_instance_id()?.to_owned(),

@@ -19,39 +19,36 @@ use aws_smithy_types::{
     body::SdkBody,
     byte_stream::{self, ByteStream},
 };
-use aws_types::SdkConfig;
 use cluster_lambda::{
-    Failure,
+    Aws, Failure,
+    aws::{ATTEMPT_TIMEOUT, CALL_TIMEOUT, MAX_ATTEMPTS, is_true},
     env::{self, Lookup},
+    is_temporary, is_throttle,
 };
 use http::Uri;
 use serde::Deserialize;
 
 /// The version of EC2's API.
 const VERSION: &str = "2016-11-15";
-/// The same time-outs and tries as those of the SDK's clients.
-const ATTEMPT: Duration = Duration::from_secs(4);
-const OPERATION: Duration = Duration::from_secs(12);
-const ATTEMPTS: u32 = 3;
 /// How much is shown of an answer that is none of EC2's.
 const LONGEST_BODY: usize = 200;
 
 /// EC2, by its Query API and the SDK's own signer and connections: the SDK's crate for EC2 takes eight minutes and 7.6 GB
 /// to compile, for two operations.
 #[derive(Clone, Debug)]
-pub struct Ec2 {
+pub(crate) struct Ec2 {
     /// Such as `https://ec2.eu-west-1.amazonaws.com`, with a host and without a query.
-    pub endpoint: String,
+    pub(crate) endpoint: String,
     /// For the signature.
-    pub region: String,
+    pub(crate) region: String,
     /// Who asks.
-    pub credentials: SharedCredentialsProvider,
+    pub(crate) credentials: SharedCredentialsProvider,
     /// What carries the requests.
-    pub connector: SharedHttpConnector,
+    pub(crate) connector: SharedHttpConnector,
     /// What waits between two attempts.
-    pub sleep: SharedAsyncSleep,
+    pub(crate) sleep: SharedAsyncSleep,
     /// For the signature.
-    pub clock: SharedTimeSource,
+    pub(crate) clock: SharedTimeSource,
 }
 
 /// Why EC2 did not do what it was asked for.
@@ -93,9 +90,7 @@ impl Error {
     /// Whether the same request may succeed a moment later.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Refused { status, code, .. } => {
-                *status >= 500 || code == "RequestLimitExceeded" || code.contains("Throttl")
-            }
+            Self::Refused { status, code, .. } => *status >= 500 || is_throttle(code),
             Self::TooSlow(_) | Self::Connection(_) | Self::Body(_) => true,
             Self::Request(_) => false,
         }
@@ -103,25 +98,25 @@ impl Error {
 
     /// The failure of a step, as in «describe the volumes».
     pub(crate) fn failure(self, step: &str) -> Failure {
-        // Rights that were granted seconds ago, as while a stack is created, are not yet known everywhere.
-        let passes = self.is_passing() || self.code() == Some("UnauthorizedOperation");
+        let temporary = self.is_passing() || self.code().is_some_and(is_temporary);
         let what = format!("could not {step}");
-        if passes { Failure::transient(what) } else { Failure::permanent(what) }.caused_by(self)
+        if temporary { Failure::transient(what) } else { Failure::permanent(what) }.caused_by(self)
     }
 }
 
 impl Ec2 {
-    /// EC2 as the SDK's own clients would reach it. Refuses where no endpoint is known.
-    pub fn new(lookup: &impl Lookup, sdk: &SdkConfig, connector: SharedHttpConnector) -> Result<Self, Failure> {
+    /// Reaches EC2 as the SDK's own clients would. Refuses where no endpoint is known.
+    pub(crate) fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+        let sdk = &aws.sdk;
         let missing = |what: &str| Failure::permanent(format!("the SDK's configuration has no {what}"));
         let region = sdk.region().ok_or_else(|| missing("region"))?.to_string();
         Ok(Self {
             endpoint: endpoint(lookup, &region)?,
             region,
             credentials: sdk.credentials_provider().ok_or_else(|| missing("credentials"))?,
-            connector,
+            connector: aws.connector.clone(),
             sleep: sdk.sleep_impl().ok_or_else(|| missing("sleep"))?,
-            clock: sdk.time_source().unwrap_or_default(),
+            clock: aws.clock(),
         })
     }
 
@@ -135,7 +130,7 @@ impl Ec2 {
             let mut tried: u32 = 1;
             loop {
                 match self.attempt(&form).await {
-                    Err(error) if error.is_passing() && tried < ATTEMPTS => {
+                    Err(error) if error.is_passing() && tried < MAX_ATTEMPTS => {
                         tracing::debug!(operation, %error, "tried again");
                         self.sleep.sleep(Duration::from_secs(tried.into()).mul_f64(fastrand::f64())).await;
                         tried += 1;
@@ -144,7 +139,7 @@ impl Ec2 {
                 }
             }
         };
-        Timeout::new(tries, self.sleep.sleep(OPERATION)).await.unwrap_or(Err(Error::TooSlow(OPERATION)))
+        Timeout::new(tries, self.sleep.sleep(CALL_TIMEOUT)).await.unwrap_or(Err(Error::TooSlow(CALL_TIMEOUT)))
     }
 
     async fn attempt(&self, form: &str) -> Result<String, Error> {
@@ -156,7 +151,7 @@ impl Ec2 {
             let body = String::from_utf8_lossy(&body.to_vec()).into_owned();
             if status.is_success() { Ok(body) } else { Err(refusal(status.as_u16(), &body)) }
         };
-        Timeout::new(sent, self.sleep.sleep(ATTEMPT)).await.unwrap_or(Err(Error::TooSlow(ATTEMPT)))
+        Timeout::new(sent, self.sleep.sleep(ATTEMPT_TIMEOUT)).await.unwrap_or(Err(Error::TooSlow(ATTEMPT_TIMEOUT)))
     }
 
     async fn signed(&self, form: &str) -> Result<HttpRequest, Box<dyn std::error::Error + Send + Sync>> {
@@ -192,9 +187,8 @@ fn endpoint(lookup: &impl Lookup, region: &str) -> Result<String, Failure> {
         let good = uri.is_some_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("https" | "http")));
         return if good { Ok(url) } else { Err(env::wrong(name, &url, "a URL such as https://ec2.example.org")) };
     }
-    let wants = |name: &str| lookup(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let dual_stack = wants("AWS_USE_DUALSTACK_ENDPOINT");
-    let host = match wants("AWS_USE_FIPS_ENDPOINT") {
+    let dual_stack = is_true(lookup, "AWS_USE_DUALSTACK_ENDPOINT");
+    let host = match is_true(lookup, "AWS_USE_FIPS_ENDPOINT") {
         // There EC2 has no other endpoints than those that comply.
         true if region.starts_with("us-gov-") && !dual_stack => "ec2",
         true => "ec2-fips",
@@ -296,11 +290,11 @@ mod tests {
         let began = Instant::now();
         let (result, _) = call(&[(0, ""), (200, "<ok/>")]).await;
         assert_eq!(result.unwrap(), "<ok/>");
-        assert!((ATTEMPT..ATTEMPT + Duration::from_secs(1)).contains(&began.elapsed()));
+        assert!((ATTEMPT_TIMEOUT..ATTEMPT_TIMEOUT + Duration::from_secs(1)).contains(&began.elapsed()));
         let began = Instant::now();
         let (result, _) = call(&[(0, "")]).await;
         assert!(matches!(result, Err(Error::TooSlow(_))));
-        assert_eq!(began.elapsed(), OPERATION);
+        assert_eq!(began.elapsed(), CALL_TIMEOUT);
     }
 
     #[test]

@@ -5,13 +5,13 @@ use aws_sdk_autoscaling::{
     types::{Activity, AutoScalingGroup, Filter, ScalingActivityStatusCode},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use cluster_core::instance::{Group, Instance, State};
-use cluster_lambda::Failure;
+use cluster_core::{
+    instance::{Group, Instance, State},
+    names::{CLUSTER_TAG, CORE_TAG, LAUNCH_HOOK, TERMINATE_HOOK, VOLUME_TAG},
+};
+use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
-/// The lifecycle hooks of every group of a cluster. Hooks of other names are other people's.
-const LAUNCH_HOOK: &str = "neo4j-launch";
-const TERMINATE_HOOK: &str = "neo4j-terminate";
 /// How many of a group's latest activities are looked at for a launch that failed.
 const ACTIVITIES: i32 = 10;
 
@@ -39,7 +39,7 @@ impl Groups {
 
     /// The groups of a cluster: those that carry its tag and its name.
     pub(crate) async fn of(&self, cluster: &str) -> Result<Vec<Group>, Failure> {
-        let filter = Filter::builder().name("tag:neo4j:cluster").values(cluster).build();
+        let filter = Filter::builder().name(format!("tag:{CLUSTER_TAG}")).values(cluster).build();
         let mut pages = self.client.describe_auto_scaling_groups().filters(filter).into_paginator().send();
         let mut groups = Vec::new();
         while let Some(page) = pages.next().await {
@@ -72,7 +72,7 @@ impl Groups {
         }))
     }
 
-    /// Completes the hook that holds an instance in this state. Answers whether it still held it.
+    /// Completes the hook that holds an instance in this state. Returns whether it still held it.
     pub(crate) async fn complete(&self, group: &str, instance: &str, state: &State, end: End) -> Result<bool, Failure> {
         let result = match end {
             End::Continue => "CONTINUE",
@@ -90,7 +90,7 @@ impl Groups {
         unless_over(answer, || format!("complete the lifecycle hook of instance {instance} in group {group}"))
     }
 
-    /// Has the time-out begin anew of the hook that holds an instance in this state. Answers whether it still held it.
+    /// Restarts the timeout of the hook that holds an instance in this state. Returns whether it still held it.
     pub(crate) async fn heartbeat(&self, group: &str, instance: &str, state: &State) -> Result<bool, Failure> {
         let answer = self
             .client
@@ -103,7 +103,7 @@ impl Groups {
         unless_over(answer, || format!("prolong the lifecycle hook of instance {instance} in group {group}"))
     }
 
-    /// Terminates a retained instance. Answers whether it was still there.
+    /// Terminates a retained instance. Returns whether it was still there.
     pub(crate) async fn terminate(&self, instance: &str) -> Result<bool, Failure> {
         let answer = self
             .client
@@ -117,7 +117,7 @@ impl Groups {
     }
 }
 
-/// The hook that holds an instance in this state.
+/// Returns the hook that holds an instance in this state. Hooks of other names are other people's.
 fn hook(state: &State) -> &'static str {
     if *state == State::PendingWait { LAUNCH_HOOK } else { TERMINATE_HOOK }
 }
@@ -136,7 +136,7 @@ where
     match answer {
         Ok(_) => Ok(true),
         Err(error)
-            if error.code() == Some("ValidationError")
+            if is_refusal(&error, &["ValidationError"])
                 && error.message().is_some_and(|message| over.iter().any(|part| message.contains(part))) =>
         {
             Ok(false)
@@ -153,7 +153,7 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
         let tag = found.tags().iter().find(|tag| tag.key() == Some(key));
         tag.and_then(|tag| tag.value()).map(str::to_owned)
     };
-    let ours = tag("neo4j:cluster").as_deref() == Some(cluster)
+    let ours = tag(CLUSTER_TAG).as_deref() == Some(cluster)
         && name.strip_prefix(cluster).is_some_and(|rest| rest.starts_with('-'));
     let instances = found.instances().iter().filter_map(|instance| {
         Some(Instance {
@@ -165,8 +165,8 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
     });
     ours.then(|| Group {
         name: name.to_owned(),
-        core: tag("neo4j:core"),
-        volume: tag("neo4j:volume"),
+        core: tag(CORE_TAG),
+        volume: tag(VOLUME_TAG),
         desired: found.desired_capacity().and_then(|desired| desired.try_into().ok()).unwrap_or_default(),
         launch_failure: None,
         instances: instances.collect(),

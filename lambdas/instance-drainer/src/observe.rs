@@ -2,10 +2,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cluster_core::instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase};
 use cluster_lambda::Failure;
+use cluster_state::State;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use crate::{Drainer, state::State};
+use crate::Drainer;
 
 /// How many instances fit into one filter of ECS with ease.
 const ASKED_AT_ONCE: usize = 50;
@@ -20,20 +21,11 @@ pub(crate) struct Observation {
     pub(crate) remembered: Clocks,
     /// As they are after this observation.
     pub(crate) clocks: Clocks,
-    /// How many cores the cluster has: what the last deployment ended with, or what this one is to end with. While an update
-    /// with fewer is refused those that it left out are still there.
+    /// How many cores to expect.
     pub(crate) cores: u8,
 }
 
 impl Drainer {
-    /// Reads a little of what each pass reads, with its own calls and rights, so that connections are there when the first
-    /// event comes. What it reads is not believed: by then it may be old.
-    pub async fn touch(&self) -> [Result<(), Failure>; 3] {
-        let (groups, state, cluster) =
-            tokio::join!(self.groups.of(&self.config.cluster), self.state.read(), self.container_instances.all());
-        [groups.map(drop), state.map(drop), cluster.map(drop)]
-    }
-
     /// Reads everything, whole or not at all. Whoever knows how far the cluster has come need not believe the state table.
     pub(crate) async fn observe(&self, phase: Option<Phase>, now: Timestamp) -> Result<Observation, Failure> {
         let cluster = &self.config.cluster;
@@ -45,7 +37,7 @@ impl Drainer {
             self.container_instances.all()
         )?;
         let phase = phase.unwrap_or(state.phase);
-        let cores = self.config.cores.max(state.cores.unwrap_or_default());
+        let cores = instance::expected_cores(self.config.cores, state.cores);
         let not_whole = state.clocks.not_whole.clone();
         let mut found = match found {
             Some(found) => found,

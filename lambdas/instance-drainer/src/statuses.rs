@@ -2,7 +2,7 @@ use cluster_core::instance::InstanceStatus;
 use cluster_lambda::Failure;
 use serde::Deserialize;
 
-use crate::Ec2;
+use crate::ec2::Ec2;
 
 /// What EC2's status checks say of instances.
 #[derive(Clone, Debug)]
@@ -68,15 +68,10 @@ struct Summary {
 }
 
 impl Item {
-    /// `ok`, `insufficient-data`, `not-applicable` and `initializing` are no failure (API reference of
-    /// `InstanceStatusSummary`); an instance that is stopping may still run.
     fn meaning(&self) -> InstanceStatus {
-        let fails = |summary: &Option<Summary>| summary.as_ref().is_some_and(|summary| summary.status == "impaired");
-        match self.instance_state.name.as_str() {
-            "terminated" | "stopped" => InstanceStatus::Gone,
-            _ if fails(&self.system_status) || fails(&self.instance_status) => InstanceStatus::Impaired,
-            _ => InstanceStatus::NotImpaired,
-        }
+        let status = |summary: &Option<Summary>| summary.as_ref().map(|summary| summary.status.clone());
+        let checks = [status(&self.system_status), status(&self.instance_status)];
+        InstanceStatus::of(&self.instance_state.name, checks.iter().flatten().map(String::as_str))
     }
 }
 
@@ -114,20 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failed_check_is_an_impairment() {
+    fn an_answer_is_read_as_ec2_documents_it() {
         assert_eq!(meaning("running", "ok", "impaired"), InstanceStatus::Impaired);
         assert_eq!(meaning("running", "impaired", "ok"), InstanceStatus::Impaired);
-        for fine in ["ok", "insufficient-data", "not-applicable", "initializing"] {
-            assert_eq!(meaning("running", fine, fine), InstanceStatus::NotImpaired, "{fine}");
-        }
-        for (state, want) in [
-            ("terminated", InstanceStatus::Gone),
-            ("stopped", InstanceStatus::Gone),
-            ("shutting-down", InstanceStatus::NotImpaired),
-            ("stopping", InstanceStatus::NotImpaired),
-        ] {
-            assert_eq!(meaning(state, "not-applicable", "not-applicable"), want, "{state}");
-        }
+        assert_eq!(meaning("running", "ok", "ok"), InstanceStatus::NotImpaired);
+        assert_eq!(meaning("terminated", "not-applicable", "not-applicable"), InstanceStatus::Gone);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 
-use crate::Ec2;
+use crate::ec2::Ec2;
 
 /// Gives these answers in turn, the last one for ever; status 0 never answers.
 #[derive(Clone, Debug)]

@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 
-use cluster_core::instance::{Attachment, Volume, VolumeStatus};
+use cluster_core::{
+    instance::{Attachment, Volume, VolumeStatus},
+    names::{CLUSTER_TAG, CORE_TAG},
+};
 use cluster_lambda::Failure;
 use serde::Deserialize;
 
-use crate::{Ec2, ec2::Error};
+use crate::ec2::{Ec2, Error};
 
 /// The most volumes that one page may hold.
 const PAGE: &str = "500";
@@ -22,7 +25,7 @@ pub(crate) struct Volumes {
 pub(crate) enum Attached {
     /// It attaches it.
     Asked,
-    /// The volume is not free: somebody was quicker, the reading was stale, or an earlier attempt has come through.
+    /// The volume is not free: somebody was quicker, the observation was stale, or an earlier attempt has come through.
     Taken,
     /// The volume or the instance is in no state for it right now, with EC2's words.
     NotNow(String),
@@ -39,11 +42,11 @@ impl Volumes {
 
     /// All volumes with the cluster's tag, by id.
     pub(crate) async fn of(&self, cluster: &str) -> Result<BTreeMap<String, Volume>, Failure> {
-        let step = "describe the volumes";
+        let (step, tag) = ("describe the volumes", format!("tag:{CLUSTER_TAG}"));
         let mut volumes = BTreeMap::new();
         let mut token: Option<String> = None;
         loop {
-            let filter = [("Filter.1.Name", "tag:neo4j:cluster"), ("Filter.1.Value.1", cluster), ("MaxResults", PAGE)];
+            let filter = [("Filter.1.Name", tag.as_str()), ("Filter.1.Value.1", cluster), ("MaxResults", PAGE)];
             let next = token.as_deref().map(|token| ("NextToken", token));
             let parameters: Vec<_> = filter.into_iter().chain(next).collect();
             let answer = self.ec2.call("DescribeVolumes", &parameters).await.map_err(|error| error.failure(step))?;
@@ -59,7 +62,7 @@ impl Volumes {
         }
     }
 
-    /// Has a volume attached to an instance. It is so some seconds later. Nothing is forced: EC2 refuses what another
+    /// Attaches a volume to an instance, which takes some seconds. Nothing is forced: EC2 refuses what another
     /// instance holds, and that is the fence between the two.
     pub(crate) async fn attach(&self, volume: &str, instance: &str) -> Result<Attached, Failure> {
         let parameters = [("VolumeId", volume), ("InstanceId", instance), ("Device", DEVICE)];
@@ -138,8 +141,8 @@ fn volume(item: VolumeItem) -> (String, Volume) {
     let volume = Volume {
         zone: item.availability_zone,
         status: VolumeStatus::from(item.status.as_str()),
-        cluster: tags.remove("neo4j:cluster"),
-        core: tags.remove("neo4j:core"),
+        cluster: tags.remove(CLUSTER_TAG),
+        core: tags.remove(CORE_TAG),
         attachments: attachments.map(attachment).collect(),
     };
     (item.volume_id, volume)

@@ -5,6 +5,7 @@ mod clocks;
 mod launch;
 mod leave;
 mod observed;
+mod origins;
 mod plan;
 mod reason;
 mod stale;
@@ -17,6 +18,7 @@ pub use leave::may_be_dead;
 pub use observed::{
     Attachment, ContainerInstance, Group, Instance, InstanceStatus, Observed, Phase, State, Task, Volume, VolumeStatus,
 };
-pub use plan::{Action, Plan, Policy, Step, plan};
+pub use origins::{MOST_CORES, Origins, OriginsRefused, expected_cores};
+pub use plan::{Action, Held, Plan, Policy, Step, plan};
 pub use reason::Reason;
 pub use whole::{Core, Fault, NOT_WHOLE, cores};

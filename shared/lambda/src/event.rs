@@ -3,18 +3,18 @@ use aws_lambda_events::{
     sqs::{SqsEvent, SqsMessage},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Failure;
 
-/// What may wake a function.
+/// What may invoke a function.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Messages of the queue: changes in AWS and sweeps.
+    /// Messages of its queue: changes in AWS, and sweeps.
     Messages(Vec<SqsMessage>),
-    /// CloudFormation creates, updates or deletes the stack.
+    /// CloudFormation creates, updates or deletes one of its custom resources.
     CustomResource(Box<CustomResource>),
-    /// A person invokes the function: `{}` for a pass, `{"dryRun": true}` to see the plan.
+    /// A person: `{}` for a round, `{"dryRun": true}` for the plan alone.
     Operator(Request),
 }
 
@@ -27,25 +27,123 @@ pub struct Request {
     pub dry_run: bool,
 }
 
+/// The fields of every request of CloudFormation (user guide, «Custom resource request objects»).
+const CUSTOM_RESOURCE: [&str; 6] =
+    ["RequestType", "ResponseURL", "StackId", "RequestId", "ResourceType", "LogicalResourceId"];
+
 impl Event {
-    /// Tells the three apart by their shape.
+    /// Tells the three forms apart by their whole shape: one key proves nothing, since a notification of SNS has `Records`
+    /// as well. Refuses anything else, and says what it looks like.
     pub fn read(payload: Value) -> Result<Self, Failure> {
-        let unreadable = |what: &str, error: serde_json::Error| {
-            Failure::permanent(format!("the event looks like {what}, but cannot be read")).caused_by(error)
-        };
-        if payload.get("Records").is_some() {
-            let event: SqsEvent = serde_json::from_value(payload).map_err(|e| unreadable("messages of a queue", e))?;
+        let Value::Object(fields) = &payload else { return Err(unknown("it is no JSON object")) };
+        if fields.contains_key("Records") {
+            check_records(fields)?;
+            let event: SqsEvent = parsed(payload, "messages of its queue")?;
             return Ok(Self::Messages(event.records));
         }
-        if payload.get("RequestType").is_some() {
-            let request = serde_json::from_value(payload).map_err(|e| unreadable("a custom resource", e))?;
-            return Ok(Self::CustomResource(Box::new(request)));
+        if fields.contains_key("RequestType") {
+            if let Some(missing) = CUSTOM_RESOURCE.iter().find(|name| !fields.get(**name).is_some_and(Value::is_string))
+            {
+                return Err(unknown(&format!("it looks like a custom resource, but has no text {missing}")));
+            }
+            return Ok(Self::CustomResource(Box::new(parsed(payload, "a custom resource")?)));
         }
-        // An empty list would do for a request that says nothing.
-        let request = if payload.is_object() { payload } else { Value::Null };
-        serde_json::from_value(request).map(Self::Operator).map_err(|error| {
-            let known = "messages of its queue, a CloudFormation custom resource, {} or {\"dryRun\": true}";
-            Failure::permanent(format!("unknown event: this function takes {known}")).caused_by(error)
-        })
+        if let Some(kind) = fields.get("detail-type") {
+            return Err(unknown(&format!("it is an event of EventBridge, {kind}, that did not come by its queue")));
+        }
+        parsed(payload, "a person's request").map(Self::Operator)
+    }
+}
+
+/// Refuses records that are not all messages of SQS (Lambda developer guide, «Using Lambda with Amazon SQS»).
+fn check_records(fields: &Map<String, Value>) -> Result<(), Failure> {
+    let Some(records) = fields.get("Records").and_then(Value::as_array) else {
+        return Err(unknown("its Records are no list"));
+    };
+    if records.is_empty() {
+        return Err(unknown("it has no record in its Records"));
+    }
+    for record in records {
+        // SNS spells it with a capital letter.
+        let source = record.get("eventSource").or(record.get("EventSource")).and_then(Value::as_str);
+        if source != Some("aws:sqs") {
+            let source = source.unwrap_or("unknown");
+            return Err(unknown(&format!("it holds a record of the source {source}, not of aws:sqs")));
+        }
+        if let Some(missing) =
+            ["messageId", "body"].iter().find(|name| !record.get(**name).is_some_and(Value::is_string))
+        {
+            return Err(unknown(&format!("it holds a message of SQS without a text {missing}")));
+        }
+    }
+    Ok(())
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(payload: Value, what: &str) -> Result<T, Failure> {
+    serde_json::from_value(payload).map_err(|error| unknown(&format!("it cannot be read as {what}")).caused_by(error))
+}
+
+fn unknown(why: &str) -> Failure {
+    let known =
+        "messages of its queue, requests of CloudFormation about its custom resources, {} and {\"dryRun\": true}";
+    Failure::permanent(format!("unknown event: {why}; this function takes {known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_form_is_told_by_its_whole_shape() {
+        let message = json!({"messageId": "m", "body": "{}", "eventSource": "aws:sqs"});
+        let read = Event::read(json!({"Records": [message, message]})).unwrap();
+        assert!(matches!(read, Event::Messages(messages) if messages.len() == 2));
+        let request = json!({
+            "RequestType": "Create", "ResponseURL": "https://answer", "StackId": "s", "RequestId": "r",
+            "ResourceType": "Custom::X", "LogicalResourceId": "l", "ResourceProperties": {},
+        });
+        assert!(matches!(Event::read(request).unwrap(), Event::CustomResource(_)));
+        for (payload, dry_run) in
+            [(json!({}), false), (json!({"dryRun": false}), false), (json!({"dryRun": true}), true)]
+        {
+            assert!(matches!(Event::read(payload).unwrap(), Event::Operator(request) if request.dry_run == dry_run));
+        }
+    }
+
+    #[test]
+    fn what_is_no_form_is_refused_by_name() {
+        let message = json!({"messageId": "m", "body": "{}", "eventSource": "aws:sqs"});
+        let notification = json!({"EventSource": "aws:sns", "Sns": {"Message": "{}"}});
+        for (payload, why) in [
+            (json!({"Records": [notification]}), "a record of the source aws:sns, not of aws:sqs"),
+            (json!({"Records": [message, notification]}), "a record of the source aws:sns, not of aws:sqs"),
+            (
+                json!({"Records": [{"eventSource": "aws:sqs", "body": "{}"}]}),
+                "a message of SQS without a text messageId",
+            ),
+            (
+                json!({"Records": [{"eventSource": "aws:sqs", "messageId": "m"}]}),
+                "a message of SQS without a text body",
+            ),
+            (json!({"Records": [{}]}), "a record of the source unknown, not of aws:sqs"),
+            (json!({"Records": []}), "it has no record in its Records"),
+            (json!({"Records": "none"}), "its Records are no list"),
+            (json!({"RequestType": "Create"}), "it looks like a custom resource, but has no text ResponseURL"),
+            (
+                json!({"source": "aws.ecs", "detail-type": "X", "detail": {}}),
+                "an event of EventBridge, \"X\", that did not",
+            ),
+            (json!({"dryrun": true}), "it cannot be read as a person's request"),
+            (json!({"dryRun": "yes"}), "it cannot be read as a person's request"),
+            (json!([]), "it is no JSON object"),
+            (json!(null), "it is no JSON object"),
+        ] {
+            let refused = Event::read(payload.clone()).unwrap_err();
+            assert_eq!(refused.kind(), crate::Kind::Permanent);
+            assert!(refused.to_string().contains(why), "{payload}: {refused}");
+            assert!(refused.to_string().contains("{\"dryRun\": true}"), "{refused}");
+        }
     }
 }

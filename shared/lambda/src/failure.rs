@@ -40,6 +40,28 @@ impl Failure {
         Self { kind: Kind::Diverged, message: message.into(), source: None }
     }
 
+    /// Joins failures to one that names the causes of all, of the kind that wants people most.
+    #[must_use]
+    pub fn combined(self, others: impl IntoIterator<Item = Self>) -> Self {
+        let mut failures: Vec<_> = others.into_iter().collect();
+        if failures.is_empty() {
+            return self;
+        }
+        failures.insert(0, self);
+        let any = |kind| failures.iter().any(|failure| failure.kind == kind);
+        let kind = [Kind::Diverged, Kind::Permanent].into_iter().find(|kind| any(*kind)).unwrap_or(Kind::Transient);
+        let mut causes: Vec<String> = failures.iter().map(Self::chain).collect();
+        // Several things may suffer from the same.
+        causes.dedup();
+        Self::of_kind(kind, causes.join("; and "))
+    }
+
+    /// A failure of this kind.
+    #[must_use]
+    pub fn of_kind(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
     /// Adds the error behind this failure.
     #[must_use]
     pub fn caused_by(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -52,11 +74,7 @@ impl Failure {
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
         let refused = error.raw_response().is_some_and(|response| response.status().is_client_error());
-        // Rights that were granted seconds ago, as while a stack is created, are not yet known everywhere.
-        let passing =
-            ["Throttl", "TooManyRequests", "RequestLimit", "PriorRequestNotComplete", "AccessDenied", "NotAuthorized"];
-        let passes = error.code().is_some_and(|code| passing.iter().any(|part| code.contains(part)));
-        let kind = if refused && !passes { Kind::Permanent } else { Kind::Transient };
+        let kind = if refused && !error.code().is_some_and(is_temporary) { Kind::Permanent } else { Kind::Transient };
         Self { kind, message: format!("could not {step}"), source: Some(error.into()) }
     }
 
@@ -82,6 +100,30 @@ impl Failure {
 }
 
 #[cfg(feature = "function")]
+/// What services answer to too many requests, or to one that has to wait for another (`PriorRequestNotComplete` of Route 53).
+const THROTTLES: [&str; 4] = ["Throttl", "TooManyRequests", "RequestLimit", "PriorRequestNotComplete"];
+/// What services answer to a caller without the right. A right that was granted seconds ago, as while a stack is created,
+/// is not yet known everywhere (IAM user guide, «Changes that I make are not always immediately visible»).
+const DENIALS: [&str; 3] = ["AccessDenied", "NotAuthorized", "UnauthorizedOperation"];
+
+/// Returns whether a code of AWS means too many requests.
+#[must_use]
+pub fn is_throttle(code: &str) -> bool {
+    THROTTLES.iter().any(|part| code.contains(part))
+}
+
+/// Returns whether a refusal with this code may become a success by itself.
+#[must_use]
+pub fn is_temporary(code: &str) -> bool {
+    is_throttle(code) || DENIALS.iter().any(|part| code.contains(part))
+}
+
+/// Returns whether AWS refused a call with one of these codes.
+#[must_use]
+pub fn is_refusal(error: &impl ProvideErrorMetadata, codes: &[&str]) -> bool {
+    error.code().is_some_and(|code| codes.contains(&code))
+}
+
 impl From<Failure> for lambda_runtime::Diagnostic {
     fn from(failure: Failure) -> Self {
         Self { error_type: format!("{:?}", failure.kind), error_message: failure.chain() }
@@ -97,5 +139,32 @@ mod tests {
         let cause = Failure::transient("dispatch failure").caused_by("connection reset by peer");
         let failure = Failure::permanent("could not list instances").caused_by(cause);
         assert_eq!(failure.chain(), "could not list instances: dispatch failure: connection reset by peer");
+    }
+
+    #[test]
+    fn several_failures_become_one_that_names_all_and_is_of_the_worst_kind() {
+        let combined = |first: Failure, others: Vec<Failure>| {
+            let failure = first.combined(others);
+            (failure.kind(), failure.chain())
+        };
+        let one = Failure::transient("a").caused_by("b");
+        assert_eq!(combined(one, vec![]), (Kind::Transient, "a: b".to_owned()));
+        let others = vec![Failure::transient("a"), Failure::permanent("c")];
+        assert_eq!(combined(Failure::transient("a"), others), (Kind::Permanent, "a; and c".to_owned()));
+        let others = vec![Failure::diverged("d")];
+        assert_eq!(combined(Failure::permanent("c"), others), (Kind::Diverged, "c; and d".to_owned()));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_by_its_code() {
+        for code in
+            ["ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "PriorRequestNotComplete"]
+        {
+            assert!(is_throttle(code) && is_temporary(code), "{code}");
+        }
+        for code in ["AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"] {
+            assert!(!is_throttle(code) && is_temporary(code), "{code}");
+        }
+        assert!(!is_temporary("ClusterNotFoundException"));
     }
 }

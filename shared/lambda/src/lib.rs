@@ -1,24 +1,30 @@
-//! What each function of the cluster needs around its logic: configuration, events, failures, telemetry.
+//! What each function of the cluster needs around its logic: its frame, configuration, events, failures, telemetry.
 
 pub mod env;
 mod failure;
 pub mod telemetry;
 
 #[cfg(feature = "function")]
+pub mod aws;
+#[cfg(feature = "function")]
 pub mod custom_resource;
 #[cfg(feature = "function")]
 mod event;
 #[cfg(feature = "function")]
+mod frame;
+#[cfg(feature = "function")]
+mod function;
+#[cfg(feature = "function")]
 pub mod queue;
-#[cfg(feature = "function")]
-mod runtime;
-#[cfg(feature = "function")]
-mod sdk;
 
 #[cfg(feature = "function")]
+pub use aws::Aws;
+#[cfg(feature = "function")]
 pub use event::{Event, Request};
-pub use failure::{Failure, Kind};
+pub use failure::{Failure, Kind, is_refusal, is_temporary, is_throttle};
 #[cfg(feature = "function")]
-pub use runtime::run;
+pub use frame::{Frame, run};
 #[cfg(feature = "function")]
-pub use sdk::{connector, sdk_config, warm_up};
+pub use function::{Description, Function, Messages, Mode, Reconciled, Round, SWEEP};
+#[cfg(feature = "function")]
+pub use lambda_runtime::Error;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Failure;
 
-/// Why a function was woken. The world decides what is done; this only says where to look, and since when.
+/// An event that wakes a function. It is only a reason to look: what is done follows from the world.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
     /// Such as `aws.ecs`.
@@ -20,7 +20,21 @@ pub struct Trigger {
     pub detail: Value,
 }
 
-/// Reads a message's body as an EventBridge envelope; schedules of ours send the same form. Errors with what is wrong.
+impl Trigger {
+    /// Returns what `Function::WAKES` lists.
+    #[must_use]
+    pub fn kind(&self) -> (&str, &str) {
+        (&self.source, &self.detail_type)
+    }
+
+    /// Returns a text of the detail by its key.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.detail.get(key)?.as_str()
+    }
+}
+
+/// Reads a message's body as an EventBridge envelope, which the cluster's schedules send too. Errors with what is wrong.
 pub fn trigger(message: &SqsMessage) -> Result<Trigger, String> {
     let body = message.body.as_deref().unwrap_or_default();
     let event: EventBridgeEvent = serde_json::from_str(body).map_err(|error| format!("not an event: {error}"))?;
@@ -28,8 +42,8 @@ pub fn trigger(message: &SqsMessage) -> Result<Trigger, String> {
     Ok(Trigger { source: event.source, detail_type: event.detail_type, time, detail: event.detail })
 }
 
-/// The queue for messages that nobody can read. A function moves them there itself: left where they are, they would
-/// block their FIFO group until they have failed often enough.
+/// The queue for messages that nobody can read. Functions move them there themselves: left where they are, they would
+/// block their message group until they have failed often enough.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     client: Client,
@@ -37,43 +51,16 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// `queue_url` names a FIFO queue.
+    /// Sends through this client. `queue_url` is that of a FIFO queue.
     #[must_use]
     pub fn new(client: Client, queue_url: String) -> Self {
         Self { client, queue_url }
     }
 
-    /// Sorts messages: answers the events that `is_known` takes, and how many messages nobody could read. Those are moved
-    /// to the dead-letter queue; unknown events are logged and let go.
-    pub async fn sort(
-        &self,
-        messages: &[SqsMessage],
-        is_known: impl Fn(&Trigger) -> bool,
-    ) -> Result<(Vec<Trigger>, usize), Failure> {
-        let (mut triggers, mut malformed) = (Vec::new(), 0);
-        for message in messages {
-            match trigger(message) {
-                Ok(trigger) if is_known(&trigger) => triggers.push(trigger),
-                Ok(trigger) => {
-                    tracing::warn!(source = trigger.source, detail_type = trigger.detail_type, "unknown event ignored");
-                }
-                Err(why) => {
-                    tracing::error!(
-                        why,
-                        message = message.message_id,
-                        "malformed message moved to the dead-letter queue"
-                    );
-                    self.dead_letter(message, &why).await?;
-                    malformed += 1;
-                }
-            }
-        }
-        Ok((triggers, malformed))
-    }
-
     /// Moves a message there, with the reason as its attribute `Why`.
     pub async fn dead_letter(&self, message: &SqsMessage, why: &str) -> Result<(), Failure> {
         let id = message.message_id.as_deref().unwrap_or("unknown");
+        tracing::error!(why, message = id, "message moved to the dead-letter queue");
         // SQS refuses an empty body and an empty attribute.
         let body = message.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("(empty)");
         let why = MessageAttributeValue::builder().data_type("String").string_value(why).build();
@@ -83,11 +70,11 @@ impl DeadLetters {
             .queue_url(&self.queue_url)
             .message_body(body)
             .message_attributes("Why", why)
-            .message_group_id("malformed")
+            .message_group_id("dead-lettered")
             .message_deduplication_id(id)
             .send()
             .await
-            .map_err(|error| Failure::call("move a malformed message to the dead-letter queue", error))?;
+            .map_err(|error| Failure::call("move a message to the dead-letter queue", error))?;
         Ok(())
     }
 }

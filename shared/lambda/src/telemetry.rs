@@ -89,28 +89,39 @@ impl Metric {
     }
 }
 
-/// Metrics as one line in CloudWatch's embedded metric format, which costs no call.
-///
-/// All dimensions form one set: each metric is stored once, under all of them together.
-#[must_use]
-pub fn embedded_metrics(at: Timestamp, dimensions: &[(&str, &str)], metrics: &[Metric]) -> Value {
-    let names: Vec<_> = dimensions.iter().map(|(name, _)| *name).collect();
-    let definitions: Vec<_> =
-        metrics.iter().map(|m| json!({"Name": m.name, "Unit": format!("{:?}", m.unit)})).collect();
-    let mut line = Map::new();
-    // Without these two Lambda's own log filter would drop the line, and the metrics with it.
-    line.insert("timestamp".into(), json!(format!("{at:.3}")));
-    line.insert("level".into(), json!("INFO"));
-    line.insert(
-        "_aws".into(),
-        json!({
-            "Timestamp": at.as_millisecond(),
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions}],
-        }),
-    );
-    line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-    line.extend(metrics.iter().map(|m| (m.name.to_owned(), json!(m.value))));
-    Value::Object(line)
+/// Metrics that share their dimensions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetricSet {
+    /// Dimensions besides `Cluster`. Each metric is stored once, under all dimensions together.
+    pub dimensions: Vec<(&'static str, String)>,
+    /// The metrics.
+    pub metrics: Vec<Metric>,
+}
+
+impl MetricSet {
+    /// Returns the set as one line in CloudWatch's embedded metric format, which costs no call.
+    #[must_use]
+    pub fn line(&self, at: Timestamp, cluster: &str) -> Value {
+        let dimensions =
+            || std::iter::once(("Cluster", cluster)).chain(self.dimensions.iter().map(|(n, v)| (*n, v.as_str())));
+        let names: Vec<_> = dimensions().map(|(name, _)| name).collect();
+        let metrics = self.metrics.iter().map(|m| json!({"Name": m.name, "Unit": format!("{:?}", m.unit)}));
+        let metrics: Vec<_> = metrics.collect();
+        let mut line = Map::new();
+        // Without these two Lambda's own log filter would drop the line, and the metrics with it.
+        line.insert("timestamp".into(), json!(format!("{at:.3}")));
+        line.insert("level".into(), json!("INFO"));
+        line.insert(
+            "_aws".into(),
+            json!({
+                "Timestamp": at.as_millisecond(),
+                "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": metrics}],
+            }),
+        );
+        line.extend(dimensions().map(|(name, value)| (name.to_owned(), json!(value))));
+        line.extend(self.metrics.iter().map(|m| (m.name.to_owned(), json!(m.value))));
+        Value::Object(line)
+    }
 }
 
 /// Where lines of metrics go: [`Sink::stdout`] in a function, a list in a test.
@@ -162,8 +173,8 @@ mod tests {
     #[test]
     fn metrics_are_one_line_that_cloudwatch_understands() {
         let at = "2026-11-23T10:00:00Z".parse().unwrap();
-        let metrics = [Metric::count("Changes", 2), Metric::milliseconds("ReplicationLagMs", 350)];
-        let line = embedded_metrics(at, &[("Cluster", "neo4j")], &metrics);
+        let metrics = vec![Metric::count("DnsChanges", 2), Metric::milliseconds("DnsReplicationLagMs", 350)];
+        let line = MetricSet { dimensions: vec![("Tier", "core".to_owned())], metrics }.line(at, "neo4j");
         let want = json!({
             "timestamp": "2026-11-23T10:00:00.000Z",
             "level": "INFO",
@@ -171,13 +182,16 @@ mod tests {
                 "Timestamp": 1_795_428_000_000_i64,
                 "CloudWatchMetrics": [{
                     "Namespace": "Neo4jCluster",
-                    "Dimensions": [["Cluster"]],
-                    "Metrics": [{"Name": "Changes", "Unit": "Count"}, {"Name": "ReplicationLagMs", "Unit": "Milliseconds"}],
+                    "Dimensions": [["Cluster", "Tier"]],
+                    "Metrics": [
+                        {"Name": "DnsChanges", "Unit": "Count"}, {"Name": "DnsReplicationLagMs", "Unit": "Milliseconds"},
+                    ],
                 }],
             },
             "Cluster": "neo4j",
-            "Changes": 2.0,
-            "ReplicationLagMs": 350.0,
+            "Tier": "core",
+            "DnsChanges": 2.0,
+            "DnsReplicationLagMs": 350.0,
         });
         assert_eq!(line, want);
         assert!(!line.to_string().contains('\n'));

@@ -88,6 +88,12 @@ impl Owner {
         valid.then(|| Self(owner.to_owned()))
     }
 
+    /// Returns the owner's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The set identifier of `member`'s record.
     #[must_use]
     pub fn set_identifier(&self, member: &str) -> String {

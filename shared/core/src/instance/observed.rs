@@ -124,6 +124,21 @@ pub enum InstanceStatus {
     Gone,
 }
 
+impl InstanceStatus {
+    /// Judges an instance by its state and what its status checks say.
+    ///
+    /// `ok`, `insufficient-data`, `not-applicable` and `initializing` are no failure (API reference of
+    /// `InstanceStatusSummary`); an instance that is stopping or shutting down may still run.
+    #[must_use]
+    pub fn of<'a>(state: &str, mut checks: impl Iterator<Item = &'a str>) -> Self {
+        match state {
+            "terminated" | "stopped" => Self::Gone,
+            _ if checks.any(|check| check == "impaired") => Self::Impaired,
+            _ => Self::NotImpaired,
+        }
+    }
+}
+
 /// A lifecycle state of Auto Scaling, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {

@@ -100,6 +100,30 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// How many instances wait, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Those in a lifecycle hook that wait for something.
+    pub waiting: usize,
+    /// Those that wait for people.
+    pub stuck: usize,
+    /// Those that Auto Scaling retains, whatever is done about them.
+    pub retained: usize,
+}
+
+impl Plan {
+    /// Counts the instances that the plan leaves where they are.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let waits = || self.steps.iter().filter(|step| matches!(step.action, Action::Wait { .. }));
+        Held {
+            waiting: waits().filter(|step| step.state != State::Retained).count(),
+            stuck: waits().filter(|step| step.why.is_stuck()).count(),
+            retained: self.steps.iter().filter(|step| step.state == State::Retained).count(),
+        }
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))

@@ -931,3 +931,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_a_failed_status_check_is_an_impairment_and_only_the_end_is_gone() {
+    for checks in [["ok", "impaired"], ["impaired", "ok"]] {
+        assert_eq!(InstanceStatus::of("running", checks.into_iter()), InstanceStatus::Impaired);
+    }
+    for fine in ["ok", "insufficient-data", "not-applicable", "initializing"] {
+        assert_eq!(InstanceStatus::of("running", [fine, fine].into_iter()), InstanceStatus::NotImpaired, "{fine}");
+    }
+    for (state, want) in [
+        ("terminated", InstanceStatus::Gone),
+        ("stopped", InstanceStatus::Gone),
+        ("shutting-down", InstanceStatus::NotImpaired),
+        ("stopping", InstanceStatus::NotImpaired),
+    ] {
+        assert_eq!(InstanceStatus::of(state, std::iter::empty()), want, "{state}");
+    }
+}

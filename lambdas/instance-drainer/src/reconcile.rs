@@ -1,25 +1,14 @@
 use std::collections::BTreeMap;
 
 use cluster_core::instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, Policy, State, Step};
-use cluster_lambda::Failure;
+use cluster_lambda::{Failure, Mode, Reconciled, Round};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{Drainer, groups::End, observe::Observation, volumes::Attached};
 
-/// How much a pass does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It only looks: nothing is written anywhere.
-    Look,
-    /// It changes nothing of the cluster, but remembers since when something is wrong, so that people are alarmed.
-    Watch,
-    /// It carries out what it plans.
-    Act,
-}
-
-/// What a pass did.
+/// What a round did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// How far the cluster has come.
@@ -102,7 +91,7 @@ pub struct Tally {
     pub admitted: usize,
     /// Instances whose launch was abandoned.
     pub refused: usize,
-    /// Steps that have to wait for the next pass, or failed.
+    /// Steps that have to wait for the next round, or failed.
     pub put_off: usize,
     /// Those among them that only people can bring about.
     pub stuck: usize,
@@ -117,39 +106,33 @@ enum Applied {
     Yes,
     /// There was nothing to change, or nothing any more.
     No,
-    /// It is left to the next pass, with why.
+    /// It is left to the next round, with why.
     PutOff(String),
     /// It waits for people, with EC2's words.
     Stuck(String),
 }
 
 impl Drainer {
-    /// Does what can be done now for every instance that Auto Scaling holds: reads everything, plans, carries out.
-    pub async fn pass(&self, mode: Mode) -> Result<Outcome, Failure> {
-        let (outcome, failed) = self.attempt(mode, None).await?;
-        failed.map_or(Ok(outcome), Err)
-    }
-
-    /// Makes a pass. Returns also the first failure of a step, if one failed: the trouble of one instance must not stop the
-    /// others. Whoever knows how far the cluster has come need not ask the state table.
-    pub(crate) async fn attempt(
-        &self,
-        mode: Mode,
-        phase: Option<Phase>,
-    ) -> Result<(Outcome, Option<Failure>), Failure> {
-        let now = self.now();
-        let Observation { observed, remembered, mut clocks, cores } = self.observe(phase, now).await?;
+    /// Does what can be done now for every instance that Auto Scaling holds: observes everything, plans, applies.
+    ///
+    /// The trouble of one instance does not stop the others. Whoever knows the phase need not ask the state table.
+    pub(crate) async fn reconcile_in(&self, phase: Option<Phase>, round: &Round) -> Reconciled<Outcome> {
+        let (now, mode) = (round.began, round.mode);
+        let Observation { observed, remembered, mut clocks, cores } = match self.observe(phase, now).await {
+            Ok(observation) => observation,
+            Err(failure) => return Err(failure).into(),
+        };
         let policy = Policy { cores, ..self.config.policy() };
         let plan = instance::plan(&observed, &policy, now);
         log(&plan, mode);
         let cores = instance::cores(&observed, &plan, &policy, now);
         clocks.see_cores(cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number), now);
-        let mut failed = None;
+        let mut failures = Vec::new();
         if mode != Mode::Look
             && let Err(failure) = self.state.save(&remembered, &clocks).await
         {
             tracing::error!("{}", failure.chain());
-            failed.get_or_insert(failure);
+            failures.push(failure);
         }
         let dated = cores.into_iter().map(|core| {
             let since = clocks.not_whole.get(&core.number).copied();
@@ -164,19 +147,15 @@ impl Drainer {
             dry_run: mode != Mode::Act,
         };
         if mode == Mode::Act {
-            self.apply_all(&mut outcome, &observed, now, &mut failed).await;
+            failures.extend(self.apply_all(&mut outcome, &observed, now).await);
         }
         outcome.log_cores(now);
-        Ok((outcome, failed))
+        Reconciled { outcome: Some(outcome), failures }
     }
 
-    async fn apply_all(
-        &self,
-        outcome: &mut Outcome,
-        observed: &Observed,
-        now: Timestamp,
-        failed: &mut Option<Failure>,
-    ) {
+    /// Carries out every step, and returns why some failed.
+    async fn apply_all(&self, outcome: &mut Outcome, observed: &Observed, now: Timestamp) -> Vec<Failure> {
+        let mut failures = Vec::new();
         // Side by side: a call for one instance that hangs must not use up the time of the others.
         let applied = join_all(outcome.plan.steps.iter().map(|step| self.apply(step))).await;
         for (step, applied) in outcome.plan.steps.iter().zip(applied) {
@@ -191,10 +170,11 @@ impl Drainer {
                     tracing::error!(%step, "{}", failure.chain());
                     outcome.tally.put_off += 1;
                     outcome.refusals.insert(step.instance.clone(), failure.chain());
-                    failed.get_or_insert(failure);
+                    failures.push(failure);
                 }
             }
         }
+        failures
     }
 
     /// Carries out one step.
@@ -229,11 +209,11 @@ impl Drainer {
         Ok(match self.volumes.attach(volume, &step.instance).await? {
             Attached::Asked => Applied::Yes,
             Attached::Taken => {
-                tracing::info!(%step, "the volume is not free any more: the next pass looks again");
+                tracing::info!(%step, "the volume is not free any more: the next round looks again");
                 Applied::PutOff("the volume is not free any more".to_owned())
             }
             Attached::NotNow(why) => {
-                tracing::warn!(%step, why, "not possible right now: the next pass looks again");
+                tracing::warn!(%step, why, "not possible right now: the next round looks again");
                 Applied::PutOff(why)
             }
             Attached::Refused(why) => {

@@ -1,8 +1,10 @@
+//! The state table: what the functions remember that AWS and Neo4j do not say. Only this crate knows its keys.
+
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::{Client, operation::put_item::PutItemError, types::AttributeValue};
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use cluster_core::instance::{Away, Clocks, Phase};
-use cluster_lambda::Failure;
+use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
 /// The key of the item that says how far the cluster has come. No right to delete it exists.
@@ -16,25 +18,25 @@ const NOT_WHOLE: &str = "not-whole/";
 
 /// The state table.
 #[derive(Clone, Debug)]
-pub(crate) struct StateTable {
+pub struct StateTable {
     client: Client,
     table: String,
 }
 
 /// What the state table holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
+pub struct State {
     /// How far the cluster has come.
-    pub(crate) phase: Phase,
+    pub phase: Phase,
     /// How many cores the cluster had when its last deployment ended; nothing before the first one did.
-    pub(crate) cores: Option<u8>,
+    pub cores: Option<u8>,
     /// How long things have lasted that AWS does not date.
-    pub(crate) clocks: Clocks,
+    pub clocks: Clocks,
 }
 
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
+pub enum Written {
     /// It is so now.
     Yes,
     /// A later request has been there already.
@@ -48,12 +50,12 @@ type Item = HashMap<String, AttributeValue>;
 impl StateTable {
     /// Reads and writes through this client.
     #[must_use]
-    pub(crate) fn new(client: Client, table: String) -> Self {
+    pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
     /// Reads everything, as of now and not of a moment ago.
-    pub(crate) async fn read(&self) -> Result<State, Failure> {
+    pub async fn read(&self) -> Result<State, Failure> {
         let ((phase, cores), clocks) = tokio::try_join!(biased; self.read_phase(), self.read_clocks())?;
         Ok(State { phase, cores, clocks })
     }
@@ -107,7 +109,7 @@ impl StateTable {
 
     /// Writes how far the cluster has come, and with how many cores, unless somebody asked for something else later than
     /// `since`: Lambda may try a creation again when its stack is being deleted already.
-    pub(crate) async fn write_phase(&self, phase: Phase, cores: u8, since: Timestamp) -> Result<Written, Failure> {
+    pub async fn write_phase(&self, phase: Phase, cores: u8, since: Timestamp) -> Result<Written, Failure> {
         let table = &self.table;
         let since = time(since);
         let answer = self
@@ -124,15 +126,17 @@ impl StateTable {
             .send()
             .await;
         let Err(error) = answer else { return Ok(Written::Yes) };
-        match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(Written::Superseded),
-            Some(PutItemError::ResourceNotFoundException(_)) => Ok(Written::NoTable),
-            _ => Err(Failure::call(&format!("write the cluster's phase into table {table}"), error)),
+        if is_refusal(&error, &["ConditionalCheckFailedException"]) {
+            return Ok(Written::Superseded);
         }
+        if is_refusal(&error, &["ResourceNotFoundException"]) {
+            return Ok(Written::NoTable);
+        }
+        Err(Failure::call(&format!("write the cluster's phase into table {table}"), error))
     }
 
     /// Writes the clocks that have started, and removes those that have ended. Without any it makes no call.
-    pub(crate) async fn save(&self, before: &Clocks, after: &Clocks) -> Result<(), Failure> {
+    pub async fn save(&self, before: &Clocks, after: &Clocks) -> Result<(), Failure> {
         let (before, after) = (items(before), items(after));
         let step = || format!("write clocks into table {}", self.table);
         for (key_of, Away { since, seen }) in after.iter().filter(|(key, away)| before.get(*key) != Some(*away)) {
@@ -149,7 +153,8 @@ impl StateTable {
     }
 
     /// Returns the refusal of a write to a table that is not there.
-    pub(crate) fn missing(&self) -> Failure {
+    #[must_use]
+    pub fn missing(&self) -> Failure {
         Failure::permanent(format!("there is no table {}: was it deleted outside of the stack?", self.table))
     }
 }

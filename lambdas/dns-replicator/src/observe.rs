@@ -1,0 +1,101 @@
+use std::collections::BTreeSet;
+
+use cluster_core::dns::Tier;
+use cluster_lambda::Failure;
+
+use crate::{Replicator, config::TierTarget, members::Instance};
+
+impl Replicator {
+    /// Observes both tiers. What concerns only one of them fails only that one: nothing is concluded from a part of its
+    /// observed state, while the other's is whole.
+    pub(crate) async fn observe(&self) -> Result<Vec<Result<Tier, Failure>>, Failure> {
+        let target = &self.config.target;
+        let names = target.tiers.each_ref().map(|tier| &tier.name);
+        let (listed, records) = tokio::join!(
+            biased;
+            self.members.listed(target),
+            self.zone.records(&target.hosted_zone, names)
+        );
+        let listed: Vec<_> = target.tiers.iter().zip(listed).map(|(tier, listed)| there(tier, listed?)).collect();
+        let whole = async {
+            let records = records?.ok_or_else(|| no_such_zone(&target.hosted_zone))?;
+            let published = records.each_ref().map(|records| {
+                let sets = records.multivalue.iter();
+                sets.filter_map(|set| target.owner.member(&set.set_identifier)).map(str::to_owned).collect()
+            });
+            // Nobody asks about the tasks of a tier that could not be listed.
+            let read = listed
+                .iter()
+                .zip(&published)
+                .filter_map(|(listed, published)| Some((listed.as_ref().ok()?, published)));
+            let ids = read.flat_map(|(listed, published): (&Vec<Instance>, &BTreeSet<String>)| {
+                listed.iter().map(|instance| instance.id.as_str()).chain(published.iter().map(String::as_str))
+            });
+            let tasks = self.members.tasks(&target.ecs_cluster, ids).await?;
+            Ok::<_, Failure>((records, published, tasks))
+        };
+        let (records, published, tasks) = match whole.await {
+            Ok(read) => read,
+            Err(failure) => return Err(failure.combined(listed.into_iter().filter_map(Result::err))),
+        };
+
+        let mut tiers = Vec::new();
+        for (((tier, listed), records), published) in target.tiers.iter().zip(listed).zip(records).zip(published) {
+            tiers.push(listed.map(|listed| {
+                let unlisted =
+                    published.into_iter().filter(|member| !listed.iter().any(|instance| instance.id == *member));
+                Tier {
+                    tier: tier.tier.to_owned(),
+                    name: tier.name.clone(),
+                    unlisted: unlisted.map(|member| (member.clone(), tasks.of(&member))).collect(),
+                    registered: listed
+                        .into_iter()
+                        .map(|instance| instance.with_task(&tasks, &target.ecs_cluster))
+                        .collect(),
+                    service: None,
+                    records,
+                }
+            }));
+        }
+        self.add_services(&mut tiers).await;
+        Ok(tiers)
+    }
+
+    /// Asks ECS how many tasks the services of empty tiers are to have. What it does not say of one fails only that tier.
+    async fn add_services(&self, tiers: &mut [Result<Tier, Failure>]) {
+        let target = &self.config.target;
+        let needs =
+            |tier: &Result<Tier, Failure>| tier.as_ref().is_ok_and(|tier| Tier::needs_service(&tier.registered));
+        let empty = tiers.iter().zip(&target.tiers).filter(|(tier, _)| needs(tier));
+        let names: Vec<_> = empty.map(|(_, target)| target.ecs_service.as_str()).collect();
+        let wanted = self.members.services(&target.ecs_cluster, &names).await;
+        for (tier, target) in tiers.iter_mut().zip(&target.tiers).filter(|(tier, _)| needs(tier)) {
+            let said = match &wanted {
+                Ok(services) => services.get(&target.ecs_service),
+                Err(failure) => {
+                    *tier = Err(Failure::of_kind(failure.kind(), failure.chain()));
+                    continue;
+                }
+            };
+            match (tier.as_mut(), said) {
+                (Ok(tier), Some(Ok(service))) => tier.service = Some(*service),
+                (Ok(_), Some(Err(why))) => *tier = Err(Failure::transient(why)),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn no_such_zone(zone: &str) -> Failure {
+    Failure::permanent(format!("there is no hosted zone {zone}: correct the parameter HostedZoneId"))
+}
+
+/// Returns what a tier's Cloud Map service lists, or why there is no such service.
+fn there(tier: &TierTarget, listed: Option<Vec<Instance>>) -> Result<Vec<Instance>, Failure> {
+    let (name, service) = (tier.tier, &tier.cloud_map_service);
+    listed.ok_or_else(|| {
+        Failure::permanent(format!(
+            "there is no Cloud Map service {service} for tier {name}: was it deleted outside of the stack?"
+        ))
+    })
+}

@@ -1,0 +1,158 @@
+use cluster_core::dns::{self, Plan};
+use cluster_lambda::{Failure, Mode, Reconciled};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Replicator,
+    config::{Target, TierTarget},
+    zone::Applied,
+};
+
+/// What a round did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The tiers whose names are as they should be, or would be if this were no dry run.
+    pub tiers: Vec<TierOutcome>,
+    /// Whether nothing was to be written.
+    pub dry_run: bool,
+}
+
+/// What a round did with the name of one tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierOutcome {
+    /// `core` or `replica`.
+    pub tier: &'static str,
+    /// What was planned last.
+    pub plan: Plan,
+    /// Whether it was written. False in a dry run and when there was nothing to write.
+    pub applied: bool,
+}
+
+/// What became of a plan.
+enum Written {
+    /// The name is as it should be.
+    Done(TierOutcome),
+    /// Route 53 refused the batch, with its reasons.
+    Refused(String),
+}
+
+impl Outcome {
+    /// Returns what the function answers to whoever asked.
+    #[must_use]
+    pub fn answer(&self) -> Value {
+        let published: Map<_, _> =
+            self.tiers.iter().map(|tier| (tier.tier.to_owned(), json!(tier.plan.published))).collect();
+        let plans = || self.tiers.iter().map(|tier| &tier.plan);
+        json!({
+            "published": published,
+            "changes": plans().flat_map(|plan| &plan.changes).map(ToString::to_string).collect::<Vec<_>>(),
+            "kept": plans().flat_map(Plan::kept_lines).collect::<Vec<_>>(),
+            "applied": self.tiers.iter().any(|tier| tier.applied),
+            "dryRun": self.dry_run,
+        })
+    }
+}
+
+impl Replicator {
+    /// Makes the zone say what Cloud Map and ECS say: observes everything, plans, writes one batch for each name.
+    pub(crate) async fn round(&self, mode: Mode) -> Reconciled<Outcome> {
+        let (policy, dry_run) = (self.config.policy(), mode != Mode::Act);
+        let plan = async || {
+            let tiers = self.observe().await?;
+            Ok(tiers.into_iter().map(|tier| Ok(dns::plan(&tier?, &policy))).collect())
+        };
+        self.converge(&self.config.target, dry_run, plan).await
+    }
+
+    /// Plans and writes, each name for itself: whatever becomes of one, the other is written. One after the other, since
+    /// Route 53 refuses a second change of a zone while it works on the first (`PriorRequestNotComplete`).
+    ///
+    /// A refused batch was planned from a stale observation, so it is planned once more from the beginning. Refused again,
+    /// somebody else keeps writing the same records, or the zone does not allow them.
+    pub(crate) async fn converge(
+        &self,
+        target: &Target,
+        dry_run: bool,
+        plan: impl AsyncFn() -> Result<Vec<Result<Plan, Failure>>, Failure>,
+    ) -> Reconciled<Outcome> {
+        let zone = &target.hosted_zone;
+        let (mut tiers, mut failures) = (Vec::new(), Vec::new());
+        let mut open: Vec<(&TierTarget, String)> = target.tiers.iter().map(|tier| (tier, String::new())).collect();
+        for _ in 0..2 {
+            if open.is_empty() {
+                break;
+            }
+            let plans = match plan().await {
+                Ok(plans) => plans,
+                Err(failure) => {
+                    failures.push(failure);
+                    let refused = open.drain(..).filter(|(_, why)| !why.is_empty());
+                    failures.extend(refused.map(|(tier, why)| {
+                        Failure::transient(format!("Route 53 refused the changes to {}: {why}", tier.name))
+                    }));
+                    break;
+                }
+            };
+            let mut refused = Vec::new();
+            for (tier, plan) in target.tiers.iter().zip(plans) {
+                if !open.iter().any(|(open, _)| open.tier == tier.tier) {
+                    continue;
+                }
+                match self.write(zone, tier, plan, dry_run).await {
+                    Ok(Written::Done(done)) => tiers.push(done),
+                    Ok(Written::Refused(why)) => refused.push((tier, why)),
+                    Err(failure) => failures.push(failure),
+                }
+            }
+            open = refused;
+        }
+        failures.extend(open.into_iter().map(|(tier, refused)| {
+            let name = &tier.name;
+            Failure::diverged(format!(
+                "Route 53 refused the changes to {name} in zone {zone} twice, so its records are not as they should be: \
+                 {refused}"
+            ))
+        }));
+        Reconciled { outcome: Some(Outcome { tiers, dry_run }), failures }
+    }
+
+    /// Writes one name's plan.
+    async fn write(
+        &self,
+        zone: &str,
+        tier: &TierTarget,
+        plan: Result<Plan, Failure>,
+        dry_run: bool,
+    ) -> Result<Written, Failure> {
+        let plan = plan?;
+        log(&plan, dry_run);
+        let done = |plan, applied| Ok(Written::Done(TierOutcome { tier: tier.tier, plan, applied }));
+        if plan.changes.is_empty() || dry_run {
+            return done(plan, false);
+        }
+        match self.zone.apply(zone, &tier.name, &plan).await? {
+            Applied::Accepted => done(plan, true),
+            Applied::Refused(why) => {
+                tracing::warn!(name = %tier.name, %why, "Route 53 refused the batch");
+                Ok(Written::Refused(why))
+            }
+        }
+    }
+}
+
+/// Writes one line for each planned change and for each thing that stays against expectation.
+fn log(plan: &Plan, dry_run: bool) {
+    for change in &plan.changes {
+        tracing::info!(%change, dry_run, "planned");
+    }
+    if let Some(occupied) = &plan.occupied {
+        tracing::warn!(kept = %occupied, "left as it is");
+    }
+    for kept in &plan.kept {
+        if kept.published {
+            tracing::warn!(%kept, "left as it is");
+        } else {
+            tracing::info!(%kept, "left as it is");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest as CustomResource;
+use cluster_core::instance::{Origins, Phase};
+use cluster_lambda::{Failure, Frame, custom_resource};
+use cluster_state::Written;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Drainer;
+
+/// How far the cluster has come. Its physical id never changes, so that nothing ever replaces it.
+pub(crate) const PHASE: &str = "Custom::ClusterPhase";
+const PHASE_ID: &str = "phase";
+/// What the data volumes were made from, and where.
+pub(crate) const DATA_VOLUME_ORIGINS: &str = "Custom::DataVolumeOrigins";
+
+/// The properties of `Custom::DataVolumeOrigins`. CloudFormation passes numbers as texts.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OriginProperties {
+    cores: String,
+    /// One for each core, core 1 first; or none, which may come as one empty text.
+    #[serde(default)]
+    snapshots: Vec<String>,
+    /// Those of the three subnets.
+    zones: Vec<String>,
+    /// Empty for the account's default key.
+    #[serde(default)]
+    kms_key_arn: String,
+}
+
+impl OriginProperties {
+    fn read(properties: &Value) -> Result<Self, Failure> {
+        serde_json::from_value(properties.clone()).map_err(|error| wrong_properties().caused_by(error))
+    }
+
+    fn origins(self) -> Result<Origins, Failure> {
+        let origins = Origins::new(number(&self.cores)?, self.snapshots, &self.zones, &self.kms_key_arn);
+        origins.map_err(|why| Failure::permanent(why.to_string()))
+    }
+}
+
+impl Drainer {
+    /// Answers a request about one of the two.
+    pub(crate) async fn answer_for(
+        &self,
+        frame: &Frame<Self>,
+        request: &CustomResource,
+    ) -> Result<(String, Value), Failure> {
+        match custom_resource::resource_type(request) {
+            Some(PHASE) => self.phase(frame, request).await.map(|data| (PHASE_ID.to_owned(), data)),
+            Some(DATA_VOLUME_ORIGINS) => self.origins(request).await,
+            _ => Err(custom_resource::unknown_type(request)),
+        }
+    }
+
+    /// Answers what the volumes are made from. An update is also held against the cores that the cluster has.
+    async fn origins(&self, request: &CustomResource) -> Result<(String, Value), Failure> {
+        let (id, origins) = match request {
+            CustomResource::Create(create) => {
+                let origins = OriginProperties::read(&create.resource_properties)?.origins()?;
+                (origins.to_string(), origins)
+            }
+            CustomResource::Update(update) => {
+                let remembered = Origins::remembered(&update.physical_resource_id);
+                let (wanted, old) = (&update.resource_properties, &update.old_resource_properties);
+                // What an update replaces says nothing of the cores that run: an update with more cores that failed half
+                // way is rolled back by an update with fewer, which must not be refused.
+                let known = self.state.read().await?.cores.or_else(|| cores(old).ok());
+                // Its snapshots count no more, not even how many they are: those of the creation are remembered.
+                let wanted = OriginProperties { snapshots: Vec::new(), ..OriginProperties::read(wanted)? }.origins()?;
+                remembered.refuse_change(&wanted, known).map_err(|why| Failure::permanent(why.to_string()))?;
+                (update.physical_resource_id.clone(), remembered)
+            }
+            CustomResource::Delete(delete) => {
+                (delete.physical_resource_id.clone(), Origins::remembered(&delete.physical_resource_id))
+            }
+            _ => return Err(custom_resource::unknown_request()),
+        };
+        let attributes =
+            origins.snapshots_by_core().map(|(core, snapshot)| (format!("Snapshot{core}"), json!(snapshot)));
+        Ok((id, Value::Object(attributes.collect())))
+    }
+
+    /// The phase is complete when everything that makes up the cluster has been created, and ends when the first of that is
+    /// to be deleted. It is created last and deleted first, so its update is the end of the stack's.
+    async fn phase(&self, frame: &Frame<Self>, request: &CustomResource) -> Result<Value, Failure> {
+        // When CloudFormation asked, not when this attempt came: a late one must not undo what was asked later.
+        let now = frame.now();
+        let age = custom_resource::age(request, now).unwrap_or_default();
+        let asked = now.checked_sub(age).unwrap_or(now);
+        let complete = async |properties: &Value| {
+            let cores = cores(properties)?;
+            match self.state.write_phase(Phase::Complete, cores, asked).await? {
+                Written::Yes | Written::Superseded => Ok(json!({})),
+                Written::NoTable => Err(self.state.missing()),
+            }
+        };
+        match request {
+            CustomResource::Create(create) => complete(&create.resource_properties).await,
+            CustomResource::Update(update) => complete(&update.resource_properties).await,
+            CustomResource::Delete(_) => {
+                match self.state.write_phase(Phase::Deleting, self.config.cores, asked).await? {
+                    Written::Yes => {}
+                    Written::Superseded => return Ok(json!({})),
+                    // The phase has no place any more, which must not keep the stack from being deleted.
+                    Written::NoTable => tracing::error!("{}", self.state.missing().chain()),
+                }
+                let round = frame.round(frame.unattended_mode(), Vec::new());
+                let reconciled = self.reconcile_in(Some(Phase::Deleting), &round).await;
+                // What this round leaves undone the sweeps go on with.
+                if let Err(failure) = frame.finish(&round, reconciled) {
+                    tracing::error!("the round failed: {}", failure.chain());
+                }
+                Ok(json!({}))
+            }
+            _ => Err(custom_resource::unknown_request()),
+        }
+    }
+}
+
+/// Returns the property `Cores` of a custom resource.
+fn cores(properties: &Value) -> Result<u8, Failure> {
+    number(properties.get("Cores").and_then(Value::as_str).unwrap_or_default())
+}
+
+fn number(cores: &str) -> Result<u8, Failure> {
+    let most = cluster_core::instance::MOST_CORES;
+    let number = cores.parse().ok().filter(|cores| (1..=most).contains(cores));
+    number.ok_or_else(|| {
+        wrong_properties().caused_by(format!("Cores is {cores:?}, but should be a number from 1 to {most}"))
+    })
+}
+
+fn wrong_properties() -> Failure {
+    Failure::permanent("the custom resource's properties are wrong")
+}

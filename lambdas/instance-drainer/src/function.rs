@@ -1,0 +1,141 @@
+use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
+use cluster_lambda::{
+    Aws, Failure, Frame, Function, Reconciled, Round, SWEEP, client,
+    env::Lookup,
+    queue::Trigger,
+    telemetry::{Metric, MetricSet},
+};
+use cluster_state::StateTable;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    Config, Outcome,
+    container_instances::ContainerInstances,
+    custom_resources::{DATA_VOLUME_ORIGINS, PHASE},
+    ec2::Ec2,
+    groups::Groups,
+    statuses::Statuses,
+    volumes::Volumes,
+};
+
+const LAUNCH_FAILED: (&str, &str) = ("aws.autoscaling", "EC2 Instance Launch Unsuccessful");
+
+const ADMITTED: &str = "InstancesAdmitted";
+const ATTACHED: &str = "VolumesAttached";
+const ATTACH_SECONDS: &str = "VolumeAttachSeconds";
+const CORES_NOT_WHOLE: &str = "CoresNotWhole";
+const LAUNCHES_ABANDONED: &str = "LaunchesAbandoned";
+const NOT_WHOLE_SECONDS: &str = "CoreNotWholeSeconds";
+const RETAINED: &str = "InstancesRetained";
+const STUCK: &str = "InstancesStuck";
+const WAITING: &str = "InstancesWaiting";
+
+/// The function: its configuration and its view of the world.
+#[derive(Debug)]
+pub struct Drainer {
+    pub(crate) config: Config,
+    pub(crate) groups: Groups,
+    pub(crate) container_instances: ContainerInstances,
+    pub(crate) volumes: Volumes,
+    pub(crate) statuses: Statuses,
+    pub(crate) state: StateTable,
+}
+
+impl Function for Drainer {
+    const NAME: &'static str = "instance-drainer";
+    const WAKES: &'static [(&'static str, &'static str)] = &[
+        ("aws.autoscaling", "EC2 Instance-launch Lifecycle Action"),
+        ("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action"),
+        ("aws.autoscaling", "EC2 Instance Terminate Successful"),
+        LAUNCH_FAILED,
+        ("aws.ecs", "ECS Container Instance State Change"),
+        SWEEP,
+    ];
+    const CUSTOM_RESOURCES: &'static [&'static str] = &[PHASE, DATA_VOLUME_ORIGINS];
+    const METRICS: &'static [&'static str] = &[
+        ADMITTED,
+        ATTACHED,
+        ATTACH_SECONDS,
+        CORES_NOT_WHOLE,
+        LAUNCHES_ABANDONED,
+        NOT_WHOLE_SECONDS,
+        RETAINED,
+        STUCK,
+        WAITING,
+    ];
+
+    type Outcome = Outcome;
+
+    fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+        let config = Config::read(lookup)?;
+        let ec2 = Ec2::new(lookup, aws)?;
+        Ok(Self {
+            groups: Groups::new(client!(aws_sdk_autoscaling, aws)),
+            container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.ecs_cluster.clone()),
+            volumes: Volumes::new(ec2.clone()),
+            statuses: Statuses::new(ec2),
+            state: StateTable::new(client!(aws_sdk_dynamodb, aws), config.state_table.clone()),
+            config,
+        })
+    }
+
+    fn cluster(&self) -> &str {
+        &self.config.cluster
+    }
+
+    /// Reads a little of what each round reads, with the same calls and rights.
+    async fn warm_up(&self) -> Vec<Result<(), Failure>> {
+        let (groups, state, cluster) =
+            tokio::join!(self.groups.of(&self.config.cluster), self.state.read(), self.container_instances.all());
+        vec![groups.map(drop), state.map(drop), cluster.map(drop)]
+    }
+
+    fn log(&self, trigger: &Trigger) {
+        if trigger.kind() == SWEEP {
+            return;
+        }
+        let instance = trigger.text("EC2InstanceId").or(trigger.text("ec2InstanceId")).unwrap_or("unknown");
+        let (what, group) = (&trigger.detail_type, trigger.text("AutoScalingGroupName").unwrap_or("unknown"));
+        if trigger.kind() == LAUNCH_FAILED {
+            let why = trigger.text("StatusMessage").unwrap_or("unknown");
+            tracing::warn!(group, why, "Auto Scaling could not launch an instance");
+        } else {
+            tracing::info!(instance, group, what, "instance changed");
+        }
+    }
+
+    async fn reconcile(&self, round: &Round) -> Reconciled<Outcome> {
+        self.reconcile_in(None, round).await
+    }
+
+    fn answer(&self, outcome: &Outcome) -> Value {
+        outcome.answer()
+    }
+
+    /// Returns the metrics of a round. All its counts come each time, so that their absence means that there was none.
+    fn metrics(&self, _: &Round, reconciled: &Reconciled<Outcome>, now: Timestamp) -> Vec<MetricSet> {
+        let Some(outcome) = &reconciled.outcome else { return Vec::new() };
+        let (tally, held) = (&outcome.tally, outcome.plan.held());
+        let mut metrics = vec![
+            Metric::count(WAITING, held.waiting + tally.put_off),
+            Metric::count(STUCK, held.stuck + tally.stuck),
+            Metric::count(RETAINED, held.retained),
+            Metric::count(LAUNCHES_ABANDONED, tally.refused),
+            Metric::count(ATTACHED, tally.attached),
+            Metric::count(ADMITTED, tally.admitted),
+            Metric::seconds(NOT_WHOLE_SECONDS, outcome.not_whole_for(now)),
+            Metric::count(CORES_NOT_WHOLE, outcome.cores.iter().filter(|(core, _)| core.fault.is_some()).count()),
+        ];
+        metrics.extend(tally.attach_seconds.map(|seconds| Metric::seconds(ATTACH_SECONDS, seconds)));
+        vec![MetricSet { dimensions: Vec::new(), metrics }]
+    }
+
+    async fn custom_resource(
+        &self,
+        frame: &Frame<Self>,
+        request: &CloudFormationCustomResourceRequest,
+    ) -> Result<(String, Value), Failure> {
+        self.answer_for(frame, request).await
+    }
+}

@@ -1,0 +1,111 @@
+//! What the data volumes were made from, and where.
+//!
+//! CloudFormation replaces a volume whose snapshot, zone or key changes, and with it the core's data: of every core at
+//! once. So what the stack was created with is kept in the resource's physical id. The snapshots are given back from there
+//! ever after, whatever the parameter says by then; another zone or key is refused before any core is changed. So is a
+//! lower number of cores: their instances would be retained while they run, with their volumes.
+
+use std::fmt;
+
+#[cfg(test)]
+mod tests;
+
+/// The most cores that a cluster has.
+pub const MOST_CORES: u8 = 7;
+
+/// What a stack's data volumes are made from. [`Display`](fmt::Display) is the physical id that remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origins {
+    /// How many cores were asked for; nothing when read from a physical id, which does not remember it.
+    cores: Option<u8>,
+    /// One for each core, or none.
+    snapshots: Vec<String>,
+    /// Zones and key, as the physical id says them.
+    place: String,
+}
+
+/// Why CloudFormation must not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginsRefused {
+    /// A core would begin with a blank volume beside others that do not.
+    #[error("RestoreSnapshotIds names {snapshots} snapshots for {cores} cores: name one for each core, or none")]
+    SnapshotCount {
+        /// How many are named.
+        snapshots: usize,
+        /// How many cores there are to be.
+        cores: u8,
+    },
+    /// CloudFormation would replace every volume.
+    #[error(
+        "the data volumes were made with {then}, and cannot be had with {now}: CloudFormation would replace every one by a \
+         blank volume. Set CoreZone1 to CoreZone3 and DataKmsKeyArn as they were; for others deploy a second stack"
+    )]
+    OtherPlace {
+        /// What they were made with.
+        then: String,
+        /// What is asked for.
+        now: String,
+    },
+    /// Cores would be taken away while they run.
+    #[error(
+        "the cluster has {known} cores, and CoreCount={wanted} would take some away while they run: set CoreCount to \
+         {known} or more; for fewer deploy a second stack with CoreCount={wanted} and seed its databases from this one"
+    )]
+    FewerCores {
+        /// How many the cluster has.
+        known: u8,
+        /// How many are asked for.
+        wanted: u8,
+    },
+}
+
+impl Origins {
+    /// What a new stack asks for. Snapshots are one for each core, core 1 first; empty texts count for none.
+    pub fn new(cores: u8, snapshots: Vec<String>, zones: &[String], key: &str) -> Result<Self, OriginsRefused> {
+        let snapshots: Vec<_> = snapshots.into_iter().filter(|id| !id.is_empty()).collect();
+        let count = snapshots.len();
+        if count > 0 && count != usize::from(cores) {
+            return Err(OriginsRefused::SnapshotCount { snapshots: count, cores });
+        }
+        Ok(Self { cores: Some(cores), snapshots, place: format!("zones={};key={key}", zones.join(",")) })
+    }
+
+    /// What a physical id remembers. One that is none of ours remembers nothing.
+    #[must_use]
+    pub fn remembered(physical_id: &str) -> Self {
+        let (snapshots, place) = physical_id.split_once(';').unwrap_or_default();
+        let snapshots = snapshots.strip_prefix("snapshots=").unwrap_or_default().split(',');
+        let snapshots = snapshots.filter(|id| !id.is_empty()).map(str::to_owned).collect();
+        Self { cores: None, snapshots, place: place.to_owned() }
+    }
+
+    /// Refuses what an update asks for where it would cost data. `known` is how many cores the cluster had when its last
+    /// deployment ended. The snapshots that it asks for are not looked at: these are remembered.
+    pub fn refuse_change(&self, wanted: &Self, known: Option<u8>) -> Result<(), OriginsRefused> {
+        if self.place != wanted.place {
+            return Err(OriginsRefused::OtherPlace { then: self.place.clone(), now: wanted.place.clone() });
+        }
+        match (known, wanted.cores) {
+            (Some(known), Some(wanted)) if wanted < known => Err(OriginsRefused::FewerCores { known, wanted }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the snapshot of every core that there may be, by its number; empty for a blank volume.
+    pub fn snapshots_by_core(&self) -> impl Iterator<Item = (u8, &str)> {
+        (1..=MOST_CORES).map(|core| (core, self.snapshots.get(usize::from(core) - 1).map_or("", String::as_str)))
+    }
+}
+
+impl fmt::Display for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "snapshots={};{}", self.snapshots.join(","), self.place)
+    }
+}
+
+/// Returns how many cores to expect: those of the last deployment that ended, or of the one that is under way. While an
+/// update with fewer is refused those that it left out are still there.
+#[must_use]
+pub fn expected_cores(configured: u8, deployed: Option<u8>) -> u8 {
+    configured.max(deployed.unwrap_or_default())
+}

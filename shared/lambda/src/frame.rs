@@ -1,0 +1,217 @@
+//! What every function does alike around its own [`Function`].
+
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
+
+use aws_lambda_events::{
+    cloudformation::CloudFormationCustomResourceRequest as CustomResource,
+    sqs::{SqsBatchResponse, SqsMessage},
+};
+use jiff::Timestamp;
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+use crate::{
+    Aws, Event, Failure, Function, Kind, Messages, Mode, Reconciled, Round, client, custom_resource,
+    env::{self, Lookup},
+    queue::{DeadLetters, Trigger, trigger},
+    telemetry,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// What an invocation keeps of its time to say that the rest was not enough.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// The longest that [`Frame::warm_up`] holds the init phase up.
+const WARM_UP: Duration = Duration::from_millis(1_500);
+
+/// A function with what every function has: a dead-letter queue, a dry run, metrics, answers to CloudFormation.
+#[derive(Debug)]
+pub struct Frame<F> {
+    function: F,
+    aws: Aws,
+    dry_run: bool,
+    dead_letters: DeadLetters,
+}
+
+/// Runs a function until Lambda ends the process. Its whole `main`.
+pub async fn run<F: Function>() -> Result<(), Error> {
+    telemetry::init();
+    let started = Aws::from_environment(env::process).and_then(|aws| Frame::<F>::new(&env::process, &aws));
+    let frame = started.inspect_err(|failure| tracing::error!("{}", failure.chain()))?;
+    Box::pin(frame.warm_up()).await;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        // Lambda would end the process without a word; this way the log and the answer say what happened.
+        let left = left_of(&event.context).saturating_sub(FAREWELL);
+        // Boxed, since a future as deep as a whole round overflows the compiler's limit on the depth of types.
+        let answer = tokio::time::timeout(left, Box::pin(frame.handle(event.payload))).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failure::transient("AWS answered too slowly: the time was up")));
+        match &answer {
+            Ok(answer) => tracing::info!(%answer, "done"),
+            Err(failure) => tracing::error!(kind = ?failure.kind(), "{}", failure.chain()),
+        }
+        answer as Result<Value, Failure>
+    }))
+    .await
+}
+
+#[expect(clippy::disallowed_methods, reason = "the deadline is on the host's clock")]
+fn left_of(context: &Context) -> Duration {
+    context.deadline().duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+impl<F: Function> Frame<F> {
+    /// Makes the function. Refuses the first variable that is missing or wrong, by name and value.
+    pub fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+        Ok(Self {
+            function: F::new(lookup, aws)?,
+            dry_run: env::parsed(lookup, "DRY_RUN", "true or false")?,
+            dead_letters: DeadLetters::new(client!(aws_sdk_sqs, aws), env::required(lookup, "DEAD_LETTER_QUEUE_URL")?),
+            aws: aws.clone(),
+        })
+    }
+
+    /// Returns the function inside.
+    pub fn function(&self) -> &F {
+        &self.function
+    }
+
+    /// Makes first calls in the init phase, which Lambda runs at full speed whatever the function's memory: connections,
+    /// TLS sessions and pages of the binary are there when the first event comes.
+    ///
+    /// Nothing follows from their answers: a failure shows itself again in the first event, which can tell whoever sent it.
+    pub async fn warm_up(&self) {
+        let Ok(results) = tokio::time::timeout(WARM_UP, self.function.warm_up()).await else {
+            tracing::debug!("the warm-up calls took too long");
+            return;
+        };
+        for failure in results.into_iter().filter_map(Result::err) {
+            tracing::debug!(failure = failure.chain(), "a warm-up call failed");
+        }
+    }
+
+    /// Handles one invocation and returns what it did.
+    pub async fn handle(&self, payload: Value) -> Result<Value, Failure> {
+        match Event::read(payload)? {
+            Event::Messages(messages) => match F::MESSAGES {
+                Messages::Coalesced => self.coalesced(&messages).await,
+                Messages::Single => self.single(&messages).await,
+            },
+            Event::CustomResource(request) => self.custom_resource(&request).await,
+            Event::Operator(request) => {
+                let mode = if request.dry_run || self.dry_run { Mode::Look } else { Mode::Act };
+                let outcome = self.reconcile(mode, Vec::new()).await?;
+                Ok(self.function.answer(&outcome))
+            }
+        }
+    }
+
+    /// Makes a round for CloudFormation: one that acts, unless the function is deployed as a dry run.
+    pub async fn unattended(&self) -> Result<F::Outcome, Failure> {
+        self.reconcile(self.unattended_mode(), Vec::new()).await
+    }
+
+    /// Returns the mode of rounds that no person asked for.
+    #[must_use]
+    pub fn unattended_mode(&self) -> Mode {
+        if self.dry_run { Mode::Watch } else { Mode::Act }
+    }
+
+    /// Returns a round that begins now.
+    #[must_use]
+    pub fn round(&self, mode: Mode, triggers: Vec<Trigger>) -> Round {
+        Round { mode, began: self.now(), triggers }
+    }
+
+    /// Returns the present.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.aws.now()
+    }
+
+    async fn reconcile(&self, mode: Mode, triggers: Vec<Trigger>) -> Result<F::Outcome, Failure> {
+        let round = self.round(mode, triggers);
+        let reconciled = self.function.reconcile(&round).await;
+        self.finish(&round, reconciled)
+    }
+
+    /// Emits the metrics of a round that the function made by itself, and returns what came of it.
+    pub fn finish(&self, round: &Round, reconciled: Reconciled<F::Outcome>) -> Result<F::Outcome, Failure> {
+        if round.mode != Mode::Look {
+            let now = self.now();
+            for set in self.function.metrics(round, &reconciled, now) {
+                self.aws.metrics.emit(&set.line(now, self.function.cluster()));
+            }
+        }
+        reconciled.result()
+    }
+
+    /// Makes one round for all messages together.
+    async fn coalesced(&self, messages: &[SqsMessage]) -> Result<Value, Failure> {
+        let (mut triggers, mut dead_lettered) = (Vec::new(), 0);
+        for message in messages {
+            match trigger(message) {
+                Ok(trigger) if F::WAKES.contains(&trigger.kind()) => {
+                    self.function.log(&trigger);
+                    triggers.push(trigger);
+                }
+                Ok(trigger) => {
+                    tracing::warn!(source = trigger.source, detail_type = trigger.detail_type, "unknown event ignored");
+                }
+                // Left where it is it would block its message group until it has failed often enough.
+                Err(why) => {
+                    self.dead_letters.dead_letter(message, &why).await?;
+                    dead_lettered += 1;
+                }
+            }
+        }
+        let reconciled = if triggers.is_empty() {
+            Value::Null
+        } else {
+            let outcome = self.reconcile(self.unattended_mode(), triggers).await?;
+            self.function.answer(&outcome)
+        };
+        Ok(json!({"reconciled": reconciled, "deadLettered": dead_lettered}))
+    }
+
+    /// Handles each message by itself, and names those that have to come again.
+    ///
+    /// A message that failed and may succeed later holds up the rest of its message group, which has an order; one that
+    /// never will is dead-lettered (Lambda developer guide, «Implementing partial batch responses»).
+    async fn single(&self, messages: &[SqsMessage]) -> Result<Value, Failure> {
+        let mut failed = SqsBatchResponse::default();
+        let mut held_up = HashSet::new();
+        for message in messages {
+            let group = message.attributes.get("MessageGroupId");
+            let mut again = group.is_some_and(|group| held_up.contains(group));
+            if !again && let Err(failure) = self.function.message(message).await {
+                tracing::error!(message = message.message_id, kind = ?failure.kind(), "{}", failure.chain());
+                again = failure.kind() == Kind::Transient;
+                if !again && let Err(failure) = self.dead_letters.dead_letter(message, &failure.chain()).await {
+                    tracing::error!(message = message.message_id, "{}", failure.chain());
+                    again = true;
+                }
+            }
+            if again {
+                held_up.extend(group);
+                // Without an id Lambda takes the whole batch for failed, which loses nothing.
+                failed.add_failure(message.message_id.clone().unwrap_or_default());
+            }
+        }
+        serde_json::to_value(&failed)
+            .map_err(|error| Failure::permanent("could not name the messages that failed").caused_by(error))
+    }
+
+    async fn custom_resource(&self, request: &CustomResource) -> Result<Value, Failure> {
+        let known = custom_resource::resource_type(request).is_some_and(|name| F::CUSTOM_RESOURCES.contains(&name));
+        let result = if known {
+            Box::pin(self.function.custom_resource(self, request)).await
+        } else {
+            Err(custom_resource::unknown_type(request))
+        };
+        custom_resource::respond(&self.aws.connector, request, self.now(), result).await
+    }
+}

@@ -1,0 +1,158 @@
+//! What tells one function from another. [`Frame`](crate::Frame) does everything else.
+
+use aws_lambda_events::{cloudformation::CloudFormationCustomResourceRequest, sqs::SqsMessage};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{Aws, Failure, Frame, env::Lookup, queue::Trigger, telemetry::MetricSet};
+
+/// The `(source, detail-type)` of the schedule that wakes every function each minute.
+pub const SWEEP: (&str, &str) = ("neo4j.cluster", "Sweep");
+
+/// A function of the cluster: it observes the world, plans, and applies the plan.
+#[expect(async_fn_in_trait, reason = "a function runs on one thread, so nobody asks whether its futures are `Send`")]
+pub trait Function: Sized {
+    /// The name of its crate, its binary, its page in `docs/`, and of whatever else belongs to it.
+    const NAME: &'static str;
+    /// The `(source, detail-type)` pairs of the events that wake it, [`SWEEP`] among them. Its rules match the same ones.
+    const WAKES: &'static [(&'static str, &'static str)];
+    /// The types of the custom resources that it answers for.
+    const CUSTOM_RESOURCES: &'static [&'static str] = &[];
+    /// The names of all metrics that it may emit.
+    const METRICS: &'static [&'static str];
+    /// How it takes the messages of its queue.
+    const MESSAGES: Messages = Messages::Coalesced;
+
+    /// What a round came to.
+    type Outcome;
+
+    /// Reads its configuration and makes its clients. Refuses the first variable that is missing or wrong, by name and
+    /// value.
+    fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure>;
+
+    /// Returns the cluster's name, the dimension of every metric.
+    fn cluster(&self) -> &str;
+
+    /// Makes first calls in the init phase, each of them a read: see [`Frame::warm_up`].
+    async fn warm_up(&self) -> Vec<Result<(), Failure>>;
+
+    /// Logs one event that wakes it.
+    fn log(&self, trigger: &Trigger);
+
+    /// Observes, plans, and applies as far as the round's mode allows.
+    async fn reconcile(&self, round: &Round) -> Reconciled<Self::Outcome>;
+
+    /// Returns what a person who invoked the function is told.
+    fn answer(&self, outcome: &Self::Outcome) -> Value;
+
+    /// Returns the metrics of a round. What an alarm on silence watches must be absent when the round came to nothing.
+    fn metrics(&self, round: &Round, reconciled: &Reconciled<Self::Outcome>, now: Timestamp) -> Vec<MetricSet>;
+
+    /// Answers one of its custom resources with the physical id and the attributes.
+    async fn custom_resource(
+        &self,
+        frame: &Frame<Self>,
+        request: &CloudFormationCustomResourceRequest,
+    ) -> Result<(String, Value), Failure> {
+        let _ = frame;
+        Err(crate::custom_resource::unknown_type(request))
+    }
+
+    /// Handles one message of a function that takes them [one by one](Messages::Single).
+    async fn message(&self, message: &SqsMessage) -> Result<(), Failure> {
+        let id = message.message_id.as_deref().unwrap_or("unknown");
+        Err(Failure::permanent(format!("{} takes no single messages: message {id} is none of its own", Self::NAME)))
+    }
+}
+
+/// How a function takes the messages of its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Messages {
+    /// One round for a whole batch: each message is only a reason to look.
+    Coalesced,
+    /// Each by itself, with a result of its own (`ReportBatchItemFailures`): its payload must not be lost or merged.
+    Single,
+}
+
+/// How much a round may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It only looks: a person asks for the plan. Nothing is written anywhere, and no metric is emitted that an alarm
+    /// could take for a round.
+    Look,
+    /// It changes nothing of the cluster, but keeps its own records and emits metrics, so that people are alarmed: a
+    /// function that is deployed with `DRY_RUN=true`.
+    Watch,
+    /// It applies what it plans.
+    Act,
+}
+
+/// One round of a function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Round {
+    /// How much it may do.
+    pub mode: Mode,
+    /// When it began.
+    pub began: Timestamp,
+    /// The events that woke it; none when a person or CloudFormation did.
+    pub triggers: Vec<Trigger>,
+}
+
+/// What came of a round, and what went wrong in it: the trouble of one thing must not stop the others.
+#[derive(Debug)]
+pub struct Reconciled<T> {
+    /// What was observed and done; nothing when the observation failed.
+    pub outcome: Option<T>,
+    /// Why it was not done, or not all of it.
+    pub failures: Vec<Failure>,
+}
+
+impl<T> Reconciled<T> {
+    /// Returns the outcome of a round without a failure, or all its failures as one.
+    pub fn result(self) -> Result<T, Failure> {
+        let mut failures = self.failures.into_iter();
+        match (failures.next(), self.outcome) {
+            (None, Some(outcome)) => Ok(outcome),
+            (Some(first), _) => Err(first.combined(failures)),
+            (None, None) => Err(Failure::transient("the round came to nothing, and does not say why")),
+        }
+    }
+}
+
+impl<T> From<Result<T, Failure>> for Reconciled<T> {
+    fn from(result: Result<T, Failure>) -> Self {
+        match result {
+            Ok(outcome) => Self { outcome: Some(outcome), failures: Vec::new() },
+            Err(failure) => Self { outcome: None, failures: vec![failure] },
+        }
+    }
+}
+
+/// What a function says of itself, for the tests of templates, rights, alarms and documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// [`Function::NAME`].
+    pub name: &'static str,
+    /// [`Function::WAKES`].
+    pub wakes: &'static [(&'static str, &'static str)],
+    /// [`Function::CUSTOM_RESOURCES`].
+    pub custom_resources: &'static [&'static str],
+    /// [`Function::METRICS`].
+    pub metrics: &'static [&'static str],
+    /// [`Function::MESSAGES`].
+    pub messages: Messages,
+}
+
+impl Description {
+    /// Returns what a function says of itself.
+    #[must_use]
+    pub const fn of<F: Function>() -> Self {
+        Self {
+            name: F::NAME,
+            wakes: F::WAKES,
+            custom_resources: F::CUSTOM_RESOURCES,
+            metrics: F::METRICS,
+            messages: F::MESSAGES,
+        }
+    }
+}
