@@ -167,7 +167,7 @@ impl Inside {
         let mut world = self.wire.world();
         for host in 1..=tasks {
             let subnet = if service == "core" { 1 } else { 2 };
-            world.add_host(CLUSTER, Ipv4Addr::new(10, 0, subnet, host), "eu-west-1a");
+            world.add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, subnet, host), "eu-west-1a");
         }
         world.scale(CLUSTER, service, usize::from(tasks));
     }

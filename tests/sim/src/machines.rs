@@ -327,7 +327,7 @@ impl Machines {
     pub fn set_status(&self, core: usize, status: &'static str) {
         let mut world = self.wire.world();
         let (cluster, address) = world.registered(&self.nodes[core - 1].instance(&world)).unwrap();
-        world.ecs.clusters.get_mut(&cluster).unwrap().hosts.get_mut(&address).unwrap().status = status;
+        world.ecs.clusters.get_mut(&cluster).unwrap().container_instances.get_mut(&address).unwrap().status = status;
     }
 
     /// A request of CloudFormation about the cluster's life, answered.

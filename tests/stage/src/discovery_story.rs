@@ -209,7 +209,7 @@ impl Story<'_> {
 
     fn add_machine(&self, service: &str, n: u8) {
         let zone = ZONES[usize::from(n - 1) % ZONES.len()];
-        self.stage.live.world().add_host(CLUSTER, address(service, n), zone);
+        self.stage.live.world().add_container_instance(CLUSTER, address(service, n), zone);
     }
 
     /// Lets time pass, then waits until DNS answers as it should.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
-use cluster_world::dns;
+use cluster_world::resolver;
 use hickory_proto::{
     op::{Header, HeaderCounts, Message, MessageType, Metadata, OpCode, Query, ResponseCode},
     rr::{Name, RData, Record, RecordType, rdata},
@@ -47,7 +47,7 @@ impl RequestHandler for Resolver {
     }
 }
 
-fn record((name, kind, ttl, value): &dns::Record) -> Option<Record> {
+fn record((name, kind, ttl, value): &resolver::Record) -> Option<Record> {
     let data = match *kind {
         "A" => RData::A(rdata::A(value.parse().ok()?)),
         "CNAME" => RData::CNAME(rdata::CNAME(absolute(value)?)),

@@ -86,7 +86,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
             "ServiceRegistries": [{"RegistryArn": registry}],
         }),
     )?;
-    stage.live.world().add_host(CLUSTER, Ipv4Addr::new(10, 0, 1, 10), "eu-west-1a");
+    stage.live.world().add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, 1, 10), "eu-west-1a");
     stage.wind(A_WHILE).await?;
 
     let function = output("FunctionName")?;

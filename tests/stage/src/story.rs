@@ -131,8 +131,9 @@ impl Story<'_> {
         let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
         let from = stage.live.world().calls.len();
         let cluster = &self.cluster;
-        let connected =
-            |connected: bool| stage.live.world().host(&core.instance).is_some_and(|host| host.connected == connected);
+        let connected = |connected: bool| {
+            stage.live.world().container_instance(&core.instance).is_some_and(|host| host.connected == connected)
+        };
         stage.live.world().reboot(&core.instance);
         let back = async {
             let away = cluster.until("its agent is away", async || Ok(connected(false))).await?;

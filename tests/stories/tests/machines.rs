@@ -22,7 +22,7 @@ fn three_cores_boot_for_the_first_time_each_on_its_own_volume() {
         let world = machines.wire.world();
         let attached = world.calls.iter().filter(|call| call.action == "ec2:AttachVolume").count();
         assert_eq!(attached, 3, "each volume is attached once");
-        assert!(world.ecs.clusters[ECS_CLUSTER].hosts.values().all(|host| !host.root_disk));
+        assert!(world.ecs.clusters[ECS_CLUSTER].container_instances.values().all(|host| !host.root_disk));
     });
 }
 
@@ -393,7 +393,7 @@ fn a_registration_that_a_lost_machine_left_behind_does_not_keep_its_core_from_he
         machines.live(12).await;
         assert!(machines.serving(2).is_some_and(|new| new != lost), "{:?}", machines.states(2));
         let world = machines.wire.world();
-        assert!(world.host(&lost).is_none(), "ECS would count on its task for ever");
+        assert!(world.container_instance(&lost).is_none(), "ECS would count on its task for ever");
     });
 }
 
@@ -422,7 +422,7 @@ fn nothing_is_lost(machines: &Machines, told: &str) {
             assert!(group.is_none_or(|group| group == node.group), "{told}: core {core}'s volume went to {group:?}");
         }
     }
-    assert!(world.ecs.clusters[ECS_CLUSTER].hosts.values().all(|host| !host.root_disk), "{told}");
+    assert!(world.ecs.clusters[ECS_CLUSTER].container_instances.values().all(|host| !host.root_disk), "{told}");
 }
 
 /// Loses a machine with every fault at every call, or with every so-many-th of these, and counts what struck.

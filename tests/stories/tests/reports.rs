@@ -9,7 +9,7 @@ use cluster_sim::{
     machines::{ECS_CLUSTER, Machines, ZONES},
     wire::Fault,
 };
-use cluster_world::{World, hosts::Host};
+use cluster_world::{World, ecs::ContainerInstance};
 use serde_json::{Value, json};
 
 /// What the function answers to a person about one core.
@@ -18,9 +18,9 @@ async fn core(machines: &Machines, number: usize) -> Value {
     answer["cores"][number - 1].clone()
 }
 
-fn registration<'a>(world: &'a mut World, instance: &str) -> &'a mut Host {
+fn registration<'a>(world: &'a mut World, instance: &str) -> &'a mut ContainerInstance {
     let (cluster, address) = world.registered(instance).unwrap();
-    world.ecs.clusters.get_mut(&cluster).unwrap().hosts.get_mut(&address).unwrap()
+    world.ecs.clusters.get_mut(&cluster).unwrap().container_instances.get_mut(&address).unwrap()
 }
 
 /// A service of somebody else's that runs one task on each container instance.
@@ -46,11 +46,14 @@ fn a_core_that_works_is_not_ended_because_its_agent_is_away_for_a_moment() {
         machines.wire.world().silence(&ill);
         machines.wire.sleep(10).await;
         machines.sweep().await.unwrap();
-        assert!(machines.wire.world().host(&ill).is_some(), "its container instance is deregistered after ten seconds");
+        assert!(
+            machines.wire.world().container_instance(&ill).is_some(),
+            "its container instance is deregistered after ten seconds"
+        );
         machines.live(4).await;
         assert_eq!(machines.states(2)[&ill], "Terminating:Wait");
         machines.live(3).await;
-        assert!(machines.wire.world().host(&ill).is_none(), "after more than five minutes it is dead");
+        assert!(machines.wire.world().container_instance(&ill).is_none(), "after more than five minutes it is dead");
     });
 }
 
@@ -68,9 +71,12 @@ fn a_reconnection_that_no_pass_has_seen_ends_the_silence() {
         machines.wire.world().hear(&ill);
         machines.wire.world().silence(&ill);
         machines.minutes(4).await;
-        assert!(machines.wire.world().host(&ill).is_some(), "it has been away for less than five minutes");
+        assert!(
+            machines.wire.world().container_instance(&ill).is_some(),
+            "it has been away for less than five minutes"
+        );
         machines.minutes(2).await;
-        assert!(machines.wire.world().host(&ill).is_none());
+        assert!(machines.wire.world().container_instance(&ill).is_none());
     });
 }
 
@@ -89,7 +95,7 @@ fn what_nobody_looked_at_for_long_is_not_silent_at_first_sight() {
         machines.wire.world().impair(&ill);
         machines.wire.sleep(10).await;
         machines.sweep().await.unwrap();
-        assert!(machines.wire.world().host(&ill).is_some(), "it has been away for ten seconds");
+        assert!(machines.wire.world().container_instance(&ill).is_some(), "it has been away for ten seconds");
     });
 }
 
@@ -102,7 +108,7 @@ fn what_somebody_calls_unhealthy_and_ec2_does_not_is_not_dead() {
         machines.wire.world().silence(&called);
         machines.wire.world().mark_unhealthy(&called);
         machines.live(25).await;
-        assert!(machines.wire.world().host(&called).is_some(), "its Neo4j may work on");
+        assert!(machines.wire.world().container_instance(&called).is_some(), "its Neo4j may work on");
         assert_eq!(machines.states(2)[&called], "Terminating:Wait");
     });
 }
@@ -162,15 +168,15 @@ fn both_registrations_of_one_instance_are_asked_and_deregistered() {
         {
             // Its agent had lost its checkpoint, and registered anew; the second registration has no task.
             let mut world = machines.wire.world();
-            let second = Host { id: "f".repeat(32), ..registration(&mut world, &ill).clone() };
-            let hosts = &mut world.ecs.clusters.get_mut(ECS_CLUSTER).unwrap().hosts;
+            let second = ContainerInstance { id: "f".repeat(32), ..registration(&mut world, &ill).clone() };
+            let hosts = &mut world.ecs.clusters.get_mut(ECS_CLUSTER).unwrap().container_instances;
             hosts.insert(Ipv4Addr::new(10, 0, 9, 9), second);
         }
         machines.live(1).await;
         machines.wire.world().impair(&ill);
         machines.live(12).await;
         let left = machines.wire.world().ecs.clusters[ECS_CLUSTER]
-            .hosts
+            .container_instances
             .values()
             .filter(|host| host.instance.as_deref() == Some(&ill))
             .count();
@@ -458,8 +464,14 @@ fn silent_registrations_of_many_replicas_cost_a_handful_of_calls() {
                 let id = format!("{n:032x}");
                 let instance = Some(format!("i-{n:017x}"));
                 let connected = n % 3 != 0;
-                let host = Host { id, instance, connected, attributes: [].into(), ..pattern.clone() };
-                world.ecs.clusters.get_mut(ECS_CLUSTER).unwrap().hosts.insert(Ipv4Addr::new(10, 1, 0, n), host);
+                let host = ContainerInstance { id, instance, connected, attributes: [].into(), ..pattern.clone() };
+                world
+                    .ecs
+                    .clusters
+                    .get_mut(ECS_CLUSTER)
+                    .unwrap()
+                    .container_instances
+                    .insert(Ipv4Addr::new(10, 1, 0, n), host);
             }
         }
         let from = machines.wire.world().calls.len();
@@ -676,8 +688,8 @@ fn two_registrations_one_of_them_connected_hold_no_deletion_up() {
             // Its agent has lost its checkpoint and registered anew; ECS counts on the task of the first registration.
             let mut world = machines.wire.world();
             let first = registration(&mut world, &instance).clone();
-            let second = Host { id: "f".repeat(32), connected: true, ..first };
-            let hosts = &mut world.ecs.clusters.get_mut(ECS_CLUSTER).unwrap().hosts;
+            let second = ContainerInstance { id: "f".repeat(32), connected: true, ..first };
+            let hosts = &mut world.ecs.clusters.get_mut(ECS_CLUSTER).unwrap().container_instances;
             hosts.insert(Ipv4Addr::new(10, 0, 9, 9), second);
         }
         machines.live(1).await;
@@ -701,7 +713,7 @@ fn an_instance_of_which_ec2_says_nothing_stays_and_the_others_are_served() {
         machines.wire.plan(asked, Fault::Denied);
         let answer = machines.sweep().await.unwrap_or_else(|failure| panic!("it fails the pass: {}", failure.chain()));
         assert_eq!(machines.wire.struck().len(), 1, "{answer}");
-        assert!(machines.wire.world().host(&dead).is_some(), "nothing proves that it is dead");
+        assert!(machines.wire.world().container_instance(&dead).is_some(), "nothing proves that it is dead");
         assert!(answer["pass"]["steps"].to_string().contains("attach vol-"), "{answer}");
         assert!(machines.holder(3).is_some_and(|holder| holder != lost));
     });

@@ -6,8 +6,8 @@ use cluster_world::{
     Answer, Kind, Request, World,
     auto_scaling::Member,
     ec2::Contents,
+    ecs::ContainerInstance,
     ecs::Task,
-    hosts::Host,
     route53::{RecordSet, Zone},
 };
 use serde_json::{Value, json};
@@ -198,7 +198,7 @@ impl Core {
         core.world.advance(60);
         core.complete("launch", &machine, "CONTINUE").unwrap();
         core.world.advance(5);
-        assert_eq!((core.member(&machine).state, core.host(&machine).connected), ("InService", true));
+        assert_eq!((core.member(&machine).state, core.container_instance(&machine).connected), ("InService", true));
         core
     }
 
@@ -238,8 +238,8 @@ impl Core {
         self.world.auto_scaling.member(instance).unwrap()
     }
 
-    fn host(&self, instance: &str) -> &Host {
-        self.world.host(instance).unwrap()
+    fn container_instance(&self, instance: &str) -> &ContainerInstance {
+        self.world.container_instance(instance).unwrap()
     }
 
     fn contents(&self) -> Contents {
@@ -315,14 +315,17 @@ fn a_machine_registers_only_with_its_volume_and_a_blank_one_is_formatted() {
     let mut core = Core::new();
     core.world.advance(500);
     let machine = core.machine();
-    assert!(core.world.host(&machine).is_none(), "the agent waits for the mount, however long that takes");
+    assert!(
+        core.world.container_instance(&machine).is_none(),
+        "the agent waits for the mount, however long that takes"
+    );
     assert_eq!(core.contents(), Contents::Blank);
     core.attach(&machine).unwrap();
     core.world.advance(3);
     assert_eq!(core.contents(), Contents::Xfs);
-    assert!(core.world.host(&machine).is_none());
+    assert!(core.world.container_instance(&machine).is_none());
     core.world.advance(8);
-    let host = core.host(&machine);
+    let host = core.container_instance(&machine);
     assert_eq!((host.connected, host.status, host.root_disk), (true, "ACTIVE", false));
     assert_eq!(host.attributes["tier"], "core");
     assert_eq!(core.events("ECS Container Instance State Change"), 1);
@@ -354,7 +357,7 @@ fn a_volume_that_cannot_be_mounted_or_comes_too_late_keeps_the_agent_away() {
         let machine = core.machine();
         core.attach(&machine).unwrap();
         core.world.advance(300);
-        assert_eq!(core.world.host(&machine).is_some(), comes, "{contents:?}, {options}, {later} s");
+        assert_eq!(core.world.container_instance(&machine).is_some(), comes, "{contents:?}, {options}, {later} s");
         assert_eq!(core.contents(), contents, "{options}");
     }
 }
@@ -367,12 +370,12 @@ fn a_machine_that_does_not_wait_writes_to_the_root_disk() {
         let mut core = Core::with(OPTIONS, drop_in, command);
         core.world.advance(60);
         let machine = core.machine();
-        assert!(core.host(&machine).root_disk, "{drop_in:?}, {command}");
+        assert!(core.container_instance(&machine).root_disk, "{drop_in:?}, {command}");
         core.attach(&machine).unwrap();
         core.world.reboot(&machine);
         core.world.advance(60);
         let found = "after a boot files are read and the device is there";
-        assert!(!core.host(&machine).root_disk, "{drop_in:?}, {command}: {found}");
+        assert!(!core.container_instance(&machine).root_disk, "{drop_in:?}, {command}: {found}");
     }
 }
 
@@ -380,19 +383,19 @@ fn a_machine_that_does_not_wait_writes_to_the_root_disk() {
 fn a_boot_keeps_the_volume_and_the_agent_returns_with_the_mount() {
     let mut core = Core::up();
     let (machine, volume) = (core.machine(), core.volume.clone());
-    let id = core.host(&machine).id.clone();
+    let id = core.container_instance(&machine).id.clone();
     core.world.reboot(&machine);
-    assert!(!core.host(&machine).connected);
+    assert!(!core.container_instance(&machine).connected);
     assert_eq!(core.held(), Some((machine.as_str(), "attached")));
     core.world.advance(22);
-    assert!(!core.host(&machine).connected);
+    assert!(!core.container_instance(&machine).connected);
     core.world.advance(1);
-    assert_eq!((core.host(&machine).connected, &core.host(&machine).id), (true, &id));
+    assert_eq!((core.container_instance(&machine).connected, &core.container_instance(&machine).id), (true, &id));
 
     core.world.ec2.volumes.get_mut(&volume).unwrap().contents = Contents::Foreign;
     core.world.reboot(&machine);
     core.world.advance(500);
-    assert!(!core.host(&machine).connected, "nothing to mount");
+    assert!(!core.container_instance(&machine).connected, "nothing to mount");
 }
 
 #[test]
@@ -417,7 +420,7 @@ fn a_replacement_is_launched_before_the_old_machine_has_left() {
     assert!(core.world.auto_scaling.member(&old).is_none());
     core.attach(&new).unwrap();
     core.world.advance(60);
-    assert!(core.host(&new).connected);
+    assert!(core.container_instance(&new).connected);
 }
 
 #[test]
@@ -514,7 +517,7 @@ fn service(world: &mut World, hosts: u8, minimum: u32, constraint: &str) {
     });
     create(world, "AWS::ECS::Service", "Service", &properties);
     for n in 1..=hosts {
-        world.add_host(CLUSTER, Ipv4Addr::new(10, 0, 9, n), "eu-west-1a");
+        world.add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, 9, n), "eu-west-1a");
     }
 }
 
@@ -530,7 +533,7 @@ fn drain(world: &mut World, hosts: &[u8]) -> Value {
 }
 
 fn host_id(world: &World, n: u8) -> String {
-    world.ecs.clusters[CLUSTER].hosts[&Ipv4Addr::new(10, 0, 9, n)].id.clone()
+    world.ecs.clusters[CLUSTER].container_instances[&Ipv4Addr::new(10, 0, 9, n)].id.clone()
 }
 
 fn wanted(world: &World) -> Vec<u8> {
@@ -573,12 +576,12 @@ fn ecs_deregisters_a_machine_that_has_ended_and_replaces_its_tasks() {
     let address = core.world.ec2.instances[&lost].address;
     assert_eq!((tasks(&core.world)[0].address, tasks(&core.world)[0].status), (address, "RUNNING"));
     core.world.lose_instance(&lost);
-    assert!(!core.host(&lost).connected);
+    assert!(!core.container_instance(&lost).connected);
     core.world.advance(29);
     assert_eq!(tasks(&core.world)[0].status, "RUNNING", "as far as ECS knows");
-    core.world.add_host(CLUSTER, Ipv4Addr::new(10, 0, 9, 9), "eu-west-1a");
+    core.world.add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, 9, 9), "eu-west-1a");
     core.world.advance(1);
-    assert!(core.world.host(&lost).is_none());
+    assert!(core.world.container_instance(&lost).is_none());
     assert_eq!(wanted(&core.world), [9]);
 }
 

@@ -1,13 +1,20 @@
 //! Auto Scaling: groups that keep their desired number of instances, and hooks at which an instance waits.
 
 mod api;
+mod resources;
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, REGION, World, ec2, ec2::Ec2};
+use super::{
+    ACCOUNT, REGION, Refusal, World,
+    cloudformation::{Change, Operation, Wanted},
+    ec2,
+    ec2::Ec2,
+    service::{Asked, Service, Target, Touched},
+};
 
 /// From the launch to `Pending:Wait`: before EC2 says `running`.
 const ARRIVE: i64 = 2;
@@ -63,8 +70,8 @@ pub struct Group {
     pub deleting: bool,
     /// Activities that failed: when, what they were (`Description`), and Auto Scaling's words (`StatusMessage`).
     pub failures: Vec<(Timestamp, &'static str, String)>,
-    pub(super) created: Timestamp,
-    pub(super) blocked_until: Option<Timestamp>,
+    created: Timestamp,
+    blocked_until: Option<Timestamp>,
 }
 
 /// A lifecycle hook.
@@ -165,7 +172,7 @@ impl Group {
 
 impl AutoScaling {
     /// When the next things are due.
-    pub fn next_due(&self, ec2: &Ec2) -> impl Iterator<Item = Timestamp> {
+    fn next_due(&self, ec2: &Ec2) -> impl Iterator<Item = Timestamp> {
         let members = self.groups.values().flat_map(|group| group.members.iter());
         let noticed = move |id: &String| Some(ec2.instances.get(id)?.ended? + SignedDuration::from_secs(NOTICE));
         let of_members = members.flat_map(move |(id, member)| {
@@ -189,6 +196,45 @@ impl AutoScaling {
 
     fn member_mut(&mut self, instance: &str) -> Option<&mut Member> {
         self.groups.values_mut().find_map(|group| group.members.get_mut(instance))
+    }
+}
+
+impl Service for AutoScaling {
+    const NAME: &'static str = "autoscaling";
+    const TARGET: Target = Target::Query("2011-01-01");
+    const RESOURCES: &'static [&'static str] = &["AWS::AutoScaling::AutoScalingGroup"];
+
+    fn asked(world: &World, asked: &Asked<'_>) -> Touched {
+        Touched::tagged(asked.form.as_ref().map(|form| world.asked_of_auto_scaling(form)).unwrap_or_default())
+    }
+
+    fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        world.answer_auto_scaling(asked.form()?)
+    }
+
+    fn next_due(world: &World) -> Option<Timestamp> {
+        world.earliest(world.auto_scaling.next_due(&world.ec2))
+    }
+
+    fn settle(world: &mut World) -> bool {
+        world.settle_auto_scaling()
+    }
+
+    fn create(world: &mut World, wanted: &Wanted<'_>) -> Operation {
+        world.create_group(wanted)
+    }
+
+    fn update(world: &mut World, change: &Change<'_>) -> Operation {
+        world.change_group(change)
+    }
+
+    fn delete(world: &mut World, _: &str, id: &str, _: &Value) -> Result<(), String> {
+        world.delete_group(id);
+        Ok(())
+    }
+
+    fn is_leaving(world: &mut World, _: &str, id: &str) -> bool {
+        world.is_group_leaving(id)
     }
 }
 
@@ -217,7 +263,7 @@ impl World {
     }
 
     /// Does the next thing that is due, and says whether there was one.
-    pub(super) fn settle_auto_scaling(&mut self) -> bool {
+    fn settle_auto_scaling(&mut self) -> bool {
         let (ec2, now) = (&self.ec2, self.now);
         let mut groups = self.auto_scaling.groups.iter();
         let work = groups.find_map(|(name, group)| Some((name.clone(), group.next_work(ec2, now)?)));

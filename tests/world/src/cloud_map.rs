@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, REGION, Refusal, World, page};
+use super::{
+    ACCOUNT, REGION, Refusal, World,
+    cloudformation::{Change, Operation, Wanted, done, number, text},
+    page,
+    route53::Zone,
+    service::{self, Asked, Target, Touched},
+};
 
 /// From the registration until `ListInstances` shows the instance.
 const LISTED_AFTER: i64 = 2;
@@ -68,16 +74,8 @@ impl Instance {
 }
 
 impl CloudMap {
-    /// When the next instance appears or vanishes.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.services.values().flat_map(|service| service.instances.values()).filter_map(|i| i.gone_from).min()
-    }
-
-    pub(super) fn settle(&mut self, now: Timestamp) {
-        for service in self.services.values_mut() {
-            service.instances.retain(|_, instance| instance.gone_from.is_none_or(|gone| gone > now));
-        }
+    fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.services.values().flat_map(|service| service.instances.values())
     }
 
     /// Registers an instance, or registers it anew.
@@ -119,6 +117,85 @@ impl CloudMap {
     }
 }
 
+impl service::Service for CloudMap {
+    const NAME: &'static str = "servicediscovery";
+    const TARGET: Target = Target::Json("Route53AutoNaming_v20170314");
+    const RESOURCES: &'static [&'static str] =
+        &["AWS::ServiceDiscovery::PrivateDnsNamespace", "AWS::ServiceDiscovery::Service"];
+
+    fn asked(_: &World, asked: &Asked<'_>) -> Touched {
+        Touched::resources(vec![arn("service", asked.body["ServiceId"].as_str().unwrap_or_default())])
+    }
+
+    fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        world.answer_cloud_map(&asked.operation, &asked.body)
+    }
+
+    fn next_due(world: &World) -> Option<Timestamp> {
+        world.earliest(world.cloud_map.instances().filter_map(|instance| instance.gone_from))
+    }
+
+    fn settle(world: &mut World) -> bool {
+        let now = world.now;
+        let is_gone = |instance: &Instance| instance.gone_from.is_some_and(|gone| gone <= now);
+        let gone = world.cloud_map.instances().any(is_gone);
+        if gone {
+            for service in world.cloud_map.services.values_mut() {
+                service.instances.retain(|_, instance| !is_gone(instance));
+            }
+        }
+        gone
+    }
+
+    fn create(world: &mut World, wanted: &Wanted<'_>) -> Operation {
+        let properties = wanted.properties;
+        if wanted.r#type == "AWS::ServiceDiscovery::PrivateDnsNamespace" {
+            let (id, zone) = (format!("ns-{}", world.id(16)), world.zone_id());
+            let (arn, name) = (arn("namespace", &id), text(properties, "Name"));
+            world.route53.zones.insert(zone.clone(), Zone::new(&name, Some(arn.clone())));
+            world.cloud_map.namespaces.insert(id.clone(), Namespace { name, zone: zone.clone() });
+            return done(id.clone(), json!({"Id": id, "Arn": arn, "HostedZoneId": zone}));
+        }
+        let (id, name) = (format!("srv-{}", world.id(16)), text(properties, "Name"));
+        let namespace = text(&properties["DnsConfig"], "NamespaceId");
+        let namespace = if namespace.is_empty() { text(properties, "NamespaceId") } else { namespace };
+        if !world.cloud_map.namespaces.contains_key(&namespace) {
+            return Err(format!("NamespaceNotFound: {namespace}"));
+        }
+        let ttl = number(&properties["DnsConfig"]["DnsRecords"][0], "TTL").unwrap_or(60);
+        let service = Service { name: name.clone(), namespace, ttl, instances: BTreeMap::new() };
+        world.cloud_map.services.insert(id.clone(), service);
+        done(id.clone(), json!({"Id": id, "Name": name, "Arn": arn("service", &id)}))
+    }
+
+    fn update(_: &mut World, change: &Change<'_>) -> Operation {
+        if change.r#type != "AWS::ServiceDiscovery::Service" || !change.keeps("Name") {
+            return Ok(None);
+        }
+        let (id, name) = (change.physical_id, text(change.properties, "Name"));
+        done(id, json!({"Id": id, "Name": name, "Arn": arn("service", id)}))
+    }
+
+    /// API reference of `DeleteNamespace` and of `DeleteService`: both are refused while they are in use.
+    fn delete(world: &mut World, r#type: &str, id: &str, _: &Value) -> Result<(), String> {
+        if r#type == "AWS::ServiceDiscovery::PrivateDnsNamespace" {
+            if world.cloud_map.services.values().any(|service| service.namespace == id) {
+                return Err("ResourceInUse: Namespace has associated services".to_owned());
+            }
+            if let Some(namespace) = world.cloud_map.namespaces.remove(id) {
+                world.route53.zones.remove(&namespace.zone);
+            }
+            return Ok(());
+        }
+        if world.cloud_map.services.get(id).is_some_and(|service| !service.instances.is_empty()) {
+            let why = "Service contains registered instances; delete the instances before deleting the service";
+            return Err(format!("ResourceInUse: {why}"));
+        }
+        world.cloud_map.services.remove(id);
+        Ok(())
+    }
+}
+
 /// The ARN of a namespace or service.
 #[must_use]
 pub fn arn(kind: &str, id: &str) -> String {
@@ -126,7 +203,7 @@ pub fn arn(kind: &str, id: &str) -> String {
 }
 
 impl World {
-    pub(super) fn answer_cloud_map(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
+    fn answer_cloud_map(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
         let id = body["ServiceId"].as_str().unwrap_or_default();
         let absent = || Refusal::new("ServiceNotFound", format!("Service not found: {id}"));
         let service = self.cloud_map.services.get(id).ok_or_else(absent)?;

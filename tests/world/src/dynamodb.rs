@@ -1,10 +1,18 @@
 //! DynamoDB: tables of items under a partition and a sort key.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, REGION, Refusal, World, page};
+use super::{
+    ACCOUNT, Context, REGION, Refusal, World,
+    cloudformation::{Change, Operation, Wanted, done},
+    page,
+    service::{Asked, Service, Target, Touched},
+};
 
 /// Items by the values of `pk` and `sk`.
 pub type Table = BTreeMap<(String, String), Value>;
@@ -14,6 +22,46 @@ pub type Table = BTreeMap<(String, String), Value>;
 pub struct DynamoDb {
     /// What there is.
     pub tables: BTreeMap<String, Table>,
+}
+
+impl Service for DynamoDb {
+    const NAME: &'static str = "dynamodb";
+    const TARGET: Target = Target::Json("DynamoDB_20120810");
+    const RESOURCES: &'static [&'static str] = &["AWS::DynamoDB::Table"];
+
+    fn asked(_: &World, asked: &Asked<'_>) -> Touched {
+        let body = &asked.body;
+        let touched = Touched::resources(vec![arn(body["TableName"].as_str().unwrap_or_default())]);
+        if asked.operation != "DeleteItem" {
+            return touched;
+        }
+        // Service authorization reference of DynamoDB: the partition keys that a call reaches.
+        let leading = body["Key"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
+        let context = Context::from([("dynamodb:LeadingKeys".to_owned(), BTreeSet::from([leading]))]);
+        Touched { context, ..touched }
+    }
+
+    fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        world.answer_dynamodb(&asked.operation, &asked.body)
+    }
+
+    fn create(world: &mut World, wanted: &Wanted<'_>) -> Operation {
+        let name = world.generated(wanted, "TableName");
+        world.dynamodb.tables.entry(name.clone()).or_default();
+        done(name.clone(), json!({"Arn": arn(&name)}))
+    }
+
+    fn update(_: &mut World, change: &Change<'_>) -> Operation {
+        if !change.keeps("TableName") {
+            return Ok(None);
+        }
+        done(change.physical_id, json!({"Arn": arn(change.physical_id)}))
+    }
+
+    fn delete(world: &mut World, _: &str, id: &str, _: &Value) -> Result<(), String> {
+        world.dynamodb.tables.remove(id);
+        Ok(())
+    }
 }
 
 /// The ARN of a table, by its name or by the ARN that a request may give instead.
@@ -73,7 +121,7 @@ fn fits(item: &Value, body: &Value) -> Result<bool, Refusal> {
 }
 
 impl World {
-    pub(super) fn answer_dynamodb(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
+    fn answer_dynamodb(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
         let name = body["TableName"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         let absent = || Refusal::new("ResourceNotFoundException", "Requested resource not found");
         let table = self.dynamodb.tables.get_mut(name).ok_or_else(absent)?;

@@ -1,6 +1,8 @@
 //! EC2: subnets with and without room, launch templates, instances, and volumes that one instance at a time may hold.
 
 mod api;
+pub mod boot;
+mod resources;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -8,9 +10,15 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{ACCOUNT, Context, REGION, World, hosts::Boot};
+use super::{
+    ACCOUNT, Context, REGION, Refusal, World,
+    cloudformation::{Change, Operation, Wanted},
+    query,
+    service::{Asked, Service, Target, Touched},
+};
+use boot::Boot;
 
 /// From the launch to `running`.
 pub(super) const PENDING: i64 = 5;
@@ -114,7 +122,7 @@ pub struct Volume {
     /// «Error codes», `CustomerKeyHasBeenRevoked`).
     pub revoked: bool,
     /// Whether its deletion waits for the end of its attachment, and makes a snapshot.
-    pub(super) deletion: Option<bool>,
+    deletion: Option<bool>,
     created: Timestamp,
 }
 
@@ -187,7 +195,7 @@ impl Volume {
 
 impl Ec2 {
     /// When the next things are due.
-    pub fn next_due(&self) -> impl Iterator<Item = Timestamp> {
+    fn next_due(&self) -> impl Iterator<Item = Timestamp> {
         let instances = self.instances.values().filter_map(|instance| Some(instance.next?.0));
         instances.chain(self.volumes.values().filter_map(|volume| volume.attachment.as_ref()?.next))
     }
@@ -209,6 +217,44 @@ impl Ec2 {
         let network = u8::try_from(zones.into_iter().position(|known| known == zone)? + 1).ok()?;
         let mut addresses = (10..=254).map(|host| Ipv4Addr::new(10, 0, network, host));
         addresses.find(|address| self.instances.values().all(|instance| instance.address != *address))
+    }
+}
+
+impl Service for Ec2 {
+    const NAME: &'static str = "ec2";
+    const TARGET: Target = Target::Query(query::EC2);
+    const RESOURCES: &'static [&'static str] = &["AWS::EC2::LaunchTemplate", "AWS::EC2::Volume"];
+
+    fn asked(world: &World, asked: &Asked<'_>) -> Touched {
+        Touched::tagged(asked.form.as_ref().map(|form| world.asked_of_ec2(form)).unwrap_or_default())
+    }
+
+    fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        world.answer_ec2(asked.form()?)
+    }
+
+    fn next_due(world: &World) -> Option<Timestamp> {
+        world.earliest(world.ec2.next_due())
+    }
+
+    fn settle(world: &mut World) -> bool {
+        world.settle_ec2()
+    }
+
+    fn create(world: &mut World, wanted: &Wanted<'_>) -> Operation {
+        world.create_in_ec2(wanted)
+    }
+
+    fn update(world: &mut World, change: &Change<'_>) -> Operation {
+        world.update_in_ec2(change)
+    }
+
+    fn delete(world: &mut World, r#type: &str, id: &str, properties: &Value) -> Result<(), String> {
+        world.delete_in_ec2(r#type, id, properties)
+    }
+
+    fn is_leaving(world: &mut World, _: &str, id: &str) -> bool {
+        world.is_leaving_ec2(id)
     }
 }
 
@@ -301,7 +347,7 @@ impl World {
     }
 
     /// Does the next thing that is due, and says whether there was one.
-    pub(super) fn settle_ec2(&mut self) -> bool {
+    fn settle_ec2(&mut self) -> bool {
         let now = self.now;
         let due = self.ec2.instances.iter().find_map(|(id, instance)| {
             let (at, state) = instance.next?;

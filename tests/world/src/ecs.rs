@@ -1,15 +1,24 @@
-//! ECS: services keep their desired number of tasks on hosts, one task of a cluster per host, in host networking.
+//! ECS: services keep their desired number of tasks on container instances, one task of a cluster per container instance, in the host network mode.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+pub mod container_instances;
+pub mod placement;
+mod resources;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    ACCOUNT, REGION, Refusal, World, hosts,
-    hosts::Host,
-    placement::{Move, Placement},
+    ACCOUNT, Context, REGION, Refusal, World,
+    cloudformation::{Change, Operation, Wanted},
+    service::{self, Asked, Target, Touched},
 };
+pub use container_instances::ContainerInstance;
+use placement::{Move, Placement};
 
 /// From a task's placement to `ACTIVATING`, when ECS registers it in Cloud Map.
 const START: i64 = 6;
@@ -23,7 +32,7 @@ const REPLACE: i64 = 12;
 const DEACTIVATE: i64 = 1;
 /// From there to `STOPPING`.
 const STOPPING: i64 = 4;
-/// From there to `STOPPED`, when its host is free again.
+/// From there to `STOPPED`, when its container instance is free again.
 const STOP: i64 = 8;
 /// How long `DescribeTasks` still knows a stopped task.
 const REMEMBERED: i64 = 3600;
@@ -41,7 +50,7 @@ pub struct Ecs {
 
 impl Default for Ecs {
     fn default() -> Self {
-        Self { clusters: BTreeMap::new(), definitions: BTreeMap::new(), deregisters: hosts::DEREGISTER }
+        Self { clusters: BTreeMap::new(), definitions: BTreeMap::new(), deregisters: container_instances::DEREGISTER }
     }
 }
 
@@ -53,7 +62,7 @@ pub struct Cluster {
     /// Tasks by id.
     pub tasks: BTreeMap<String, Task>,
     /// Container instances by address.
-    pub hosts: BTreeMap<Ipv4Addr, Host>,
+    pub container_instances: BTreeMap<Ipv4Addr, ContainerInstance>,
 }
 
 /// A service.
@@ -82,7 +91,7 @@ pub struct Task {
     pub wanted: bool,
     /// `healthStatus`.
     pub health: &'static str,
-    /// The address of its host, which is also its own.
+    /// The address of its container instance, which is also its own.
     pub address: Ipv4Addr,
     /// When it went from `PENDING` to `RUNNING`.
     pub started_at: Option<Timestamp>,
@@ -105,12 +114,6 @@ enum Step {
 }
 
 impl Ecs {
-    /// When the next thing is due.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.tasks().filter_map(|task| task.next.map(|(at, _)| at)).min()
-    }
-
     fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.clusters.values().flat_map(|cluster| cluster.tasks.values())
     }
@@ -122,9 +125,71 @@ impl Cluster {
         self.tasks.iter().filter(move |(_, task)| task.service == service && task.wanted)
     }
 
-    /// Whether ECS hears nothing of a task: its host's agent is silent.
+    /// Whether ECS hears nothing of a task: its container instance's agent is silent.
     fn is_frozen(&self, task: &Task) -> bool {
-        task.status != "STOPPED" && self.hosts.get(&task.address).is_some_and(|host| !host.connected)
+        task.status != "STOPPED" && self.container_instances.get(&task.address).is_some_and(|container_instance| !container_instance.connected)
+    }
+}
+
+impl service::Service for Ecs {
+    const NAME: &'static str = "ecs";
+    const TARGET: Target = Target::Json("AmazonEC2ContainerServiceV20141113");
+    const RESOURCES: &'static [&'static str] = &["AWS::ECS::Cluster", "AWS::ECS::TaskDefinition", "AWS::ECS::Service"];
+
+    /// Service authorization reference of ECS, «Actions» and «Condition keys».
+    fn asked(_: &World, asked: &Asked<'_>) -> Touched {
+        let (operation, body) = (asked.operation.as_str(), &asked.body);
+        let of = |kind: &str, named: Value| arns(kind, &json!({"cluster": body["cluster"], "named": named}), "named");
+        let resources = match operation {
+            "DescribeTasks" => arns("task", body, "tasks"),
+            "DescribeServices" => arns("service", body, "services"),
+            "DescribeContainerInstances" | "UpdateContainerInstancesState" => {
+                arns("container-instance", body, "containerInstances")
+            }
+            "StopTask" => of("task", json!([body["task"]])),
+            "UpdateService" => of("service", json!([body["service"]])),
+            "ListContainerInstances" | "DeregisterContainerInstance" => vec![cluster_arn(body)],
+            "ListTasks" => match body["containerInstance"].as_str() {
+                Some(named) => of("container-instance", json!([named])),
+                None => vec!["*".to_owned()],
+            },
+            _ => Vec::new(),
+        };
+        let mut touched = Touched::resources(resources);
+        if ["DescribeContainerInstances", "UpdateContainerInstancesState", "ListTasks"].contains(&operation) {
+            let cluster = BTreeSet::from([cluster_arn(body)]);
+            touched.context = Context::from([("ecs:cluster".to_owned(), cluster)]);
+        }
+        touched
+    }
+
+    fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        world.answer_ecs(&asked.operation, &asked.body)
+    }
+
+    fn next_due(world: &World) -> Option<Timestamp> {
+        let tasks = world.ecs.tasks().filter_map(|task| task.next.map(|(at, _)| at));
+        world.earliest(tasks.chain(world.ec2.next_due_on_instances(world.ecs.deregisters)))
+    }
+
+    fn settle(world: &mut World) -> bool {
+        world.settle_container_instances() || world.settle_tasks()
+    }
+
+    fn create(world: &mut World, wanted: &Wanted<'_>) -> Operation {
+        world.create_in_ecs(wanted)
+    }
+
+    fn update(world: &mut World, change: &Change<'_>) -> Operation {
+        world.update_in_ecs(change)
+    }
+
+    fn delete(world: &mut World, r#type: &str, id: &str, properties: &Value) -> Result<(), String> {
+        world.delete_in_ecs(r#type, id, properties)
+    }
+
+    fn is_leaving(world: &mut World, r#type: &str, id: &str) -> bool {
+        r#type == "AWS::ECS::Service" && world.is_service_leaving(id)
     }
 }
 
@@ -142,7 +207,7 @@ pub(super) fn cluster_arn(body: &Value) -> String {
     arn("cluster", short(body["cluster"].as_str().unwrap_or("default")))
 }
 
-/// The ARNs of the tasks, services or hosts that a request names.
+/// The ARNs of the tasks, services or container instances that a request names.
 pub(super) fn arns(kind: &str, body: &Value, key: &str) -> Vec<String> {
     let cluster = short(body["cluster"].as_str().unwrap_or("default"));
     let named = body[key].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -173,7 +238,7 @@ impl World {
     }
 
     /// Does the next thing that is due, and says whether there was one.
-    pub(super) fn settle_ecs(&mut self) -> bool {
+    fn settle_tasks(&mut self) -> bool {
         let now = self.now;
         for (cluster, state) in &self.ecs.clusters {
             let due = state.tasks.iter().find_map(|(id, task)| {
@@ -217,7 +282,7 @@ impl World {
         self.announce(cluster, &id);
     }
 
-    /// A standalone task of somebody else's runs on a host, and nobody but them stops it.
+    /// A standalone task of somebody else's runs on a container instance, and nobody but them stops it.
     pub fn run_task(&mut self, cluster: &str, family: &str, address: Ipv4Addr) {
         let id = self.id(32);
         let task = Task {
@@ -247,7 +312,7 @@ impl World {
         self.announce(cluster, id);
     }
 
-    /// Every task on a host has ended at once, in whatever state it was.
+    /// Every task on a container instance has ended at once, in whatever state it was.
     pub(super) fn end_tasks(&mut self, cluster: &str, address: Ipv4Addr) {
         let now = self.now;
         let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
@@ -278,7 +343,7 @@ impl World {
             Step::Activate => {
                 (task.status, task.next) = ("ACTIVATING", after(ACTIVATE, Step::Run));
                 let (address, service) = (task.address, task.service.clone());
-                let zone = state.hosts.get(&address).map(|host| host.zone.clone()).unwrap_or_default();
+                let zone = state.container_instances.get(&address).map(|container_instance| container_instance.zone.clone()).unwrap_or_default();
                 if let Some(registry) = registry {
                     let family = self.ecs.definitions.get(&task.definition).map(|(family, _)| family.clone());
                     let attributes = [
@@ -362,17 +427,17 @@ impl World {
         Ok(json!({"service": described["services"][0]}))
     }
 
-    pub(super) fn answer_ecs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
+    fn answer_ecs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
         let name = short(body["cluster"].as_str().unwrap_or("default")).to_owned();
         let absent = || Refusal::new("ClusterNotFoundException", "Cluster not found.");
         let cluster = self.ecs.clusters.get(&name).ok_or_else(absent)?;
         match operation {
             "DescribeTasks" => describe_tasks(&name, cluster, body),
             "DescribeServices" => describe_services(&name, cluster, body),
-            "ListTasks" => hosts::list_tasks(&name, cluster, body, self.page),
-            "ListContainerInstances" => hosts::list_hosts(&name, cluster, body, self.page),
-            "DescribeContainerInstances" => hosts::describe_hosts(&name, cluster, body),
-            "UpdateContainerInstancesState" => self.update_hosts(&name, body),
+            "ListTasks" => container_instances::list_tasks(&name, cluster, body, self.page),
+            "ListContainerInstances" => container_instances::list(&name, cluster, body, self.page),
+            "DescribeContainerInstances" => container_instances::describe(&name, cluster, body),
+            "UpdateContainerInstancesState" => self.update_container_instances(&name, body),
             "DeregisterContainerInstance" => self.deregister(&name, body),
             "StopTask" => self.stop_task(&name, body),
             "UpdateService" => self.update_service(&name, body),
@@ -404,10 +469,10 @@ fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
     if let Some(at) = task.started_at {
         item["startedAt"] = json!(at.as_second());
     }
-    if let Some(host) = cluster.hosts.get(&task.address) {
-        item["containerInstanceArn"] = json!(arn("container-instance", &format!("{name}/{}", host.id)));
-        item["connectivity"] = json!(if host.connected { "CONNECTED" } else { "DISCONNECTED" });
-        item["connectivityAt"] = json!(host.connected_since.as_second());
+    if let Some(container_instance) = cluster.container_instances.get(&task.address) {
+        item["containerInstanceArn"] = json!(arn("container-instance", &format!("{name}/{}", container_instance.id)));
+        item["connectivity"] = json!(if container_instance.connected { "CONNECTED" } else { "DISCONNECTED" });
+        item["connectivityAt"] = json!(container_instance.connected_since.as_second());
     }
     item
 }

@@ -6,11 +6,14 @@ use serde_json::Value;
 
 use super::{Answer, Refusal, Request};
 
+/// The version of EC2's API.
+pub(super) const EC2: &str = "2016-11-15";
+
 /// A request of the Query protocol, decoded.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
-    /// The prefix that IAM knows the service by.
-    pub service: &'static str,
+    /// The version of the API, which tells services apart.
+    pub version: String,
     /// What is asked for.
     pub action: String,
     fields: BTreeMap<String, String>,
@@ -24,12 +27,12 @@ impl Form {
         }
         let pairs = form_urlencoded::parse(&request.body);
         let mut fields: BTreeMap<String, String> = pairs.into_owned().collect();
-        let service = match fields.remove("Version")?.as_str() {
-            "2016-11-15" => "ec2",
-            "2011-01-01" => "autoscaling",
-            _ => return None,
-        };
-        Some(Self { service, action: fields.remove("Action")?, fields })
+        Some(Self { version: fields.remove("Version")?, action: fields.remove("Action")?, fields })
+    }
+
+    /// Whether the service is EC2, which has a dialect of its own.
+    fn is_ec2(&self) -> bool {
+        self.version == EC2
     }
 
     /// Whether it changes anything.
@@ -44,7 +47,7 @@ impl Form {
 
     /// A field that must be there.
     pub(super) fn required(&self, key: &str) -> Result<&str, Refusal> {
-        let code = if self.service == "ec2" { "MissingParameter" } else { "ValidationError" };
+        let code = if self.is_ec2() { "MissingParameter" } else { "ValidationError" };
         let absent = || Refusal::new(code, format!("The request must contain the parameter {key}"));
         Some(self.text(key)).filter(|value| !value.is_empty()).ok_or_else(absent)
     }
@@ -61,22 +64,21 @@ impl Form {
 
     /// The filters: (name, values), of which one must fit.
     pub(super) fn filters(&self) -> Vec<(&str, Vec<&str>)> {
-        let (prefix, values) =
-            if self.service == "ec2" { ("Filter", "Value") } else { ("Filters.member", "Values.member") };
+        let (prefix, values) = if self.is_ec2() { ("Filter", "Value") } else { ("Filters.member", "Values.member") };
         let names = (1..).map_while(|n| Some((n, self.fields.get(&format!("{prefix}.{n}.Name"))?)));
         names.map(|(n, name)| (name.as_str(), self.list(&format!("{prefix}.{n}.{values}")))).collect()
     }
 
     /// The answer to an accepted request.
     pub(super) fn accepted(&self, value: &Value) -> Answer {
-        let Self { service, action, .. } = self;
-        let body = if *service == "ec2" {
+        let Self { version, action, .. } = self;
+        let body = if self.is_ec2() {
             let body = format!("<requestId>r</requestId>{}", xml(value, "item"));
             format!("<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">{body}</{action}Response>")
         } else {
             let result = format!("<{action}Result>{}</{action}Result>", xml(value, "member"));
             let body = format!("{result}<ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>");
-            let namespace = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
+            let namespace = format!("http://autoscaling.amazonaws.com/doc/{version}/");
             format!("<{action}Response xmlns=\"{namespace}\">{body}</{action}Response>")
         };
         Answer { status: 200, body }
@@ -84,15 +86,15 @@ impl Form {
 
     /// A refusal as the service words it. What every service refuses for is called differently by each.
     pub(super) fn refused(&self, code: &str, message: &str) -> Answer {
-        let (status, code) = match (self.service, code) {
-            ("ec2", "ThrottlingException") => (503, "RequestLimitExceeded"),
+        let (status, code) = match (self.is_ec2(), code) {
+            (true, "ThrottlingException") => (503, "RequestLimitExceeded"),
             (_, "ThrottlingException") => (400, "Throttling"),
-            ("ec2", "AccessDenied" | "AccessDeniedException") => (403, "UnauthorizedOperation"),
+            (true, "AccessDenied" | "AccessDeniedException") => (403, "UnauthorizedOperation"),
             (_, "AccessDenied" | "AccessDeniedException") => (403, "AccessDenied"),
             (_, code) => (400, code),
         };
         let said = format!("<Code>{code}</Code><Message>{}</Message>", quick_xml::escape::escape(message));
-        let body = if self.service == "ec2" {
+        let body = if self.is_ec2() {
             format!("<Response><Errors><Error>{said}</Error></Errors><RequestID>r</RequestID></Response>")
         } else {
             let error = format!("<Error><Type>Sender</Type>{said}</Error><RequestId>r</RequestId>");

@@ -8,8 +8,13 @@ use std::{
 
 use quick_xml::{de, se};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{Answer, Context, Refusal, Request, World};
+use super::{
+    Answer, Context, Refusal, Request, World,
+    cloudformation::{Change as ResourceChange, Operation, Wanted, done, number, short, text},
+    service::{Asked, Service, Target, Touched},
+};
 
 const XMLNS: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
 /// The most multivalue records of one name and type.
@@ -319,19 +324,6 @@ fn zone_in(request: &Request) -> Option<&str> {
     Some(request.path.strip_prefix("/2013-04-01/hostedzone/")?.split_once("/rrset")?.0)
 }
 
-/// The action, the resources and the circumstances that IAM is asked about.
-pub(super) fn asked(request: &Request) -> (String, Vec<String>, Context) {
-    let zone = zone_in(request).map(arn).into_iter().collect();
-    let action = match request.method.as_str() {
-        "GET" => "route53:ListResourceRecordSets",
-        _ => "route53:ChangeResourceRecordSets",
-    };
-    let changes = de::from_str(&String::from_utf8_lossy(&request.body)).ok();
-    let changes = changes.map_or_else(Vec::new, |request: ChangeRequest| request.change_batch.changes.change);
-    let changes: Vec<_> = changes.iter().map(|c| (c.action.as_str(), c.resource_record_set.clone())).collect();
-    (action.to_owned(), zone, if changes.is_empty() { Context::new() } else { circumstances(&changes) })
-}
-
 /// What IAM is told of a batch of (action, record set).
 #[must_use]
 pub fn circumstances(batch: &[(&str, RecordSet)]) -> Context {
@@ -365,17 +357,91 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
     Answer { status, body }
 }
 
-impl World {
-    pub(super) fn answer_route53(&mut self, request: &Request) -> Answer {
-        let result = match (request.method.as_str(), zone_in(request)) {
-            ("GET", Some(zone)) => self.list_records(zone, &request.query),
-            ("POST", Some(zone)) => self.change_records(zone, &request.body),
+impl Service for Route53 {
+    const NAME: &'static str = "route53";
+    const TARGET: Target = Target::Rest("/2013-04-01/hostedzone/");
+    const RESOURCES: &'static [&'static str] = &["AWS::Route53::HostedZone", "AWS::Route53::RecordSet"];
+
+    fn asked(_: &World, asked: &Asked<'_>) -> Touched {
+        let request = asked.request;
+        let zone = zone_in(request).map(arn).into_iter().collect();
+        let action = match request.method.as_str() {
+            "GET" => "ListResourceRecordSets",
+            _ => "ChangeResourceRecordSets",
+        };
+        let changes = de::from_str(&String::from_utf8_lossy(&request.body)).ok();
+        let changes = changes.map_or_else(Vec::new, |request: ChangeRequest| request.change_batch.changes.change);
+        let changes: Vec<_> = changes.iter().map(|c| (c.action.as_str(), c.resource_record_set.clone())).collect();
+        let context = if changes.is_empty() { Context::new() } else { circumstances(&changes) };
+        Touched { action: Some(action), context, ..Touched::resources(zone) }
+    }
+
+    fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        let request = asked.request;
+        let body = match (request.method.as_str(), zone_in(request)) {
+            ("GET", Some(zone)) => world.list_records(zone, &request.query),
+            ("POST", Some(zone)) => world.change_records(zone, &request.body),
             _ => Err(Refusal::new("InvalidAction", format!("the world has no {}", request.path))),
         };
-        match result {
-            Ok(body) => Answer { status: 200, body },
-            Err(refusal) => refused(refusal),
+        body.map(Value::String)
+    }
+
+    fn create(world: &mut World, wanted: &Wanted<'_>) -> Operation {
+        let properties = wanted.properties;
+        if wanted.r#type == "AWS::Route53::HostedZone" {
+            let id = world.zone_id();
+            world.route53.zones.insert(id.clone(), Zone::new(&text(properties, "Name"), None));
+            return done(id.clone(), json!({"Id": id, "NameServers": ["ns-0.example", "ns-1.example"]}));
         }
+        let set = record_set(properties);
+        let name = set.name.clone();
+        let (id, zone) = world.zone_of(properties)?;
+        zone.change(&[("CREATE", set)]).map_err(|refusal| format!("zone {id}: {refusal}"))?;
+        done(name, json!({}))
+    }
+
+    fn update(world: &mut World, change: &ResourceChange<'_>) -> Operation {
+        if change.r#type != "AWS::Route53::RecordSet" {
+            return Ok(None);
+        }
+        let (id, zone) = world.zone_of(change.properties)?;
+        let changes = [("DELETE", record_set(change.old)), ("CREATE", record_set(change.properties))];
+        zone.change(&changes).map_err(|refusal| format!("zone {id}: {refusal}"))?;
+        done(change.physical_id, json!({}))
+    }
+
+    fn delete(world: &mut World, r#type: &str, id: &str, properties: &Value) -> Result<(), String> {
+        if r#type == "AWS::Route53::HostedZone" {
+            // API reference of DeleteHostedZone: only the NS and SOA records may be left.
+            let records = world.route53.zones.get(id).map_or(0, Zone::written);
+            if records > 0 {
+                return Err(format!("HostedZoneNotEmpty: zone {id} still has {records} record sets"));
+            }
+            world.route53.zones.remove(id);
+        } else if let Ok((_, zone)) = world.zone_of(properties) {
+            // CloudFormation takes a record that is gone for deleted.
+            _ = zone.change(&[("DELETE", record_set(properties))]);
+        }
+        Ok(())
+    }
+}
+
+fn record_set(properties: &Value) -> RecordSet {
+    let values: Vec<_> =
+        properties["ResourceRecords"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let ttl = number(properties, "TTL").unwrap_or(60);
+    RecordSet::simple(&text(properties, "Name"), &text(properties, "Type"), ttl, &values)
+}
+
+impl World {
+    pub(super) fn zone_id(&mut self) -> String {
+        format!("Z{}", self.id(20).to_ascii_uppercase())
+    }
+
+    fn zone_of(&mut self, properties: &Value) -> Result<(String, &mut Zone), String> {
+        let id = short(&text(properties, "HostedZoneId"));
+        let zone = self.route53.zones.get_mut(&id).ok_or_else(|| format!("NoSuchHostedZone: {id}"))?;
+        Ok((id, zone))
     }
 
     fn zone(&mut self, id: &str) -> Result<&mut Zone, Refusal> {

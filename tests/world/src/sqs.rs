@@ -2,7 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::{REGION, Refusal, World};
+use super::{
+    REGION, Refusal, World,
+    service::{Asked, Service, Target, Touched},
+};
+
+/// Queues are made by the emulator; what is sent to them is with the world's messages.
+#[derive(Clone, Debug, Default)]
+pub struct Sqs;
+
+impl Service for Sqs {
+    const NAME: &'static str = "sqs";
+    const TARGET: Target = Target::Json("AmazonSQS");
+
+    fn asked(_: &World, asked: &Asked<'_>) -> Touched {
+        Touched::resources(vec![queue_arn(asked.body["QueueUrl"].as_str().unwrap_or_default())])
+    }
+
+    fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
+        world.answer_sqs(&asked.operation, &asked.body)
+    }
+}
 
 /// The ARN of the queue behind a URL.
 #[must_use]
@@ -13,7 +33,7 @@ pub fn queue_arn(url: &str) -> String {
 }
 
 impl World {
-    pub(super) fn answer_sqs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
+    fn answer_sqs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
         if operation != "SendMessage" {
             return Err(Refusal::new("UnsupportedOperation", format!("the world has no sqs:{operation}")));
         }

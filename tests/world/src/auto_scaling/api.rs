@@ -14,7 +14,7 @@ fn invalid(message: impl Into<String>) -> Refusal {
 
 impl World {
     /// What a request touches, each with what IAM is told of it.
-    pub(crate) fn asked_of_auto_scaling(&self, form: &Form) -> Vec<(String, Context)> {
+    pub(super) fn asked_of_auto_scaling(&self, form: &Form) -> Vec<(String, Context)> {
         if form.action.starts_with("Describe") {
             return vec![("*".to_owned(), Context::new())];
         }
@@ -27,7 +27,7 @@ impl World {
         vec![(group.map_or_else(|| arn("unknown", name), |group| group.arn.clone()), tags.unwrap_or_default())]
     }
 
-    pub(crate) fn answer_auto_scaling(&mut self, form: &Form) -> Result<Value, Refusal> {
+    pub(super) fn answer_auto_scaling(&mut self, form: &Form) -> Result<Value, Refusal> {
         match form.action.as_str() {
             "DescribeAutoScalingGroups" => self.describe_groups(form),
             "DescribeScalingActivities" => self.describe_activities(form),

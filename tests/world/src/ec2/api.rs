@@ -12,7 +12,7 @@ use super::{
 
 impl World {
     /// What a request touches, each with what IAM is told of it.
-    pub(crate) fn asked_of_ec2(&self, form: &Form) -> Vec<(String, Context)> {
+    pub(super) fn asked_of_ec2(&self, form: &Form) -> Vec<(String, Context)> {
         if form.action != "AttachVolume" {
             return vec![("*".to_owned(), Context::new())];
         }
@@ -25,7 +25,7 @@ impl World {
         ]
     }
 
-    pub(crate) fn answer_ec2(&mut self, form: &Form) -> Result<Value, Refusal> {
+    pub(super) fn answer_ec2(&mut self, form: &Form) -> Result<Value, Refusal> {
         match form.action.as_str() {
             "DescribeVolumes" => self.describe_volumes(form),
             "DescribeInstances" => self.describe_instances(form),

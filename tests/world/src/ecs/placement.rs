@@ -1,13 +1,12 @@
-//! The service scheduler of ECS: which host takes a task, and which task leaves a host that drains.
+//! The service scheduler of ECS: which container instance takes a task, and which task leaves a container instance that drains.
 
 use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
 use super::{
-    Refusal,
-    ecs::{Cluster, Task},
-    hosts::Host,
+    super::Refusal,
+    Cluster, ContainerInstance, Task,
 };
 
 /// Where a service's tasks may go, and how many of them stay while others are replaced.
@@ -18,7 +17,7 @@ pub struct Placement {
     pub minimum: usize,
     /// `MaximumPercent`.
     pub maximum: usize,
-    /// Whether it runs one task on each host (`SchedulingStrategy: DAEMON`), beside those of other services.
+    /// Whether it runs one task on each container instance (`SchedulingStrategy: DAEMON`), beside those of other services.
     pub daemon: bool,
 }
 
@@ -62,11 +61,11 @@ impl Condition {
         Some(Self { subject: subject.to_owned(), positive, values })
     }
 
-    fn holds(&self, host: &Host) -> bool {
+    fn holds(&self, container_instance: &ContainerInstance) -> bool {
         let value = match self.subject.as_str() {
-            "ec2InstanceId" => host.instance.clone(),
-            "agentConnected" => Some(host.connected.to_string()),
-            attribute => host.attributes.get(attribute.trim_start_matches("attribute:")).cloned(),
+            "ec2InstanceId" => container_instance.instance.clone(),
+            "agentConnected" => Some(container_instance.connected.to_string()),
+            attribute => container_instance.attributes.get(attribute.trim_start_matches("attribute:")).cloned(),
         };
         let values = self.values.as_ref();
         value.is_some_and(|value| values.is_none_or(|values| values.contains(&value))) == self.positive
@@ -80,8 +79,8 @@ impl Expression {
         conditions.map(Self).ok_or_else(wrong)
     }
 
-    pub(super) fn holds(&self, host: &Host) -> bool {
-        self.0.iter().all(|condition| condition.holds(host))
+    pub(super) fn holds(&self, container_instance: &ContainerInstance) -> bool {
+        self.0.iter().all(|condition| condition.holds(container_instance))
     }
 }
 
@@ -92,7 +91,7 @@ impl Placement {
         for constraint in properties["PlacementConstraints"].as_array().into_iter().flatten() {
             let expression = constraint["Expression"].as_str().unwrap_or_default();
             match constraint["Type"].as_str() {
-                // There is never more than one task of a cluster on a host: they would ask for the same ports.
+                // There is never more than one task of a cluster on a container instance: they would ask for the same ports.
                 Some("distinctInstance") => {}
                 Some("memberOf") => {
                     expressions.push(Expression::read(expression).map_err(|refusal| refusal.to_string())?);
@@ -109,43 +108,43 @@ impl Placement {
         Ok(Self { expressions, minimum, maximum: percent("MaximumPercent").unwrap_or(200), daemon })
     }
 
-    fn admits(&self, host: &Host) -> bool {
-        host.attributes.is_empty() || self.expressions.iter().all(|expression| expression.holds(host))
+    fn admits(&self, container_instance: &ContainerInstance) -> bool {
+        container_instance.attributes.is_empty() || self.expressions.iter().all(|expression| expression.holds(container_instance))
     }
 }
 
 impl Cluster {
-    /// The first host that takes a task of a service now.
-    fn free_host(&self, placement: &Placement) -> Option<Ipv4Addr> {
-        let taken = |host: &Ipv4Addr| {
-            let mut tasks = self.tasks.values().filter(|task| task.address == *host && task.status != "STOPPED");
+    /// The first container instance that takes a task of a service now.
+    fn free_container_instance(&self, placement: &Placement) -> Option<Ipv4Addr> {
+        let taken = |container_instance: &Ipv4Addr| {
+            let mut tasks = self.tasks.values().filter(|task| task.address == *container_instance && task.status != "STOPPED");
             tasks.any(|task| !self.is_daemon(task))
         };
-        let ready = |host: &Host| host.connected && host.status == "ACTIVE" && placement.admits(host);
-        self.hosts.iter().find(|(address, host)| ready(host) && !taken(address)).map(|(address, _)| *address)
+        let ready = |container_instance: &ContainerInstance| container_instance.connected && container_instance.status == "ACTIVE" && placement.admits(container_instance);
+        self.container_instances.iter().find(|(address, container_instance)| ready(container_instance) && !taken(address)).map(|(address, _)| *address)
     }
 
-    /// Whether a task is of a service that runs one on each host.
+    /// Whether a task is of a service that runs one on each container instance.
     fn is_daemon(&self, task: &Task) -> bool {
         self.services.get(&task.service).is_some_and(|service| service.placement.daemon)
     }
 
-    /// One task on each host that takes any; on one that drains it is stopped when all others have left `RUNNING`
+    /// One task on each container instance that takes any; on one that drains it is stopped when all others have left `RUNNING`
     /// (containers-roadmap#1700; developer guide, «Safely drain Amazon ECS workloads running on EC2 instances»).
     fn next_move_of_daemon(&self, name: &str, active: bool) -> Option<Move> {
-        let draining = |host: &Ipv4Addr| self.hosts.get(host).is_some_and(|host| host.status == "DRAINING");
-        let others = |host: &Ipv4Addr| {
-            self.tasks.values().any(|t| t.address == *host && t.status == "RUNNING" && !self.is_daemon(t))
+        let draining = |container_instance: &Ipv4Addr| self.container_instances.get(container_instance).is_some_and(|container_instance| container_instance.status == "DRAINING");
+        let others = |container_instance: &Ipv4Addr| {
+            self.tasks.values().any(|t| t.address == *container_instance && t.status == "RUNNING" && !self.is_daemon(t))
         };
         let leaves = |task: &&Task| !active || (draining(&task.address) && !others(&task.address));
         if let Some((id, _)) = self.wanted(name).find(|(_, task)| leaves(task)) {
             return Some(Move::Stop(id.clone()));
         }
-        let has = |host: &Ipv4Addr| {
-            self.tasks.values().any(|task| task.service == name && task.address == *host && task.status != "STOPPED")
+        let has = |container_instance: &Ipv4Addr| {
+            self.tasks.values().any(|task| task.service == name && task.address == *container_instance && task.status != "STOPPED")
         };
-        let ready = |host: &Host| active && host.connected && host.status == "ACTIVE";
-        let mut free = self.hosts.iter().filter(|(address, host)| ready(host) && !has(address));
+        let ready = |container_instance: &ContainerInstance| active && container_instance.connected && container_instance.status == "ACTIVE";
+        let mut free = self.container_instances.iter().filter(|(address, container_instance)| ready(container_instance) && !has(address));
         free.next().map(|(address, _)| Move::Start(*address))
     }
 
@@ -156,7 +155,7 @@ impl Cluster {
             return self.next_move_of_daemon(name, service.active);
         }
         let desired = if service.active { service.desired } else { 0 };
-        let drains = |task: &Task| self.hosts.get(&task.address).is_some_and(|host| host.status == "DRAINING");
+        let drains = |task: &Task| self.container_instances.get(&task.address).is_some_and(|container_instance| container_instance.status == "DRAINING");
         let (leaving, staying): (Vec<_>, Vec<_>) = self.wanted(name).partition(|(_, task)| drains(task));
         if staying.len() > desired {
             let newest = staying.iter().max_by_key(|(_, task)| task.address);
@@ -172,6 +171,6 @@ impl Cluster {
         let all = self.tasks.values().filter(|task| task.service == name && task.status != "STOPPED").count();
         let room = (all + 1) * 100 <= desired * service.placement.maximum;
         let start = staying.len() < desired && room;
-        start.then(|| self.free_host(&service.placement)).flatten().map(Move::Start)
+        start.then(|| self.free_container_instance(&service.placement)).flatten().map(Move::Start)
     }
 }

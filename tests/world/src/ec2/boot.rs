@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use saphyr::{LoadableYamlNode, Yaml};
 
-use super::Agent;
 
 /// How the device of a volume is called, but for the volume's id without its dash.
 const DEVICE: &str = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol";
 /// How long systemd waits for a device when nothing else is said.
 const PATIENCE: i64 = 90;
 
-/// What user data says, and how far the machine is.
+/// What user data says, and how far the instance is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boot {
     /// `ECS_CLUSTER`.
@@ -24,12 +23,25 @@ pub struct Boot {
     /// How far the agent is.
     pub agent: Agent,
     /// Whether the agent started without the mount.
-    pub(super) root_disk: bool,
+    pub(crate) root_disk: bool,
     /// When this boot began.
-    pub(super) began: Option<Timestamp>,
+    pub(crate) began: Option<Timestamp>,
     fstab: Option<Mount>,
     /// Whether systemd reads what cloud-init wrote: it does at each boot but the first, where it has to be told.
     loaded: bool,
+}
+
+/// How far the agent of an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agent {
+    /// It waits for cloud-init and for its mount.
+    Waiting,
+    /// It has started, and registers then.
+    Starting(Timestamp),
+    /// It is connected.
+    Connected,
+    /// It is silent.
+    Silent,
 }
 
 /// A line of `/etc/fstab` for a data volume.
@@ -69,7 +81,7 @@ impl Mount {
 
 impl Boot {
     /// What user data asks for; anything but cloud-config asks for nothing.
-    pub(crate) fn read(user_data: &str) -> Self {
+    pub(super) fn read(user_data: &str) -> Self {
         let config = user_data.starts_with("#cloud-config").then(|| Yaml::load_from_str(user_data).ok()).flatten();
         let config = config.as_ref().and_then(|documents| documents.first());
         let files = config.map(files).unwrap_or_default();
@@ -106,11 +118,11 @@ impl Boot {
         self.fstab.as_ref().filter(|_| self.loaded)
     }
 
-    pub(crate) fn begin(&mut self, now: Timestamp) {
+    pub(super) fn begin(&mut self, now: Timestamp) {
         self.began = Some(now);
     }
 
-    pub(super) fn begin_again(&mut self, now: Timestamp) {
+    pub(crate) fn begin_again(&mut self, now: Timestamp) {
         (self.began, self.loaded, self.mounted, self.agent) = (Some(now), true, false, Agent::Waiting);
     }
 }

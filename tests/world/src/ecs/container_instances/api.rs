@@ -3,18 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{
-        Refusal, World,
-        ecs::{Cluster, arn, short, strings},
-        page,
-        placement::Expression,
-    },
-    host_item,
+    super::{super::{Refusal, World, page}, Cluster, arn, placement::Expression, short, strings},
+    item,
 };
 
-/// The address, of all hosts of a cluster, of the one that a name or ARN means.
+/// The address, of all container instances of a cluster, of the one that a name or ARN means.
 fn find(cluster: &Cluster, named: &str) -> Option<std::net::Ipv4Addr> {
-    cluster.hosts.iter().find(|(_, host)| host.id == short(named)).map(|(address, _)| *address)
+    cluster.container_instances.iter().find(|(_, container_instance)| container_instance.id == short(named)).map(|(address, _)| *address)
 }
 
 fn missing(cluster: &str, named: &str) -> Value {
@@ -27,24 +22,24 @@ fn paged(body: &Value, key: &str, all: &[String], size: usize) -> Value {
     json!({key: arns, "nextToken": next})
 }
 
-/// The hosts of a cluster that fit what is asked for. Without a status those in any but `INACTIVE`.
-pub(crate) fn list_hosts(name: &str, cluster: &Cluster, body: &Value, size: usize) -> Result<Value, Refusal> {
+/// The container instances of a cluster that fit what is asked for. Without a status those in any but `INACTIVE`.
+pub(in crate::ecs) fn list(name: &str, cluster: &Cluster, body: &Value, size: usize) -> Result<Value, Refusal> {
     let filter = body["filter"].as_str().map(Expression::read).transpose()?;
-    let asked = cluster.hosts.values().filter(|host| {
-        body["status"].as_str().is_none_or(|status| host.status == status)
-            && filter.as_ref().is_none_or(|filter| filter.holds(host))
+    let asked = cluster.container_instances.values().filter(|container_instance| {
+        body["status"].as_str().is_none_or(|status| container_instance.status == status)
+            && filter.as_ref().is_none_or(|filter| filter.holds(container_instance))
     });
-    let mut all: Vec<_> = asked.map(|host| arn("container-instance", &format!("{name}/{}", host.id))).collect();
+    let mut all: Vec<_> = asked.map(|container_instance| arn("container-instance", &format!("{name}/{}", container_instance.id))).collect();
     all.sort();
     Ok(paged(body, "containerInstanceArns", &all, size))
 }
 
-pub(crate) fn describe_hosts(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, Refusal> {
+pub(in crate::ecs) fn describe(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, Refusal> {
     let (mut found, mut failures) = (vec![], vec![]);
     for asked in strings(body, "containerInstances", 100)? {
-        let host = find(cluster, asked).and_then(|address| Some((address, cluster.hosts.get(&address)?)));
-        match host {
-            Some((address, host)) => found.push(host_item(name, cluster, address, host)),
+        let container_instance = find(cluster, asked).and_then(|address| Some((address, cluster.container_instances.get(&address)?)));
+        match container_instance {
+            Some((address, container_instance)) => found.push(item(name, cluster, address, container_instance)),
             None => failures.push(missing(name, asked)),
         }
     }
@@ -52,16 +47,16 @@ pub(crate) fn describe_hosts(name: &str, cluster: &Cluster, body: &Value) -> Res
 }
 
 /// The tasks of a cluster that fit what is asked for. Without a desired status those that are to run.
-pub(crate) fn list_tasks(name: &str, cluster: &Cluster, body: &Value, size: usize) -> Result<Value, Refusal> {
+pub(in crate::ecs) fn list_tasks(name: &str, cluster: &Cluster, body: &Value, size: usize) -> Result<Value, Refusal> {
     let running = body["desiredStatus"].as_str().unwrap_or("RUNNING") == "RUNNING";
-    let host = body["containerInstance"].as_str().map(|asked| (asked, find(cluster, asked)));
-    if let Some((asked, None)) = host {
+    let container_instance = body["containerInstance"].as_str().map(|asked| (asked, find(cluster, asked)));
+    if let Some((asked, None)) = container_instance {
         let message = format!("Container instance {asked} not found.");
         return Err(Refusal::new("InvalidParameterException", message));
     }
     let tasks = cluster.tasks.iter().filter(|(_, task)| {
         task.wanted == running
-            && host.is_none_or(|(_, address)| address == Some(task.address))
+            && container_instance.is_none_or(|(_, address)| address == Some(task.address))
             && body["serviceName"].as_str().is_none_or(|service| task.service == short(service))
     });
     let all: Vec<_> = tasks.map(|(id, _)| arn("task", &format!("{name}/{id}"))).collect();
@@ -70,11 +65,11 @@ pub(crate) fn list_tasks(name: &str, cluster: &Cluster, body: &Value, size: usiz
 
 impl World {
     /// Without force an instance with tasks stays. With it the tasks count as stopped, whatever becomes of them.
-    pub(crate) fn deregister(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
+    pub(in crate::ecs) fn deregister(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
         let asked = body["containerInstance"].as_str().unwrap_or_default();
         let found = self.ecs.clusters.get(name).and_then(|cluster| {
             let address = find(cluster, asked)?;
-            Some((address, host_item(name, cluster, address, cluster.hosts.get(&address)?)))
+            Some((address, item(name, cluster, address, cluster.container_instances.get(&address)?)))
         });
         let Some((address, item)) = found else {
             let message = format!("Referenced container instance {asked} not found.");
@@ -84,11 +79,11 @@ impl World {
             let message = "Found running tasks on the instance.".to_owned();
             return Err(Refusal::new("InvalidParameterException", message));
         }
-        self.deregister_host(name, address);
+        self.deregister_address(name, address);
         Ok(json!({"containerInstance": item}))
     }
 
-    pub(crate) fn update_hosts(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
+    pub(in crate::ecs) fn update_container_instances(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
         let status = match body["status"].as_str() {
             Some("ACTIVE") => "ACTIVE",
             Some("DRAINING") => "DRAINING",
@@ -105,13 +100,13 @@ impl World {
                 failures.push(missing(name, asked));
                 continue;
             };
-            let Some(host) = cluster.hosts.get_mut(&address) else { continue };
-            let changed = host.status != status;
-            host.status = status;
-            let host = host.clone();
-            found.push(host_item(name, cluster, address, &host));
+            let Some(container_instance) = cluster.container_instances.get_mut(&address) else { continue };
+            let changed = container_instance.status != status;
+            container_instance.status = status;
+            let container_instance = container_instance.clone();
+            found.push(item(name, cluster, address, &container_instance));
             if changed {
-                self.announce_host(name, address);
+                self.announce_container_instance(name, address);
             }
         }
         Ok(json!({"containerInstances": found, "failures": failures}))

@@ -1,7 +1,6 @@
-//! Container instances: what cloud-init makes of user data, when the agent registers, and what ECS does when its machine ends.
+//! Container instances: what cloud-init makes of user data, when the agent registers, and what ECS does when its instance ends.
 
 mod api;
-mod boot;
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
@@ -9,29 +8,30 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    World,
-    ec2::{Contents, Ec2},
-    ecs::{Cluster, arn},
+    super::{
+        World,
+        ec2::{Contents, Ec2, Instance, boot::Agent, boot::Boot},
+    },
+    Cluster, arn,
 };
-pub(super) use api::{describe_hosts, list_hosts, list_tasks};
-pub use boot::{Boot, Mount};
+pub(super) use api::{describe, list, list_tasks};
 
-/// From the machine's start until cloud-init has ended, and the agent may start.
+/// From the instance's start until cloud-init has ended, and the agent may start.
 const CLOUD_INIT: i64 = 15;
 /// From the agent's start to its registration.
 const REGISTER: i64 = 8;
-/// From the machine's termination until ECS deregisters it, unless a story says otherwise: seconds in most cases, but some
+/// From the instance's termination until ECS deregisters it, unless a story says otherwise: seconds in most cases, but some
 /// have seen twenty minutes (bottlerocket-test-system#717).
 pub(super) const DEREGISTER: i64 = 10;
 
 /// A container instance.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct ContainerInstance {
     /// Its zone.
     pub zone: String,
     /// The last part of its ARN.
     pub id: String,
-    /// Its EC2 instance; a machine that a story put there by hand has none.
+    /// Its EC2 instance; an instance that a story put there by hand has none.
     pub instance: Option<String>,
     /// What placement constraints ask for. One without any takes every task.
     pub attributes: BTreeMap<String, String>,
@@ -45,19 +45,6 @@ pub struct Host {
     pub status: &'static str,
     /// Whether its tasks write to the root disk: the agent started before a data volume was mounted, or there is none.
     pub root_disk: bool,
-}
-
-/// How far the agent of an instance is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agent {
-    /// It waits for cloud-init and for its mount.
-    Waiting,
-    /// It has started, and registers then.
-    Starting(Timestamp),
-    /// It is connected.
-    Connected,
-    /// It is silent.
-    Silent,
 }
 
 /// The next thing that happens on an instance.
@@ -99,7 +86,7 @@ impl Boot {
 
 impl Ec2 {
     /// When the next thing happens on an instance, or ECS takes note of its end.
-    pub(super) fn next_due_on_hosts(&self, deregisters: i64) -> impl Iterator<Item = Timestamp> {
+    pub(super) fn next_due_on_instances(&self, deregisters: i64) -> impl Iterator<Item = Timestamp> {
         self.instances.values().flat_map(move |instance| {
             let deregistered = instance.terminated.map(|at| at + SignedDuration::from_secs(deregisters));
             let booting = instance.boot.next_due().filter(|_| instance.state == "running");
@@ -109,12 +96,12 @@ impl Ec2 {
 }
 
 impl World {
-    /// A machine joins a cluster, ready for tasks.
-    pub fn add_host(&mut self, cluster: &str, address: Ipv4Addr, zone: &str) {
+    /// A instance joins a cluster, ready for tasks.
+    pub fn add_container_instance(&mut self, cluster: &str, address: Ipv4Addr, zone: &str) {
         let id = self.id(32);
         let (zone, attributes) = (zone.to_owned(), BTreeMap::new());
         let (connected_since, registered) = (self.now, self.now);
-        let host = Host {
+        let container_instance = ContainerInstance {
             zone,
             id,
             instance: None,
@@ -126,7 +113,7 @@ impl World {
             root_disk: false,
         };
         if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
-            cluster.hosts.entry(address).or_insert(host);
+            cluster.container_instances.entry(address).or_insert(container_instance);
         }
         self.settle();
     }
@@ -135,16 +122,16 @@ impl World {
     #[must_use]
     pub fn registered(&self, instance: &str) -> Option<(String, Ipv4Addr)> {
         self.ecs.clusters.iter().find_map(|(name, cluster)| {
-            let host = cluster.hosts.iter().find(|(_, host)| host.instance.as_deref() == Some(instance));
-            host.map(|(address, _)| (name.clone(), *address))
+            let container_instance = cluster.container_instances.iter().find(|(_, container_instance)| container_instance.instance.as_deref() == Some(instance));
+            container_instance.map(|(address, _)| (name.clone(), *address))
         })
     }
 
     /// The container instance of an instance.
     #[must_use]
-    pub fn host(&self, instance: &str) -> Option<&Host> {
+    pub fn container_instance(&self, instance: &str) -> Option<&ContainerInstance> {
         let (cluster, address) = self.registered(instance)?;
-        self.ecs.clusters.get(&cluster)?.hosts.get(&address)
+        self.ecs.clusters.get(&cluster)?.container_instances.get(&address)
     }
 
     /// The tasks on an instance that have not stopped, as far as ECS knows.
@@ -187,41 +174,41 @@ impl World {
         self.settle();
     }
 
-    pub(super) fn disconnect(&mut self, instance: &str) {
+    pub(in super::super) fn disconnect(&mut self, instance: &str) {
         self.connect(instance, false);
     }
 
     fn connect(&mut self, instance: &str, connected: bool) {
         let now = self.now;
         let Some((cluster, address)) = self.registered(instance) else { return };
-        let host = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.hosts.get_mut(&address));
-        if let Some(host) = host.filter(|host| host.connected != connected) {
-            host.connected = connected;
+        let container_instance = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.container_instances.get_mut(&address));
+        if let Some(container_instance) = container_instance.filter(|container_instance| container_instance.connected != connected) {
+            container_instance.connected = connected;
             // «The Unix timestamp for the time when the task last went into CONNECTED status» (API reference of `Task`,
             // `connectivityAt`): a loss of the connection does not touch it.
             if connected {
-                host.connected_since = now;
+                container_instance.connected_since = now;
             }
-            self.announce_host(&cluster, address);
+            self.announce_container_instance(&cluster, address);
         }
     }
 
     /// Does the next thing that is due, and says whether there was one.
-    pub(super) fn settle_hosts(&mut self) -> bool {
+    pub(super) fn settle_container_instances(&mut self) -> bool {
         let (ec2, now, deregisters) = (&self.ec2, self.now, self.ecs.deregisters);
         let gone = self.ecs.clusters.iter().find_map(|(name, cluster)| {
-            let gone = cluster.hosts.iter().find(|(_, host)| {
-                let instance = host.instance.as_ref().map(|id| ec2.instances.get(id));
+            let gone = cluster.container_instances.iter().find(|(_, container_instance)| {
+                let instance = container_instance.instance.as_ref().map(|id| ec2.instances.get(id));
                 let over = |at: Timestamp| at + SignedDuration::from_secs(deregisters) <= now;
-                // An agent that was silent before is not deregistered with its machine.
-                let spoke = |found: &super::ec2::Instance| found.boot.agent != Agent::Silent;
+                // An agent that was silent before is not deregistered with its instance.
+                let spoke = |found: &Instance| found.boot.agent != Agent::Silent;
                 instance
                     .is_some_and(|found| found.is_none_or(|found| found.terminated.is_some_and(over) && spoke(found)))
             });
             gone.map(|(address, _)| (name.clone(), *address))
         });
         if let Some((cluster, address)) = gone {
-            self.deregister_host(&cluster, address);
+            self.deregister_address(&cluster, address);
             return true;
         }
         let due =
@@ -248,13 +235,13 @@ impl World {
                     found.boot.root_disk = !found.boot.mounted;
                 }
             }
-            Progress::Register => self.register_host(&id),
+            Progress::Register => self.register_container_instance(&id),
         }
         true
     }
 
     /// The agent registers its instance, or is back after a boot.
-    fn register_host(&mut self, instance: &str) {
+    fn register_container_instance(&mut self, instance: &str) {
         let (id, known) = (self.id(32), self.registered(instance));
         let Some(found) = self.ec2.instances.get_mut(instance) else { return };
         found.boot.agent = Agent::Connected;
@@ -262,14 +249,14 @@ impl World {
         if let Some((cluster, address)) = known {
             // Containers do not survive a boot, which ECS learns from the agent.
             self.end_tasks(&cluster, address);
-            if let Some(host) = self.ecs.clusters.get_mut(&cluster).and_then(|c| c.hosts.get_mut(&address)) {
-                host.root_disk = boot.root_disk;
+            if let Some(container_instance) = self.ecs.clusters.get_mut(&cluster).and_then(|c| c.container_instances.get_mut(&address)) {
+                container_instance.root_disk = boot.root_disk;
             }
             return self.connect(instance, true);
         }
         let mut attributes = boot.attributes;
         attributes.insert("ecs.availability-zone".to_owned(), zone.clone());
-        let host = Host {
+        let container_instance = ContainerInstance {
             zone,
             id,
             instance: Some(instance.to_owned()),
@@ -281,50 +268,50 @@ impl World {
             root_disk: boot.root_disk,
         };
         if let Some(cluster) = self.ecs.clusters.get_mut(&boot.cluster) {
-            cluster.hosts.insert(address, host);
+            cluster.container_instances.insert(address, container_instance);
         }
-        self.announce_host(&boot.cluster, address);
+        self.announce_container_instance(&boot.cluster, address);
     }
 
-    /// ECS learns that a machine is gone, and gives up its tasks.
-    fn deregister_host(&mut self, cluster: &str, address: Ipv4Addr) {
+    /// ECS learns that an instance is gone, and gives up its tasks.
+    fn deregister_address(&mut self, cluster: &str, address: Ipv4Addr) {
         self.end_tasks(cluster, address);
-        let host = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.hosts.get_mut(&address));
-        if let Some(host) = host {
-            (host.status, host.connected) = ("INACTIVE", false);
+        let container_instance = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.container_instances.get_mut(&address));
+        if let Some(container_instance) = container_instance {
+            (container_instance.status, container_instance.connected) = ("INACTIVE", false);
         }
-        self.announce_host(cluster, address);
+        self.announce_container_instance(cluster, address);
         if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
-            cluster.hosts.remove(&address);
+            cluster.container_instances.remove(&address);
         }
     }
 
     /// Emits the event of a container instance's change.
-    fn announce_host(&mut self, cluster: &str, address: Ipv4Addr) {
+    fn announce_container_instance(&mut self, cluster: &str, address: Ipv4Addr) {
         let Some(state) = self.ecs.clusters.get(cluster) else { return };
-        let Some(host) = state.hosts.get(&address).filter(|host| host.instance.is_some()) else { return };
-        let detail = host_item(cluster, state, address, host);
-        let arn = arn("container-instance", &format!("{cluster}/{}", host.id));
+        let Some(container_instance) = state.container_instances.get(&address).filter(|container_instance| container_instance.instance.is_some()) else { return };
+        let detail = item(cluster, state, address, container_instance);
+        let arn = arn("container-instance", &format!("{cluster}/{}", container_instance.id));
         self.emit("aws.ecs", "ECS Container Instance State Change", &[arn], &detail);
     }
 }
 
 /// A container instance as the API and the events describe it.
-fn host_item(name: &str, cluster: &Cluster, address: Ipv4Addr, host: &Host) -> Value {
-    let attributes = host.attributes.iter().map(|(name, value)| json!({"name": name, "value": value}));
+fn item(name: &str, cluster: &Cluster, address: Ipv4Addr, container_instance: &ContainerInstance) -> Value {
+    let attributes = container_instance.attributes.iter().map(|(name, value)| json!({"name": name, "value": value}));
     let tasks = || cluster.tasks.values().filter(|task| task.address == address);
     let mut item = json!({
         "clusterArn": arn("cluster", name),
-        "containerInstanceArn": arn("container-instance", &format!("{name}/{}", host.id)),
-        "status": host.status,
-        "agentConnected": host.connected,
-        "registeredAt": host.registered.as_second(),
+        "containerInstanceArn": arn("container-instance", &format!("{name}/{}", container_instance.id)),
+        "status": container_instance.status,
+        "agentConnected": container_instance.connected,
+        "registeredAt": container_instance.registered.as_second(),
         "attributes": attributes.collect::<Vec<_>>(),
         // Those whose desired status is RUNNING: one that is being stopped is in neither count.
         "runningTasksCount": tasks().filter(|task| task.wanted && task.status != "PENDING").count(),
         "pendingTasksCount": tasks().filter(|task| task.status == "PENDING").count(),
     });
-    if let Some(instance) = &host.instance {
+    if let Some(instance) = &container_instance.instance {
         item["ec2InstanceId"] = json!(instance);
     }
     item
