@@ -27,8 +27,11 @@ unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 TEMPLATES := $(wildcard infra/*.yaml)
 
-.PHONY: help tools prerequisites linux check test demo bench audit format binaries tests rust-lint rust-test explorations \
-  soak template-lint template-check deny end-to-end release clean
+# Sockets, DNS, the emulator: `make check` does without.
+STAGE := --features cluster-stage/stage
+
+.PHONY: help tools prerequisites linux check test demo bench audit format binaries tests rust-lint stage-lint rust-test \
+  explorations soak template-lint template-check deny end-to-end release clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
@@ -42,10 +45,10 @@ check: prerequisites format ## the fast layers: format, lints, decisions, world,
 	@$(MAKE) -s --no-print-directory -j2 $(VENV)/installed tests
 	@$(MAKE) -s --no-print-directory rust-lint rust-test template-lint
 
-test: check template-check deny explorations end-to-end ## everything, as CI runs it
+test: check stage-lint template-check deny explorations end-to-end ## everything, as CI runs it
 
 soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads input (SEEDS, FUZZ_SECONDS)
-	cargo run --quiet -p cluster-tests --bin explore -- --soak $(SEEDS)
+	cargo run --quiet -p cluster-sim --bin explore -- --soak $(SEEDS)
 	cd fuzz && for target in event environment; do \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 
@@ -95,7 +98,7 @@ format:
 
 # Of the whole workspace at once, here and below: the features of each crate are then the same, and it is compiled once.
 binaries:
-	@$(PROGRESS) cargo cargo build --workspace --bins
+	@$(PROGRESS) cargo cargo build --workspace --bins $(STAGE)
 
 tests:
 	@$(PROGRESS) cargo cargo test --workspace --no-run
@@ -104,8 +107,11 @@ rust-lint:
 	@$(PROGRESS) cargo cargo clippy --workspace --all-targets -- -D warnings
 	@$(PROGRESS) cargo cargo clippy -p cluster-lambda --all-targets -- -D warnings
 
+stage-lint:
+	@$(PROGRESS) cargo cargo clippy --workspace --all-targets $(STAGE) -- -D warnings
+
 rust-test:
-	cargo test --workspace --quiet -- --skip end_to_end --skip explored_whole
+	cargo test --workspace --quiet -- --skip explored_whole
 
 explorations: tests
 	cargo test --workspace --quiet --test main explored_whole -- --nocapture
@@ -133,16 +139,16 @@ bench: prerequisites linux ## what the function costs beside a hello-world: size
 	@cargo build --quiet --release -p hello-world --target-dir target/bench
 	@cargo build --quiet --release -p dns-replicator --target-dir target/bench
 	@echo "building the bench itself"
-	@cargo build --quiet --profile bench -p cluster-tests --bin bench --target-dir target/bench
+	@cargo build --quiet --profile bench -p cluster-stage --features stage --bin bench --target-dir target/bench
 	@./target/bench/release/bench target/bench/release/hello-world target/bench/release/dns-replicator
 
 linux:
 	@[ "$$(uname -s)" = Linux ] || { echo "missing: Linux" >&2; \
 	  echo "  the local AWS runs the functions' Linux binaries on this machine: use a container or WSL" >&2; exit 1; }
 
-end-to-end: linux $(VENV)/installed binaries tests
+end-to-end: linux $(VENV)/installed binaries
 	@command -v jq > /dev/null || { printf 'missing: jq\n  Debian: apt install jq\n' >&2; exit 1; }
-	cargo test --workspace --quiet --test main end_to_end -- --nocapture
+	cargo test --workspace $(STAGE) --quiet --test end_to_end -- --nocapture
 
 clean: ## remove everything that was built or installed here
 	rm -rf target fuzz/target .aws-sam .venv .venv-checkov .tools

@@ -1,0 +1,148 @@
+//! The drainer's rights are exactly what it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_sim::{
+    inside::{DEAD_LETTERS, messages, play},
+    machines::{CLUSTER, ECS_CLUSTER, Machines, TABLE, ZONES},
+};
+use cluster_world::{ACCOUNT, Context, REGION, queue_arn};
+use serde_json::json;
+
+use crate::iam::{Question, Statement, questions, rights};
+
+const TRIGGERS: &str = "arn:aws:sqs:eu-west-1:000000000000:triggers.fifo";
+const UNDELIVERED: &str = "arn:aws:sqs:eu-west-1:000000000000:undelivered";
+const LOG_STREAMS: &str = "arn:aws:logs:eu-west-1:000000000000:log-group:drainer:log-stream:*";
+const KEY: &str = "arn:aws:kms:eu-west-1:000000000000:key/01234567-0123-0123-0123-0123456789ab";
+
+fn drainers_rights() -> Vec<Statement> {
+    let names = [
+        ("AWS::Partition", "aws".to_owned()),
+        ("AWS::Region", REGION.to_owned()),
+        ("AWS::AccountId", ACCOUNT.to_owned()),
+        ("AWS::URLSuffix", "amazonaws.com".to_owned()),
+        ("ClusterName", CLUSTER.to_owned()),
+        ("EcsClusterName", ECS_CLUSTER.to_owned()),
+        ("StateTableName", TABLE.to_owned()),
+        ("CoreCount", "3".to_owned()),
+        ("CoreServiceName", "core".to_owned()),
+        ("ReplicaServiceName", "replica".to_owned()),
+        ("DataKmsKeyArn", KEY.to_owned()),
+        ("DrainerLogs", "drainer".to_owned()),
+        ("Triggers.Arn", TRIGGERS.to_owned()),
+        ("DeadLetters.Arn", queue_arn(DEAD_LETTERS)),
+        ("Undelivered.Arn", UNDELIVERED.to_owned()),
+    ];
+    let names: BTreeMap<_, _> = names.map(|(name, value)| (name.to_owned(), value)).into();
+    rights("infra/draining.yaml", "Drainer", &names)
+}
+
+/// Forming, a loss, a machine that waits for hours, one that is emptied, one that dies, one that is retained, the deletion.
+fn whole_life() -> BTreeSet<Question> {
+    play(async {
+        let machines = Machines::new(3);
+        machines.form().await;
+        let lost = machines.serving(2).unwrap();
+        machines.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
+        machines.wire.world().lose_instance(&lost);
+        machines.live(3).await;
+        machines.wire.world().ec2.no_capacity.clear();
+        machines.live(8).await;
+        let kept = machines.serving(1).unwrap();
+        machines.wire.world().mark_unhealthy(&kept);
+        machines.live(40).await;
+        machines.invoke(messages(&["not json".to_owned()])).await.unwrap();
+        machines.invoke(json!({"dryRun": true})).await.unwrap();
+        machines.empty(3);
+        machines.live(2).await;
+        let emptied = machines.in_state(3, "InService").unwrap();
+        machines.wire.world().scale(ECS_CLUSTER, "core", 2);
+        machines.set_status(3, "ACTIVE");
+        machines.wire.world().mark_unhealthy(&emptied);
+        machines.live(8).await;
+        machines.wire.world().scale(ECS_CLUSTER, "core", 3);
+        machines.live(2).await;
+        let dead = machines.serving(2).unwrap();
+        machines.wire.world().silence(&dead);
+        machines.wire.world().impair(&dead);
+        machines.live(8).await;
+        machines.delete(true).await;
+        let world = machines.wire.world();
+        questions(&world).into_iter().flatten().collect()
+    })
+}
+
+#[test]
+fn the_drainer_may_do_whatever_it_does_and_does_whatever_it_may() {
+    let (rights, asked) = (drainers_rights(), whole_life());
+    for question in &asked {
+        assert!(rights.iter().any(|statement| statement.allows(question)), "not allowed: {question:?}");
+    }
+    let mut unused = BTreeSet::new();
+    for statement in &rights {
+        for (action, resource) in statement.actions.iter().flat_map(|a| statement.resources.iter().map(move |r| (a, r)))
+        {
+            let one =
+                Statement { actions: vec![action.clone()], resources: vec![resource.clone()], ..statement.clone() };
+            if !asked.iter().any(|question| one.allows(question)) {
+                unused.insert((action.as_str(), resource.as_str()));
+            }
+        }
+    }
+    let in_its_name = [
+        // Lambda polls the queue, writes the log and sends traces with the function's role.
+        ("sqs:ReceiveMessage", TRIGGERS),
+        ("sqs:DeleteMessage", TRIGGERS),
+        ("sqs:GetQueueAttributes", TRIGGERS),
+        ("logs:CreateLogStream", LOG_STREAMS),
+        ("logs:PutLogEvents", LOG_STREAMS),
+        ("xray:PutTraceSegments", "*"),
+        ("xray:PutTelemetryRecords", "*"),
+        // A request of CloudFormation that failed three times goes there.
+        ("sqs:SendMessage", UNDELIVERED),
+        // EC2 makes itself a grant when a volume with the customer's key is attached.
+        ("kms:CreateGrant", KEY),
+    ];
+    assert_eq!(unused, BTreeSet::from(in_its_name), "left: rights that nobody uses; right: those with a reason");
+}
+
+#[test]
+fn the_drainer_may_not_touch_what_is_not_its_own() {
+    let rights = drainers_rights();
+    let asks = |action: &str, resource: &str, cluster: Option<&str>| {
+        let tag = cluster.map(|cluster| ("aws:ResourceTag/neo4j:cluster".into(), BTreeSet::from([cluster.to_owned()])));
+        let context: Context = tag.into_iter().collect();
+        let question = Question { action: action.to_owned(), resource: resource.to_owned(), context };
+        rights.iter().any(|statement| statement.allows(&question))
+    };
+    let volume = "arn:aws:ec2:eu-west-1:000000000000:volume/vol-1";
+    assert!(asks("ec2:AttachVolume", volume, Some(CLUSTER)));
+    assert!(!asks("ec2:AttachVolume", volume, Some("other")), "another cluster's volume");
+    assert!(!asks("ec2:AttachVolume", volume, None), "a volume that nobody has tagged");
+    for never in ["ec2:DetachVolume", "ec2:DeleteVolume", "ec2:TerminateInstances", "ec2:CreateTags"] {
+        assert!(!asks(never, volume, Some(CLUSTER)), "{never}");
+    }
+    let group = |name: &str| {
+        format!("arn:aws:autoscaling:eu-west-1:000000000000:autoScalingGroup:1-2:autoScalingGroupName/{name}")
+    };
+    let complete = "autoscaling:CompleteLifecycleAction";
+    assert!(asks(complete, &group("neo4j-Cores-1-Group"), Some(CLUSTER)));
+    assert!(!asks(complete, &group("neo4j-staging-Group"), Some("neo4j-staging")), "a name that begins alike");
+    assert!(!asks(complete, &group("other-Group"), Some(CLUSTER)), "a name of somebody else's");
+    for never in ["autoscaling:UpdateAutoScalingGroup", "autoscaling:SetDesiredCapacity", "autoscaling:DetachInstances"]
+    {
+        assert!(!asks(never, &group("neo4j-Cores-1-Group"), Some(CLUSTER)), "{never}");
+    }
+    let host = |cluster: &str| format!("arn:aws:ecs:eu-west-1:000000000000:container-instance/{cluster}/1");
+    assert!(asks("ecs:UpdateContainerInstancesState", &host(ECS_CLUSTER), None));
+    assert!(!asks("ecs:UpdateContainerInstancesState", &host("other"), None));
+    let deletes = |partition: &str| {
+        let context = [("dynamodb:LeadingKeys".to_owned(), BTreeSet::from([partition.to_owned()]))].into();
+        let resource = format!("arn:aws:dynamodb:eu-west-1:000000000000:table/{TABLE}");
+        let question = Question { action: "dynamodb:DeleteItem".to_owned(), resource, context };
+        rights.iter().any(|statement| statement.allows(&question))
+    };
+    assert!(deletes("clock"));
+    assert!(!deletes("cluster"), "without its phase every instance of the cluster might go");
+}

@@ -1,0 +1,14 @@
+//! Facts that hold templates, code and documents together.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests: a panic is a failed test"
+)]
+
+mod cluster_template;
+mod drainer_permissions;
+mod iam;
+mod permissions;
+mod template;

@@ -1,0 +1,47 @@
+//! Plays one schedule again, or explores for longer than the tests do.
+
+use std::{process::ExitCode, time::Instant};
+
+use cluster_sim::explore::{self, LONGEST, Schedule};
+
+const HELP: &str = "\
+Plays the dns-replicator against the modelled AWS with faults, and checks what must never happen.
+
+Usage: explore SCHEDULE        play one schedule again, such as: restart 7:Kill 12:Stale   or: random 42
+       explore --soak [SEEDS]  every single fault, every pair, and random orders from so many seeds (50000)
+       explore --help";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        None | Some("--help") => println!("{HELP}"),
+        Some("--soak") => soak(arguments.get(1).and_then(|seeds| seeds.parse().ok()).unwrap_or(50_000)),
+        Some(_) => match arguments.join(" ").parse::<Schedule>() {
+            Ok(schedule) => {
+                let played = explore::run(&schedule);
+                println!("{schedule}: held, {} calls, struck: {:?}", played.calls.len(), played.struck);
+            }
+            Err(wrong) => {
+                eprintln!("{wrong}\n\n{HELP}");
+                return ExitCode::from(2);
+            }
+        },
+    }
+    ExitCode::SUCCESS
+}
+
+fn soak(seeds: u64) {
+    let began = Instant::now();
+    let all = explore::triples(1, |name, own| println!("{}", own.line(&format!("  {name}"), began)));
+    println!("{}", all.line("every fault at every call", began));
+    for name in LONGEST {
+        let began = Instant::now();
+        println!("{}", explore::pairs(name).line(&format!("every pair in {name}"), began));
+    }
+    let began = Instant::now();
+    for thousand in 0..seeds.div_ceil(1_000) {
+        let range = thousand * 1_000..((thousand + 1) * 1_000).min(seeds);
+        let what = format!("random {}..{}", range.start, range.end);
+        println!("{}", explore::orders(range).line(&what, began));
+    }
+}

@@ -1,0 +1,14 @@
+//! The real functions in the modelled AWS, in process and on virtual time, and the explorer of what can go wrong.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "all of this is test code: a panic is a failed test"
+)]
+
+pub mod explore;
+pub mod inside;
+pub mod machines;
+pub mod wire;

@@ -1,0 +1,284 @@
+//! The world behind the SDK's own HTTP connector, in process, on tokio's paused clock.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use aws_smithy_async::time::TimeSource;
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use aws_smithy_types::body::SdkBody;
+use cluster_world::{Answer, Kind, Request, World};
+use jiff::Timestamp;
+use tokio::{sync::Notify, time::Instant};
+
+/// How long a call takes.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// What happens to one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The service answers that there were too many.
+    Throttle,
+    /// The service answers 503.
+    ServerError,
+    /// The service answers that the caller may not.
+    Denied,
+    /// The answer says that no page follows, whether one does or not.
+    CutPage,
+    /// The connection breaks before the service has seen the request.
+    Reset,
+    /// The service does its work, then the connection breaks.
+    ResetAfterEffect,
+    /// No answer ever comes.
+    Hang,
+    /// This call and the two after it fail: more than the SDK retries.
+    Outage,
+    /// A read answers what was true when the world was last remembered.
+    Stale,
+    /// Route 53 refuses the batch.
+    Refuse,
+    /// Another writer, with the same aims, writes just before this batch arrives.
+    SecondWriter,
+    /// The function's process dies with the request on its way.
+    Kill,
+    /// The function's process dies when the service has done its work.
+    KillAfterEffect,
+}
+
+/// A handle on a world, as many clients share it.
+#[derive(Clone, Debug)]
+pub struct Wire(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    world: Mutex<World>,
+    began: Instant,
+    began_at: Timestamp,
+    faults: Mutex<Faults>,
+    killed: Notify,
+}
+
+impl Fault {
+    /// Whether it can do to such a call what another fault could not.
+    #[must_use]
+    pub fn suits(self, kind: Kind) -> bool {
+        let after_effect = matches!(self, Self::ResetAfterEffect | Self::KillAfterEffect);
+        self.meets(kind) && (!after_effect || matches!(kind, Kind::Write | Kind::Batch))
+    }
+
+    /// Whether it can happen to such a call at all.
+    fn meets(self, kind: Kind) -> bool {
+        match self {
+            Self::Refuse | Self::SecondWriter => kind == Kind::Batch,
+            Self::Stale => matches!(kind, Kind::List | Kind::Read),
+            Self::CutPage => kind == Kind::List,
+            _ => true,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// The calls that have come.
+    calls: Vec<Kind>,
+    /// By the number of the call, counted from 1.
+    planned: BTreeMap<usize, Fault>,
+    /// What made a difference, and to which call.
+    struck: Vec<(usize, Fault)>,
+    /// What stale reads see.
+    past: Option<World>,
+}
+
+/// What another writer would write.
+type Writer = fn(&mut World);
+
+impl Wire {
+    /// Serves this world. Its time is tokio's from now on.
+    #[must_use]
+    pub fn new(world: World) -> Self {
+        let began_at = world.now;
+        Self(Arc::new(Shared {
+            world: Mutex::new(world),
+            began: Instant::now(),
+            began_at,
+            faults: Mutex::default(),
+            killed: Notify::new(),
+        }))
+    }
+
+    /// The world as it is now.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.0.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = jiff::SignedDuration::try_from(self.0.began.elapsed()).unwrap_or_default();
+        let now = self.0.began_at + elapsed;
+        if now > world.now {
+            world.advance_to(now);
+        }
+        world
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets virtual time pass.
+    pub async fn sleep(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        drop(self.world());
+    }
+
+    /// Plans a fault for the n-th call from now, counted from 1.
+    pub fn plan(&self, nth: usize, fault: Fault) {
+        let mut faults = self.faults();
+        let call = faults.calls.len() + nth;
+        faults.planned.insert(call, fault);
+    }
+
+    /// Forgets faults that have not come.
+    pub fn calm(&self) {
+        self.faults().planned.clear();
+    }
+
+    /// The faults that made a difference: (call, fault).
+    #[must_use]
+    pub fn struck(&self) -> Vec<(usize, Fault)> {
+        self.faults().struck.clone()
+    }
+
+    /// The calls that have come, whatever became of them.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Kind> {
+        self.faults().calls.clone()
+    }
+
+    /// Remembers the present for stale reads.
+    pub fn remember(&self) {
+        let past = self.world().clone();
+        self.faults().past = Some(past);
+    }
+
+    /// Waits until a fault kills the process.
+    pub async fn killed(&self) {
+        self.0.killed.notified().await;
+    }
+
+    /// Counts a call, and says which fault it meets.
+    fn next_fault(&self, request: &Request) -> Option<Fault> {
+        let mut faults = self.faults();
+        let kind = request.kind();
+        faults.calls.push(kind);
+        let call = faults.calls.len();
+        let fault = faults.planned.remove(&call)?;
+        if fault == Fault::Outage {
+            // The SDK tries three times.
+            for next in 1..3 {
+                faults.planned.entry(call + next).or_insert(Fault::ServerError);
+            }
+        }
+        let meets = fault.meets(kind);
+        if meets {
+            faults.struck.push((call, fault));
+        }
+        meets.then_some(fault)
+    }
+
+    /// The last fault made no difference after all.
+    fn missed(&self) {
+        self.faults().struck.pop();
+    }
+
+    /// The answer to a request that meets a fault, where there is one.
+    fn answer(&self, request: &Request, fault: Option<Fault>, writer: Writer) -> Answer {
+        match fault {
+            Some(Fault::Throttle) => request.refused(400, "ThrottlingException", "Rate exceeded"),
+            Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, body: String::new() },
+            Some(Fault::Denied) => request.refused(403, "AccessDeniedException", "not authorized to perform this"),
+            Some(Fault::Refuse) => request.refused(400, "InvalidChangeBatch", "[Tried to do what cannot be done]"),
+            Some(Fault::CutPage) => {
+                let whole = self.world().answer(request);
+                let part = whole.without_next_page();
+                if part == whole {
+                    self.missed();
+                }
+                part
+            }
+            Some(Fault::Stale) => {
+                let now = self.world().answer(request);
+                let past = self.faults().past.as_mut().map(|past| past.answer(request));
+                let past = past.unwrap_or_else(|| now.clone());
+                if past == now {
+                    self.missed();
+                }
+                past
+            }
+            Some(Fault::SecondWriter) => {
+                let mut world = self.world();
+                writer(&mut world);
+                world.answer(request)
+            }
+            _ => self.world().answer(request),
+        }
+    }
+}
+
+impl TimeSource for Wire {
+    fn now(&self) -> SystemTime {
+        let since_epoch = self.world().now.as_duration();
+        SystemTime::UNIX_EPOCH + Duration::try_from(since_epoch).unwrap_or_default()
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let wire = self.clone();
+        HttpConnectorFuture::new(async move {
+            let parsed = parse(&request);
+            tokio::time::sleep(LATENCY).await;
+            let fault = wire.next_fault(&parsed);
+            match fault {
+                Some(Fault::Reset) => return Err(ConnectorError::io("connection reset by peer".into())),
+                Some(Fault::ResetAfterEffect) => {
+                    wire.world().answer(&parsed);
+                    return Err(ConnectorError::io("connection reset by peer".into()));
+                }
+                Some(Fault::Hang) => std::future::pending::<()>().await,
+                Some(Fault::Kill | Fault::KillAfterEffect) => {
+                    if fault == Some(Fault::KillAfterEffect) {
+                        wire.world().answer(&parsed);
+                    }
+                    wire.0.killed.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                _ => {}
+            }
+            let answer = wire.answer(&parsed, fault, crate::inside::write_as_another);
+            let response = http::Response::builder().status(answer.status).body(SdkBody::from(answer.body));
+            let response = response.map_err(|error| ConnectorError::other(error.into(), None))?;
+            HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+impl HttpClient for Wire {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+fn parse(request: &HttpRequest) -> Request {
+    let uri: http::Uri = request.uri().parse().unwrap_or_default();
+    Request {
+        method: request.method().to_owned(),
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        target: request.headers().get("x-amz-target").map(str::to_owned),
+        body: request.body().bytes().unwrap_or_default().to_vec(),
+    }
+}

@@ -1,0 +1,161 @@
+//! What a function costs as it is deployed: its size, its start, its events, its memory, beside a hello-world of the same
+//! runtime and profile in the same run. It prints and asserts no times: machines differ, ratios less so.
+
+mod endpoint;
+mod planner;
+mod process;
+
+use std::{
+    fs, mem,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use cluster_sim::inside::{DOMAIN, Inside, messages};
+use cluster_world::{REGION, World};
+use serde_json::json;
+
+use self::{endpoint::Endpoints, process::Life};
+use crate::serve::Live;
+
+/// How often each function is started.
+const STARTS: usize = 31;
+
+/// Measures and prints. The first binary is the yardstick.
+///
+/// # Panics
+/// When a function does not answer.
+pub async fn run(hello: &Path, functions: &[PathBuf]) {
+    let folder = hello.parent().unwrap().join("bench-run");
+    fs::create_dir_all(&folder).unwrap();
+    let binaries: Vec<&Path> = [hello].into_iter().chain(functions.iter().map(PathBuf::as_path)).collect();
+    let sizes: Vec<u64> = binaries.iter().map(|binary| zipped(binary, &folder)).collect();
+
+    let inside = planner::populated(3, 0);
+    let mut variables: Vec<(String, String)> = [
+        ("AWS_LAMBDA_FUNCTION_NAME", "bench"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
+        ("AWS_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_SESSION_TOKEN", "token"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    variables.extend(inside.variables().iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    let live = alive(&inside);
+    let endpoints = Endpoints::open(&live, &folder).await;
+    variables.extend(endpoints.variables);
+
+    let starts = STARTS * binaries.len();
+    println!(
+        "starting {starts} processes against AWS's modelled APIs behind TLS on loopback ({} root certificates)",
+        endpoints.certificates
+    );
+    let body = json!({"source": "neo4j.cluster", "detail-type": "Sweep", "detail": {}});
+    let event = messages(&[body.to_string()]);
+    // The first life publishes the members, so that all that are measured find nothing to change.
+    for binary in &binaries {
+        process::live(binary, &variables, &event, &live).await;
+    }
+    let mut lives: Vec<Vec<Life>> = vec![Vec::new(); binaries.len()];
+    for _ in 0..STARTS {
+        // In turn, so that whatever else the machine does hits all of them.
+        for (binary, lives) in binaries.iter().zip(&mut lives) {
+            lives.push(process::live(binary, &variables, &event, &live).await);
+        }
+    }
+    let published = live.world().route53.zones[&inside.zone].addresses(&format!("core.{DOMAIN}")).len();
+    assert_eq!(published, 3, "the function should have published its members");
+    report(&binaries, &sizes, &lives);
+
+    println!("measuring passes in process");
+    let planned = tokio::task::spawn_blocking(|| {
+        [(3, 0), (20, 0), (100, 0), (3, 10_000)]
+            .map(|(members, foreign)| (members, foreign, planner::measure(members, foreign)))
+    });
+    println!(
+        "\n{:>7} {:>16} {:>12} {:>12} {:>14} {:>11} {:>14}",
+        "members", "foreign records", "plan joining", "plan idle", "idle pass", "its calls", "joining calls"
+    );
+    for (members, foreign, pass) in planned.await.unwrap() {
+        println!(
+            "{members:>7} {foreign:>16} {:>12} {:>12} {:>14} {:>11} {:>14}",
+            micros(pass.joining),
+            micros(pass.idle),
+            micros(pass.whole),
+            pass.calls,
+            pass.joining_calls,
+        );
+    }
+}
+
+/// The world of `inside`, in real time and with its members up.
+fn alive(inside: &Inside) -> Live {
+    let mut world = inside.wire.world();
+    let now = world.now;
+    let live = Live::new(mem::replace(&mut *world, World::new(now, 1)));
+    live.wind(Duration::from_mins(5));
+    live
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes far below 2^52")]
+fn report(binaries: &[&Path], sizes: &[u64], lives: &[Vec<Life>]) {
+    let figure = |of: &dyn Fn(&Life) -> f64| -> Vec<f64> {
+        lives.iter().map(|lives| middle(lives.iter().map(of).collect())).collect()
+    };
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    print!("\n{:<34}", format!("median of {STARTS} starts"));
+    for binary in binaries {
+        print!(" {:>22}", binary.file_name().unwrap_or_default().to_string_lossy());
+    }
+    println!();
+    row("zip, MB", &sizes.iter().map(|bytes| *bytes as f64 / 1e6).collect::<Vec<_>>());
+    row("start → ready (init), ms", &figure(&|life| ms(life.init)));
+    row("first event → answer, ms", &figure(&|life| ms(life.first)));
+    row("start → first answer, ms", &figure(&|life| ms(life.init + life.first)));
+    row("processor time of first event, ms", &figure(&|life| ms(life.first_cpu)));
+    row("calls to AWS until then", &figure(&|life| life.calls as f64));
+    row("later event → answer, ms", &figure(&|life| ms(life.warm)));
+    row("peak memory, MiB", &figure(&|life| life.peak as f64 / 1024.0));
+    println!();
+}
+
+fn row(name: &str, figures: &[f64]) {
+    print!("{name:<34}");
+    for (n, figure) in figures.iter().enumerate() {
+        let ratio =
+            figures.first().filter(|hello| n > 0 && **hello > 0.0).map(|hello| format!("{:.1}×", figure / hello));
+        let ratio = ratio.unwrap_or_default();
+        print!(" {figure:>13.2} {ratio:>8}");
+    }
+    println!();
+}
+
+fn micros(time: Duration) -> String {
+    format!("{:.1} µs", time.as_secs_f64() * 1e6)
+}
+
+/// The size of what would be uploaded, packed as the SAM CLI packs it.
+fn zipped(binary: &Path, folder: &Path) -> u64 {
+    let bootstrap = folder.join("bootstrap");
+    let archive = folder.join("function.zip");
+    fs::copy(binary, &bootstrap).unwrap();
+    let packed = Command::new("python3").args(["-m", "zipfile", "-c"]).args([&archive, &bootstrap]).status().unwrap();
+    assert!(packed.success(), "python3 -m zipfile failed");
+    fs::metadata(archive).unwrap().len()
+}
+
+fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// The one in the middle.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}

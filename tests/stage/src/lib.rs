@@ -1,0 +1,29 @@
+//! The real template and the real binaries on a local AWS, with the modelled AWS behind sockets: the demo, the bench, the
+//! end-to-end stories.
+
+#![cfg(feature = "stage")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "all of this is test code: a panic is a failed test"
+)]
+
+pub mod bench;
+pub mod cluster;
+pub mod discovery_story;
+pub mod dns;
+pub mod given_zone;
+pub mod narrator;
+pub mod operations;
+pub mod serve;
+pub mod stage;
+pub mod story;
+pub mod variants;
+
+/// The search path with a folder before all others.
+#[expect(clippy::disallowed_methods, reason = "a tool's environment, not a function's")]
+fn path_with(folder: &std::path::Path) -> String {
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default())
+}

@@ -1,0 +1,157 @@
+//! The bugs of the script that this function succeeds, each as the story in which it would show again.
+
+use std::collections::BTreeSet;
+
+use cluster_facts::template::{read, resources};
+use cluster_sim::{
+    inside::{CLUSTER, Inside, delivered, messages, play},
+    wire::Fault,
+};
+use serde_json::{Value, json};
+
+/// It woke only for the current revision of a task definition, and failed on any other.
+#[test]
+fn a_task_of_any_revision_wakes_the_replicator() {
+    let rule = resource("TaskChanges");
+    let detail = rule["EventPattern"]["detail"].as_object().unwrap();
+    assert_eq!(detail.keys().collect::<Vec<_>>(), ["clusterArn", "group"]);
+    play(async {
+        let inside = up(3).await;
+        let old = inside.a_task("core");
+        inside.wire.world().events.clear();
+        inside.wire.world().stop(CLUSTER, &old);
+        let mut event = inside.wire.world().events.remove(0);
+        let detail = event["Detail"].as_str().unwrap().replace("neo4j:1", "neo4j:0");
+        event["Detail"] = json!(detail);
+        inside.invoke(messages(&[delivered(&event)])).await.unwrap();
+        assert_eq!(published(&inside).len(), 2);
+    });
+}
+
+/// It acted on events alone: a lost one left a stale record for ever.
+#[test]
+fn a_lost_event_is_made_good_within_a_minute() {
+    assert_eq!(resource("Sweep")["ScheduleExpression"], json!("rate(1 minute)"));
+    play(async {
+        let inside = up(3).await;
+        let task = inside.a_task("core");
+        inside.wire.world().stop(CLUSTER, &task);
+        inside.wire.world().events.clear();
+        inside.sweep().await.unwrap();
+        assert_eq!(published(&inside), inside.fit("core"));
+    });
+}
+
+/// It read one page of a hundred, and published members whatever their health.
+#[test]
+fn the_hundred_and_first_member_is_seen_and_an_unhealthy_one_is_not_published() {
+    play(async {
+        let inside = Inside::new();
+        inside.scale("core", 105);
+        inside.wire.sleep(20).await;
+        let ill: Vec<_> = {
+            let world = inside.wire.world();
+            let tasks = world.ecs.clusters[CLUSTER].wanted("core").take(10);
+            tasks.map(|(id, task)| (id.clone(), task.address.to_string())).collect()
+        };
+        for (task, _) in &ill {
+            inside.wire.world().fail_health(CLUSTER, task);
+        }
+        let inside = inside.with("REQUIRE_HEALTHY", "false");
+        inside.sweep().await.unwrap();
+        assert_eq!(published(&inside).len(), 95);
+        assert!(ill.iter().all(|(_, address)| !published(&inside).contains(address)));
+    });
+}
+
+/// It registered every member anew on each event.
+#[test]
+fn nothing_to_do_writes_nothing() {
+    play(async {
+        let inside = up(3).await;
+        let events: Vec<_> = inside.wire.world().events.drain(..).map(|event| delivered(&event)).collect();
+        let from = inside.wire.world().calls.len();
+        inside.invoke(messages(&events)).await.unwrap();
+        assert_eq!(inside.wire.world().count_calls(from).1, 0);
+    });
+}
+
+/// It removed before it added, and believed an empty list.
+#[test]
+fn a_list_that_comes_back_empty_empties_no_name() {
+    play(async {
+        let inside = Inside::new();
+        // What a stale read will see: nobody.
+        inside.wire.remember();
+        inside.scale("core", 3);
+        inside.wire.sleep(60).await;
+        inside.sweep().await.unwrap();
+        inside.wire.plan(1, Fault::Stale);
+        let answer = inside.invoke(json!({})).await.unwrap();
+        assert_eq!((&answer["changes"], published(&inside).len()), (&json!([]), 3), "{answer}");
+        assert_eq!(inside.wire.struck().len(), 1);
+    });
+}
+
+/// It left its records behind, so that the stack could not be deleted.
+#[test]
+fn a_stack_deletes_although_records_and_instances_are_left() {
+    play(async {
+        let inside = up(2).await;
+        inside.wire.world().scale(CLUSTER, "core", 0);
+        inside.wire.sleep(30).await;
+        assert_eq!(published(&inside).len(), 2, "no pass has come since");
+        inside.invoke(inside.custom_resource("Delete", Some("id"))).await.unwrap();
+        let mut world = inside.wire.world();
+        for registry in &inside.registries {
+            world.delete("AWS::ServiceDiscovery::Service", registry, &Value::Null).unwrap();
+        }
+        world.delete("AWS::Route53::HostedZone", &inside.zone, &Value::Null).unwrap();
+    });
+}
+
+/// It might change every zone of the account, and kept its log for ever.
+#[test]
+fn rights_end_at_the_two_names_and_logs_have_an_end() {
+    let statements = resource("ZoneAccess")["PolicyDocument"]["Statement"].clone();
+    let change =
+        statements.as_array().unwrap().iter().find(|s| s["Action"] == "route53:ChangeResourceRecordSets").unwrap();
+    let conditions = &change["Condition"]["ForAllValues:StringEquals"];
+    let names = &conditions["route53:ChangeResourceRecordSetsNormalizedRecordNames"];
+    assert_eq!(names, &json!([{"Fn::Sub": "core.${DomainName}"}, {"Fn::Sub": "replica.${DomainName}"}]));
+    assert_eq!(conditions["route53:ChangeResourceRecordSetsRecordTypes"], json!(["A"]));
+    assert!(!resource("ReplicatorLogs")["RetentionInDays"].is_null());
+}
+
+/// Two of it at once undid each other's work.
+#[test]
+fn two_passes_at_once_end_right() {
+    play(async {
+        let inside = up(3).await;
+        inside.scale("core", 5);
+        inside.wire.sleep(60).await;
+        let task = inside.a_task("core");
+        inside.wire.world().stop(CLUSTER, &task);
+        let (one, two) = (inside.replicator(), inside.replicator());
+        let (a, b) = tokio::join!(biased; one.handle(json!({})), two.handle(json!({})));
+        assert!(a.is_ok() && b.is_ok());
+        assert_eq!(published(&inside), inside.fit("core"));
+    });
+}
+
+fn resource(id: &str) -> Value {
+    let found = resources(&read("infra/discovery.yaml")).into_iter().find(|(name, _)| name == id);
+    found.unwrap().1["Properties"].clone()
+}
+
+async fn up(cores: u8) -> Inside {
+    let inside = Inside::new();
+    inside.scale("core", cores);
+    inside.wire.sleep(60).await;
+    inside.sweep().await.unwrap();
+    inside
+}
+
+fn published(inside: &Inside) -> BTreeSet<String> {
+    inside.published("core")
+}

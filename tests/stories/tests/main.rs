@@ -1,0 +1,16 @@
+//! Every story that runs a function against the modelled AWS, and the model's own tests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests: a panic is a failed test"
+)]
+
+mod bad_input;
+mod exploration;
+mod lessons;
+mod machines;
+mod replicator;
+mod reports;
+mod world;

@@ -1,0 +1,225 @@
+//! What Auto Scaling answers.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::{
+    super::{Context, Refusal, World, ec2::of_tags, page, query::Form},
+    Group, arn,
+};
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("ValidationError", message)
+}
+
+impl World {
+    /// What a request touches, each with what IAM is told of it.
+    pub(super) fn asked_of_auto_scaling(&self, form: &Form) -> Vec<(String, Context)> {
+        if form.action.starts_with("Describe") {
+            return vec![("*".to_owned(), Context::new())];
+        }
+        let name = match form.text("AutoScalingGroupName") {
+            "" => self.auto_scaling.group_of(form.text("InstanceId")).unwrap_or_default(),
+            name => name,
+        };
+        let group = self.auto_scaling.groups.get(name);
+        let tags = group.map(|group| of_tags(group.tags.iter().map(|(key, (value, _))| (key, value))));
+        vec![(group.map_or_else(|| arn("unknown", name), |group| group.arn.clone()), tags.unwrap_or_default())]
+    }
+
+    pub(super) fn answer_auto_scaling(&mut self, form: &Form) -> Result<Value, Refusal> {
+        match form.action.as_str() {
+            "DescribeAutoScalingGroups" => self.describe_groups(form),
+            "DescribeScalingActivities" => self.describe_activities(form),
+            "CompleteLifecycleAction" => {
+                let continues = match form.required("LifecycleActionResult")? {
+                    "CONTINUE" => true,
+                    "ABANDON" => false,
+                    other => return Err(invalid(format!("{other} is no valid LifecycleActionResult"))),
+                };
+                let (group, id) = self.waiting(form)?;
+                self.finish_wait(&group, &id, form.text("LifecycleHookName"), continues);
+                Ok(json!({}))
+            }
+            "RecordLifecycleActionHeartbeat" => {
+                let ((_, id), now) = (self.waiting(form)?, self.now);
+                let member = self.auto_scaling.member_mut(&id);
+                if let Some(wait) = member.and_then(|member| member.waits.get_mut(form.text("LifecycleHookName"))) {
+                    wait.until = wait.longest.min(now + SignedDuration::from_secs(wait.heartbeat));
+                }
+                Ok(json!({}))
+            }
+            "TerminateInstanceInAutoScalingGroup" => self.terminate_in_group(form),
+            "UpdateAutoScalingGroup" => self.update_group(form),
+            action => {
+                Err(Refusal::new("InvalidAction", format!("Could not find operation {action} for version 2011-01-01")))
+            }
+        }
+    }
+
+    /// The group and the instance that wait at the hook that a request names.
+    fn waiting(&self, form: &Form) -> Result<(String, String), Refusal> {
+        let (name, hook) = (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
+        let (instance, token) = (form.text("InstanceId"), form.text("LifecycleActionToken"));
+        let absent = || invalid(format!("Group {name} not found"));
+        let group = self.auto_scaling.groups.get(name).ok_or_else(absent)?;
+        if !group.hooks.contains_key(hook) {
+            return Err(invalid(format!("No Lifecycle Hook named {hook} found for Auto Scaling group {name}")));
+        }
+        if instance.is_empty() && token.is_empty() {
+            return Err(invalid("Either the instance ID or the lifecycle action token must be given"));
+        }
+        let found = group.members.iter().find(|(id, member)| {
+            let wait = member.waits.get(hook);
+            wait.is_some_and(|wait| {
+                (instance.is_empty() || *id == instance) && (token.is_empty() || wait.token == token)
+            })
+        });
+        let what = if token.is_empty() { format!("instance ID {instance}") } else { format!("token {token}") };
+        let none = || invalid(format!("No active Lifecycle Action found with {what}"));
+        found.map(|(id, _)| (name.to_owned(), id.clone())).ok_or_else(none)
+    }
+
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html>: of a size that is given
+    /// without a desired capacity, this follows where it must. The world changes sizes only.
+    fn update_group(&mut self, form: &Form) -> Result<Value, Refusal> {
+        let name = form.required("AutoScalingGroupName")?;
+        let absent = || invalid(format!("AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"));
+        let group = self.auto_scaling.groups.get_mut(name).ok_or_else(absent)?;
+        let (min, max) = (form.number("MinSize").unwrap_or(group.min), form.number("MaxSize").unwrap_or(group.max));
+        if min > max {
+            return Err(invalid(format!("Min bound, {min}, must be less than or equal to max bound, {max}")));
+        }
+        let desired = form.number("DesiredCapacity").unwrap_or_else(|| group.desired.clamp(min, max));
+        if !(min..=max).contains(&desired) {
+            return Err(invalid(format!(
+                "Desired capacity:{desired} must be between the specified min size:{min} and max size:{max}"
+            )));
+        }
+        (group.min, group.max, group.desired) = (min, max, desired);
+        Ok(json!({}))
+    }
+
+    fn terminate_in_group(&mut self, form: &Form) -> Result<Value, Refusal> {
+        let id = form.required("InstanceId")?;
+        let decrements = match form.required("ShouldDecrementDesiredCapacity")? {
+            "true" => true,
+            "false" => false,
+            other => return Err(invalid(format!("{other} is no valid ShouldDecrementDesiredCapacity"))),
+        };
+        let absent = || invalid(format!("Instance Id not found - No managed instance found for instance ID {id}"));
+        let name = self.auto_scaling.group_of(id).ok_or_else(absent)?.to_owned();
+        let Some(group) = self.auto_scaling.groups.get_mut(&name) else { return Err(absent()) };
+        let Some(member) = group.members.get(id) else { return Err(absent()) };
+        let (state, counts, zone) = (member.state, member.counts(), member.zone.clone());
+        if decrements && counts {
+            if group.desired <= group.min {
+                return Err(invalid(format!(
+                    "Currently, desiredSize equals minSize ({}). Terminating instance without replacement will violate \
+                     group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower \
+                     group's min size.",
+                    group.min
+                )));
+            }
+            group.desired -= 1;
+        }
+        match state {
+            // Its hook was abandoned, and is not asked again.
+            "Terminating:Retained" => self.terminate_member(id),
+            _ if counts => self.leave(&name, id),
+            _ => {}
+        }
+        Ok(json!({"Activity": {
+            "ActivityId": self.uuid(), "AutoScalingGroupName": name, "StatusCode": "InProgress", "Progress": 0,
+            "Description": format!("Terminating EC2 instance: {id}"), "Cause": "a user request",
+            "StartTime": self.now.to_string(), "Details": json!({"Availability Zone": zone}).to_string(),
+        }}))
+    }
+
+    fn describe_groups(&self, form: &Form) -> Result<Value, Refusal> {
+        let (names, filters) = (form.list("AutoScalingGroupNames.member"), form.filters());
+        if let Some((name, _)) = filters.iter().find(|(name, _)| *name != "tag-key" && !name.starts_with("tag:")) {
+            return Err(invalid(format!("Invalid filter name {name}: expected tag-key, tag-value, or tag:<key>")));
+        }
+        let asked = form.number("MaxRecords").unwrap_or(50);
+        if !(1..=100).contains(&asked) {
+            return Err(invalid(format!("MaxRecords must be between 1 and 100, not {asked}")));
+        }
+        let fits = |group: &Group| {
+            filters.iter().all(|(name, values)| match name.strip_prefix("tag:") {
+                Some(key) => group.tags.get(key).is_some_and(|(value, _)| values.contains(&value.as_str())),
+                None => values.iter().any(|key| group.tags.contains_key(*key)),
+            })
+        };
+        let groups = self.auto_scaling.groups.iter();
+        let found = groups.filter(|(n, group)| (names.is_empty() || names.contains(&n.as_str())) && fits(group));
+        let all: Vec<_> = found.map(|(name, group)| self.group_item(name, group)).collect();
+        let (groups, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
+        Ok(json!({"AutoScalingGroups": groups, "NextToken": next}))
+    }
+
+    /// The activities of a group that failed, the latest first; the world keeps no others.
+    fn describe_activities(&self, form: &Form) -> Result<Value, Refusal> {
+        let name = form.text("AutoScalingGroupName");
+        let asked = form.number("MaxRecords").unwrap_or(100);
+        if !(1..=100).contains(&asked) {
+            return Err(invalid(format!("MaxRecords must be between 1 and 100, not {asked}")));
+        }
+        let groups = self.auto_scaling.groups.iter().filter(|(found, _)| name.is_empty() || *found == name);
+        let failures = groups.flat_map(|(group, found)| found.failures.iter().rev().map(move |failed| (group, failed)));
+        let all = failures.map(|(group, (at, what, why))| {
+            json!({
+                "ActivityId": format!("{group}-{at}"), "AutoScalingGroupName": group, "StatusCode": "Failed",
+                "StatusMessage": why, "Cause": "an instance was started in response to a difference between desired and actual \
+                 capacity", "Description": what, "Progress": 100,
+                "StartTime": at.to_string(), "EndTime": at.to_string(),
+            })
+        });
+        let all: Vec<_> = all.collect();
+        let (activities, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
+        Ok(json!({"Activities": activities, "NextToken": next}))
+    }
+
+    fn group_item(&self, name: &str, group: &Group) -> Value {
+        let template = |id: &str, version: &str| {
+            let name = self.ec2.templates.get(id).map(|template| &template.name);
+            json!({"LaunchTemplateId": id, "LaunchTemplateName": name, "Version": version})
+        };
+        let tag = |(key, (value, propagate)): (&String, &(String, bool))| {
+            json!({
+                "ResourceId": name, "ResourceType": "auto-scaling-group", "Key": key, "Value": value,
+                "PropagateAtLaunch": propagate,
+            })
+        };
+        let members = group.members.iter().map(|(id, member)| {
+            json!({
+                "InstanceId": id, "AvailabilityZone": member.zone, "LifecycleState": member.state,
+                "HealthStatus": if member.healthy { "Healthy" } else { "Unhealthy" }, "InstanceType": "r7g.large",
+                "LaunchTemplate": template(&member.template.0, &member.template.1.to_string()),
+                "ProtectedFromScaleIn": false,
+            })
+        });
+        let zones: Vec<_> = group.subnets.iter().filter_map(|subnet| self.ec2.subnets.get(subnet)).collect();
+        let mut item = json!({
+            "AutoScalingGroupName": name, "AutoScalingGroupARN": group.arn,
+            "MinSize": group.min, "MaxSize": group.max, "DesiredCapacity": group.desired,
+            "DefaultCooldown": 300, "HealthCheckType": "EC2", "HealthCheckGracePeriod": 0,
+            "AvailabilityZones": zones, "VPCZoneIdentifier": group.subnets.join(","),
+            "CreatedTime": group.created.to_string(), "NewInstancesProtectedFromScaleIn": false,
+            "TerminationPolicies": ["Default"], "Status": group.deleting.then_some("Delete in progress"),
+            "Tags": group.tags.iter().map(tag).collect::<Vec<_>>(), "Instances": members.collect::<Vec<_>>(),
+            "InstanceLifecyclePolicy": group.retain.then(|| {
+                json!({"RetentionTriggers": {"TerminateHookAbandon": "retain"}})
+            }),
+        });
+        let launched = template(&group.template, &group.version);
+        match &group.mixed {
+            Some(overrides) => {
+                let launched = json!({"LaunchTemplateSpecification": launched, "Overrides": overrides});
+                item["MixedInstancesPolicy"] = json!({"LaunchTemplate": launched});
+            }
+            None => item["LaunchTemplate"] = launched,
+        }
+        item
+    }
+}

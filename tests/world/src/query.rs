@@ -1,0 +1,134 @@
+//! The Query protocol of EC2 and Auto Scaling: a form comes in, XML goes out.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Answer, Refusal, Request};
+
+/// The version of EC2's API.
+pub(super) const EC2: &str = "2016-11-15";
+
+/// A request of the Query protocol, decoded.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    /// The version of the API, which tells services apart.
+    pub version: String,
+    /// What is asked for.
+    pub action: String,
+    fields: BTreeMap<String, String>,
+}
+
+impl Form {
+    /// The form in a request, if it is one.
+    pub(super) fn parse(request: &Request) -> Option<Self> {
+        if request.target.is_some() || request.method != "POST" || request.path != "/" {
+            return None;
+        }
+        let pairs = form_urlencoded::parse(&request.body);
+        let mut fields: BTreeMap<String, String> = pairs.into_owned().collect();
+        Some(Self { version: fields.remove("Version")?, action: fields.remove("Action")?, fields })
+    }
+
+    /// Whether the service is EC2, which has a dialect of its own.
+    fn is_ec2(&self) -> bool {
+        self.version == EC2
+    }
+
+    /// Whether it changes anything.
+    pub(super) fn writes(&self) -> bool {
+        !self.action.starts_with("Describe")
+    }
+
+    /// A field's value; empty when there is none.
+    pub(super) fn text(&self, key: &str) -> &str {
+        self.fields.get(key).map_or("", String::as_str)
+    }
+
+    /// A field that must be there.
+    pub(super) fn required(&self, key: &str) -> Result<&str, Refusal> {
+        let code = if self.is_ec2() { "MissingParameter" } else { "ValidationError" };
+        let absent = || Refusal::new(code, format!("The request must contain the parameter {key}"));
+        Some(self.text(key)).filter(|value| !value.is_empty()).ok_or_else(absent)
+    }
+
+    /// A number; nothing when it is absent or none.
+    pub(super) fn number(&self, key: &str) -> Option<usize> {
+        self.text(key).parse().ok()
+    }
+
+    /// The values of `<prefix>.1`, `<prefix>.2`, …
+    pub(super) fn list(&self, prefix: &str) -> Vec<&str> {
+        (1..).map_while(|n| self.fields.get(&format!("{prefix}.{n}"))).map(String::as_str).collect()
+    }
+
+    /// The filters: (name, values), of which one must fit.
+    pub(super) fn filters(&self) -> Vec<(&str, Vec<&str>)> {
+        let (prefix, values) = if self.is_ec2() { ("Filter", "Value") } else { ("Filters.member", "Values.member") };
+        let names = (1..).map_while(|n| Some((n, self.fields.get(&format!("{prefix}.{n}.Name"))?)));
+        names.map(|(n, name)| (name.as_str(), self.list(&format!("{prefix}.{n}.{values}")))).collect()
+    }
+
+    /// The answer to an accepted request.
+    pub(super) fn accepted(&self, value: &Value) -> Answer {
+        let Self { version, action, .. } = self;
+        let body = if self.is_ec2() {
+            let body = format!("<requestId>r</requestId>{}", xml(value, "item"));
+            format!("<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">{body}</{action}Response>")
+        } else {
+            let result = format!("<{action}Result>{}</{action}Result>", xml(value, "member"));
+            let body = format!("{result}<ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>");
+            let namespace = format!("http://autoscaling.amazonaws.com/doc/{version}/");
+            format!("<{action}Response xmlns=\"{namespace}\">{body}</{action}Response>")
+        };
+        Answer { status: 200, body }
+    }
+
+    /// A refusal as the service words it. What every service refuses for is called differently by each.
+    pub(super) fn refused(&self, code: &str, message: &str) -> Answer {
+        let (status, code) = match (self.is_ec2(), code) {
+            (true, "ThrottlingException") => (503, "RequestLimitExceeded"),
+            (_, "ThrottlingException") => (400, "Throttling"),
+            (true, "AccessDenied" | "AccessDeniedException") => (403, "UnauthorizedOperation"),
+            (_, "AccessDenied" | "AccessDeniedException") => (403, "AccessDenied"),
+            (_, code) => (400, code),
+        };
+        let said = format!("<Code>{code}</Code><Message>{}</Message>", quick_xml::escape::escape(message));
+        let body = if self.is_ec2() {
+            format!("<Response><Errors><Error>{said}</Error></Errors><RequestID>r</RequestID></Response>")
+        } else {
+            let error = format!("<Error><Type>Sender</Type>{said}</Error><RequestId>r</RequestId>");
+            format!("<ErrorResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\">{error}</ErrorResponse>")
+        };
+        Answer { status, body }
+    }
+}
+
+/// A value as XML: the keys of an object are elements, the entries of a list elements of one name.
+fn xml(value: &Value, entry: &str) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => quick_xml::escape::escape(text).into_owned(),
+        Value::Array(entries) => entries.iter().map(|value| element(entry, value, entry)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(_, value)| !value.is_null());
+            fields.map(|(key, value)| element(key, value, entry)).collect()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn element(name: &str, value: &Value, entry: &str) -> String {
+    format!("<{name}>{}</{name}>", xml(value, entry))
+}
+
+/// The same answer without the token of the page that follows.
+pub(super) fn without_token(body: &str) -> String {
+    ["NextToken", "nextToken"].iter().fold(body.to_owned(), |body, tag| {
+        let cut = body.split_once(&format!("<{tag}>")).and_then(|(before, rest)| {
+            let (_, after) = rest.split_once(&format!("</{tag}>"))?;
+            Some(format!("{before}{after}"))
+        });
+        cut.unwrap_or(body)
+    })
+}

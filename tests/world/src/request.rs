@@ -1,0 +1,154 @@
+//! Requests to an API and its answers, whatever carried them.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::{
+    query::{self, Form},
+    route53,
+};
+
+/// A request to an API, whatever carried it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// The path without the query.
+    pub path: String,
+    /// The query, still encoded.
+    pub query: String,
+    /// The header `X-Amz-Target` of the JSON protocols.
+    pub target: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What a call does, as far as it decides which faults can make a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It reads a list, perhaps in pages.
+    List,
+    /// It reads.
+    Read,
+    /// It writes.
+    Write,
+    /// It is a batch of changes for Route 53.
+    Batch,
+}
+
+/// What an API answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// JSON or XML.
+    pub body: String,
+}
+
+/// A refusal, as the service words it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error code.
+    pub code: &'static str,
+    /// The message.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl Request {
+    /// Returns whether it changes anything.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        if let Some(form) = Form::parse(self) {
+            return form.writes();
+        }
+        let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
+        operation.map_or(self.method != "GET", |operation| {
+            !["Describe", "List", "Get", "Query"].iter().any(|v| operation.starts_with(v))
+        })
+    }
+
+    /// Returns what it does, as far as it decides which faults can make a difference.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        let form = Form::parse(self);
+        let lists = self.target.as_deref().map_or(self.method == "GET", |target| target.contains(".List"));
+        match (self.writes(), lists || form.is_some()) {
+            (true, _) if self.target.is_none() && self.method == "POST" && form.is_none() => Kind::Batch,
+            (true, _) => Kind::Write,
+            (false, true) => Kind::List,
+            (false, false) => Kind::Read,
+        }
+    }
+
+    /// Returns whether it is an answer to CloudFormation, which the world keeps with its messages.
+    pub(crate) fn answers_cloudformation(&self) -> bool {
+        self.method == "PUT" && self.path == "/cfn"
+    }
+
+    /// Returns a refusal that any service may give, in the protocol of this request.
+    #[must_use]
+    pub fn refused(&self, status: u16, code: &str, message: &str) -> Answer {
+        if let Some(form) = Form::parse(self) {
+            return form.refused(code, message);
+        }
+        let body = if self.target.is_some() {
+            format!(r#"{{"__type":"{code}","message":"{message}"}}"#)
+        } else {
+            let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
+            format!("<ErrorResponse>{error}</ErrorResponse>")
+        };
+        Answer { status, body }
+    }
+}
+
+impl Answer {
+    /// Returns the same answer as if no page followed.
+    #[must_use]
+    pub fn without_next_page(&self) -> Self {
+        let body = match serde_json::from_str::<Value>(&self.body) {
+            Ok(mut body) => {
+                if let Some(body) = body.as_object_mut() {
+                    // ECS spells it its own way.
+                    body.remove("NextToken");
+                    body.remove("nextToken");
+                }
+                body.to_string()
+            }
+            Err(_) => query::without_token(&self.body).replace("<IsTruncated>true", "<IsTruncated>false"),
+        };
+        Self { body, status: self.status }
+    }
+}
+
+/// Returns a refusal in the protocol of the request.
+#[must_use]
+pub fn refused(request: &Request, refusal: Refusal) -> Answer {
+    if let Some(form) = Form::parse(request) {
+        return form.refused(refusal.code, &refusal.message);
+    }
+    if request.target.is_none() {
+        return route53::refused(refusal);
+    }
+    let body = json!({"__type": refusal.code, "message": refusal.message}).to_string();
+    Answer { status: 400, body }
+}
+
+/// Returns a page of `items`: those from `token` on, and the token of the next page.
+pub(crate) fn page<T: Clone>(items: &[T], token: Option<&str>, size: usize) -> (Vec<T>, Option<String>) {
+    let from: usize = token.and_then(|token| token.parse().ok()).unwrap_or(0);
+    let next = from + size;
+    (items.iter().skip(from).take(size).cloned().collect(), (next < items.len()).then(|| next.to_string()))
+}
