@@ -6,6 +6,7 @@ use aws_sdk_ecs::{
     types::{ContainerInstance as Described, ContainerInstanceStatus, DesiredStatus, Failure as Missed, Task as Found},
 };
 use cluster_core::{
+    ids::{ContainerInstanceArn, InstanceId},
     instance::{ContainerInstance, Task},
     names,
 };
@@ -35,8 +36,12 @@ impl ContainerInstances {
     }
 
     /// Returns those of certain EC2 instances, asked for one by one, so that no list can leave them out.
-    pub(crate) async fn of(&self, instances: &[&str]) -> Result<Option<Vec<ContainerInstance>>, Failure> {
-        self.found(Some(format!("ec2InstanceId in [{}]", instances.join(", ")))).await
+    pub(crate) async fn of(&self, instances: &[&InstanceId]) -> Result<Option<Vec<ContainerInstance>>, Failure> {
+        self.found(Some(format!(
+            "ec2InstanceId in [{}]",
+            instances.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
+        )))
+        .await
     }
 
     async fn found(&self, filter: Option<String>) -> Result<Option<Vec<ContainerInstance>>, Failure> {
@@ -107,12 +112,7 @@ impl ContainerInstances {
             }
         }
         for found in found {
-            for task in tasks.remove(&found.arn).unwrap_or_default() {
-                // One that was told to stop between the two lists is in both: the later word counts.
-                found.tasks.retain(|known| known.id != task.id);
-                found.tasks.push(task);
-            }
-            found.tasks.sort();
+            found.add_tasks(tasks.remove(found.arn.as_str()).unwrap_or_default());
         }
         Ok(())
     }
@@ -131,14 +131,14 @@ impl ContainerInstances {
 
     /// Deregisters a container instance; by force also one with tasks, which ECS then takes for stopped. Answers whether
     /// it was still there: ECS deregisters by itself the instances whose end it sees.
-    pub(crate) async fn deregister(&self, arn: &str, force: bool) -> Result<bool, Failure> {
-        let asked = self.client.deregister_container_instance().cluster(&self.cluster).container_instance(arn);
+    pub(crate) async fn deregister(&self, arn: &ContainerInstanceArn, force: bool) -> Result<bool, Failure> {
+        let asked = self.client.deregister_container_instance().cluster(&self.cluster).container_instance(arn.as_str());
         let Err(error) = asked.force(force).send().await else { return Ok(true) };
         // ECS has no code of its own for a container instance that it does not know: whether it is gone is asked.
         let unknown = is_refusal(&error, &["InvalidParameterException"]);
         let failure = Failure::call(&format!("deregister container instance {arn}"), error);
         if unknown {
-            let left = self.describe(&[arn.to_owned()]).await?;
+            let left = self.describe(&[arn.to_string()]).await?;
             if left.iter().all(|found| ContainerInstance::is_gone(found.status().unwrap_or_default())) {
                 return Ok(false);
             }
@@ -147,10 +147,10 @@ impl ContainerInstances {
     }
 
     /// Has nothing more placed on container instances, at most ten, and the tasks of services on them stopped.
-    pub(crate) async fn drain(&self, arns: &[String]) -> Result<(), Failure> {
+    pub(crate) async fn drain(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
         let step = format!("set container instance {} to DRAINING", arns.join(", "));
         let asked = self.client.update_container_instances_state().cluster(&self.cluster);
-        let asked = asked.set_container_instances(Some(arns.to_vec()));
+        let asked = asked.set_container_instances(Some(arns.iter().map(ToString::to_string).collect()));
         let answer = asked.status(ContainerInstanceStatus::Draining).send().await;
         let answer = answer.map_err(|error| Failure::call(&step, error))?;
         match answer.failures() {
@@ -183,11 +183,11 @@ fn container_instance(found: &Described) -> Option<ContainerInstance> {
     let status = found.status().filter(|status| !ContainerInstance::is_gone(status))?.to_owned();
     let core = found.attributes().iter().find(|attribute| attribute.name() == names::CORE_ATTRIBUTE);
     Some(ContainerInstance {
-        arn: found.container_instance_arn()?.to_owned(),
-        instance: found.ec2_instance_id()?.to_owned(),
+        arn: found.container_instance_arn()?.into(),
+        instance: found.ec2_instance_id()?.into(),
         connected: found.agent_connected(),
         status,
-        core: core.and_then(|attribute| attribute.value()).map(str::to_owned),
+        core: core.and_then(|attribute| attribute.value()).map(Into::into),
         tasks: Vec::new(),
         registered: found.registered_at().and_then(timestamp),
         disconnected_since: None,
@@ -223,7 +223,7 @@ mod tests {
             .credentials_provider(credentials())
             .http_client(http_client_fn(move |_, _| answers.clone()));
         let found = ContainerInstances::new(Client::from_conf(config.build()), "neo4j".into());
-        found.deregister("arn:1", true).await.map_err(|failure| failure.chain())
+        found.deregister(&"arn:1".into(), true).await.map_err(|failure| failure.chain())
     }
 
     const UNKNOWN: (u16, &str) =

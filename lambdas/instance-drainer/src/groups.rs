@@ -6,8 +6,9 @@ use aws_sdk_autoscaling::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use cluster_core::{
+    ids::InstanceId,
     instance::{Group, Instance, State},
-    names::{CLUSTER_TAG, CORE_TAG, LAUNCH_HOOK, TERMINATE_HOOK, VOLUME_TAG},
+    names::{CLUSTER_TAG, CORE_TAG, VOLUME_TAG},
 };
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
@@ -72,8 +73,14 @@ impl Groups {
         }))
     }
 
-    /// Completes the hook that holds an instance in this state. Returns whether it still held it.
-    pub(crate) async fn complete(&self, group: &str, instance: &str, state: &State, end: End) -> Result<bool, Failure> {
+    /// Completes a lifecycle hook that holds an instance. Returns whether it still held it.
+    pub(crate) async fn complete(
+        &self,
+        group: &str,
+        instance: &InstanceId,
+        hook: &str,
+        end: End,
+    ) -> Result<bool, Failure> {
         let result = match end {
             End::Continue => "CONTINUE",
             End::Abandon => "ABANDON",
@@ -82,44 +89,39 @@ impl Groups {
             .client
             .complete_lifecycle_action()
             .auto_scaling_group_name(group)
-            .lifecycle_hook_name(hook(state))
-            .instance_id(instance)
+            .lifecycle_hook_name(hook)
+            .instance_id(instance.as_str())
             .lifecycle_action_result(result)
             .send()
             .await;
         unless_over(answer, || format!("complete the lifecycle hook of instance {instance} in group {group}"))
     }
 
-    /// Restarts the timeout of the hook that holds an instance in this state. Returns whether it still held it.
-    pub(crate) async fn heartbeat(&self, group: &str, instance: &str, state: &State) -> Result<bool, Failure> {
+    /// Restarts the timeout of a lifecycle hook that holds an instance. Returns whether it still held it.
+    pub(crate) async fn heartbeat(&self, group: &str, instance: &InstanceId, hook: &str) -> Result<bool, Failure> {
         let answer = self
             .client
             .record_lifecycle_action_heartbeat()
             .auto_scaling_group_name(group)
-            .lifecycle_hook_name(hook(state))
-            .instance_id(instance)
+            .lifecycle_hook_name(hook)
+            .instance_id(instance.as_str())
             .send()
             .await;
         unless_over(answer, || format!("prolong the lifecycle hook of instance {instance} in group {group}"))
     }
 
     /// Terminates a retained instance. Returns whether it was still there.
-    pub(crate) async fn terminate(&self, instance: &str) -> Result<bool, Failure> {
+    pub(crate) async fn terminate(&self, instance: &InstanceId) -> Result<bool, Failure> {
         let answer = self
             .client
             .terminate_instance_in_auto_scaling_group()
-            .instance_id(instance)
+            .instance_id(instance.as_str())
             // A retained instance does not count towards the desired capacity, so there is nothing to take off.
             .should_decrement_desired_capacity(false)
             .send()
             .await;
         unless_over(answer, || format!("terminate the retained instance {instance}"))
     }
-}
-
-/// Returns the hook that holds an instance in this state. Hooks of other names are other people's.
-fn hook(state: &State) -> &'static str {
-    if *state == State::PendingWait { LAUNCH_HOOK } else { TERMINATE_HOOK }
 }
 
 /// Whether a write found what it was for. Auto Scaling has one code for all refusals and tells only by its message that
@@ -157,7 +159,7 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
         && name.strip_prefix(cluster).is_some_and(|rest| rest.starts_with('-'));
     let instances = found.instances().iter().filter_map(|instance| {
         Some(Instance {
-            id: instance.instance_id()?.to_owned(),
+            id: instance.instance_id()?.into(),
             zone: instance.availability_zone()?.to_owned(),
             state: State::from(instance.lifecycle_state()?.as_str()),
             status: None,
@@ -165,8 +167,8 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
     });
     ours.then(|| Group {
         name: name.to_owned(),
-        core: tag(CORE_TAG),
-        volume: tag(VOLUME_TAG),
+        core: tag(CORE_TAG).map(Into::into),
+        volume: tag(VOLUME_TAG).map(Into::into),
         desired: found.desired_capacity().and_then(|desired| desired.try_into().ok()).unwrap_or_default(),
         launch_failure: None,
         instances: instances.collect(),

@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use cluster_core::instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase};
+use cluster_core::{
+    ids::InstanceId,
+    instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase},
+};
 use cluster_lambda::Failure;
 use cluster_state::State;
 use futures_util::future::join_all;
@@ -59,7 +62,7 @@ impl Drainer {
         };
         let instances = groups.iter().flat_map(|group| &group.instances);
         let leaving = instances.filter(|instance| instance.state.awaits_release());
-        let leaving: Vec<_> = leaving.map(|instance| instance.id.as_str()).collect();
+        let leaving: Vec<_> = leaving.map(|instance| &instance.id).collect();
         self.add_missing(&mut found, &leaving).await?;
         // After the container instances: a task that is placed before one drains is seen on it.
         self.container_instances.add_tasks(&mut found).await?;
@@ -86,7 +89,7 @@ impl Drainer {
             let mut instances = observed.groups.iter_mut().flat_map(|group| &mut group.instances);
             if let Some(found) = instances.find(|found| found.id == doubtful.id) {
                 found.status = status.unwrap_or_else(|failure| {
-                    tracing::error!(instance = found.id, "whether it is dead is not known: {}", failure.chain());
+                    tracing::error!(instance = %found.id, "whether it is dead is not known: {}", failure.chain());
                     None
                 });
             }
@@ -105,8 +108,8 @@ impl Drainer {
     }
 
     /// Asks for leaving instances that the list left out by their id: absence from a list is no proof.
-    async fn add_missing(&self, found: &mut Vec<ContainerInstance>, leaving: &[&str]) -> Result<(), Failure> {
-        let listed = |id: &str| found.iter().any(|found| found.instance == id);
+    async fn add_missing(&self, found: &mut Vec<ContainerInstance>, leaving: &[&InstanceId]) -> Result<(), Failure> {
+        let listed = |id: &InstanceId| found.iter().any(|found| found.instance == *id);
         let missing: Vec<_> = leaving.iter().copied().filter(|id| !listed(id)).collect();
         for missing in missing.chunks(ASKED_AT_ONCE) {
             found.extend(self.container_instances.of(missing).await?.unwrap_or_default());

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use cluster_core::instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, Policy, State, Step};
+use cluster_core::{
+    ids::{InstanceId, VolumeId},
+    instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, Policy, State, Step},
+};
 use cluster_lambda::{Failure, Mode, Reconciled, Round};
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -20,7 +23,7 @@ pub struct Outcome {
     /// What came of the plan.
     pub tally: Tally,
     /// Why a step did not come through, in AWS's words, by instance.
-    pub refusals: BTreeMap<String, String>,
+    pub refusals: BTreeMap<InstanceId, String>,
     /// Whether nothing was to be changed.
     pub dry_run: bool,
 }
@@ -33,9 +36,9 @@ impl Outcome {
             json!({
                 "core": core.number,
                 "zone": core.zone,
-                "instance": core.instance,
+                "instance": core.instance.as_ref().map(InstanceId::as_str),
                 "state": core.state.as_ref().map(ToString::to_string),
-                "volume": core.volume,
+                "volume": core.volume.as_ref().map(VolumeId::as_str),
                 "agent": core.agent.map(|connected| if connected { "connected" } else { "disconnected" }),
                 "task": core.task,
                 "whole": core.fault.is_none(),
@@ -179,16 +182,21 @@ impl Drainer {
 
     /// Carries out one step.
     async fn apply(&self, step: &Step) -> Result<Applied, Failure> {
-        let Step { group, instance, state, action, .. } = step;
+        let Step { group, instance, action, .. } = step;
+        let complete = async |end| match step.hook() {
+            Some(hook) => self.groups.complete(group, instance, hook, end).await,
+            None => Ok(false),
+        };
         let changed = match action {
-            Action::Wait { heartbeat: false } => false,
-            Action::Wait { heartbeat: true } => {
-                self.groups.heartbeat(group, instance, state).await?;
+            Action::Wait { heartbeat } => {
+                if let Some(hook) = step.hook().filter(|_| *heartbeat) {
+                    self.groups.heartbeat(group, instance, hook).await?;
+                }
                 false
             }
             Action::Attach { volume } => return self.attach(step, volume).await,
-            Action::Admit | Action::Release => self.groups.complete(group, instance, state, End::Continue).await?,
-            Action::Refuse => self.groups.complete(group, instance, state, End::Abandon).await?,
+            Action::Admit | Action::Release => complete(End::Continue).await?,
+            Action::Refuse => complete(End::Abandon).await?,
             Action::Drain { container_instances } => {
                 self.container_instances.drain(container_instances).await?;
                 true
@@ -205,7 +213,7 @@ impl Drainer {
         Ok(if changed { Applied::Yes } else { Applied::No })
     }
 
-    async fn attach(&self, step: &Step, volume: &str) -> Result<Applied, Failure> {
+    async fn attach(&self, step: &Step, volume: &VolumeId) -> Result<Applied, Failure> {
         Ok(match self.volumes.attach(volume, &step.instance).await? {
             Attached::Asked => Applied::Yes,
             Attached::Taken => {
@@ -252,7 +260,7 @@ fn log(plan: &Plan, mode: Mode) {
     let dry_run = mode != Mode::Act;
     for step in &plan.steps {
         match step.action {
-            Action::Wait { .. } if step.why.is_stuck() || step.state == State::Retained => {
+            Action::Wait { .. } if step.why.is_stuck() || step.state == Some(State::Retained) => {
                 tracing::warn!(%step, dry_run, "waits for people");
             }
             Action::Wait { .. } => tracing::info!(%step, dry_run, "left as it is"),

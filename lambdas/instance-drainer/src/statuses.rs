@@ -1,4 +1,4 @@
-use cluster_core::instance::InstanceStatus;
+use cluster_core::{ids::InstanceId, instance::InstanceStatus};
 use cluster_lambda::Failure;
 use serde::Deserialize;
 
@@ -19,9 +19,9 @@ impl Statuses {
 
     /// Asks for one instance, by its id and whatever its state: a list may leave it out. Answers nothing when EC2 says
     /// nothing of it, which proves nothing.
-    pub(crate) async fn of(&self, instance: &str) -> Result<Option<InstanceStatus>, Failure> {
+    pub(crate) async fn of(&self, instance: &InstanceId) -> Result<Option<InstanceStatus>, Failure> {
         let step = format!("describe the status of instance {instance}");
-        let parameters = [("InstanceId.1", instance), ("IncludeAllInstances", "true")];
+        let parameters = [("InstanceId.1", instance.as_str()), ("IncludeAllInstances", "true")];
         let answer = match self.ec2.call("DescribeInstanceStatus", &parameters).await {
             Ok(answer) => answer,
             Err(error) if error.code() == Some("InvalidInstanceID.NotFound") => return Ok(Some(InstanceStatus::Gone)),
@@ -30,7 +30,7 @@ impl Statuses {
         let answer: Answer = quick_xml::de::from_str(&answer).map_err(|error| {
             Failure::transient(format!("could not {step}")).caused_by(format!("EC2's answer is unreadable: {error}"))
         })?;
-        let found = answer.instance_status_set.item.into_iter().find(|found| found.instance_id == instance);
+        let found = answer.instance_status_set.item.into_iter().find(|found| *instance == found.instance_id.as_str());
         Ok(found.map(|found| found.meaning()))
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     async fn an_instance_that_ec2_does_not_know_is_gone_and_any_other_refusal_proves_nothing() {
         let asked = async |code: &str| {
             let body = format!("<R><Errors><Error><Code>{code}</Code></Error></Errors></R>");
-            Statuses::new(Answers::new(&[(400, &body)]).ec2()).of("i-1").await
+            Statuses::new(Answers::new(&[(400, &body)]).ec2()).of(&"i-1".into()).await
         };
         assert_eq!(asked("InvalidInstanceID.NotFound").await.unwrap(), Some(InstanceStatus::Gone));
         for code in ["InvalidInstanceID.Malformed", "UnauthorizedOperation", "RequestLimitExceeded"] {

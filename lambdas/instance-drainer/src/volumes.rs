@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use cluster_core::{
+    ids::{InstanceId, VolumeId},
     instance::{Attachment, Volume, VolumeStatus},
     names::{CLUSTER_TAG, CORE_TAG},
 };
@@ -41,7 +42,7 @@ impl Volumes {
     }
 
     /// All volumes with the cluster's tag, by id.
-    pub(crate) async fn of(&self, cluster: &str) -> Result<BTreeMap<String, Volume>, Failure> {
+    pub(crate) async fn of(&self, cluster: &str) -> Result<BTreeMap<VolumeId, Volume>, Failure> {
         let (step, tag) = ("describe the volumes", format!("tag:{CLUSTER_TAG}"));
         let mut volumes = BTreeMap::new();
         let mut token: Option<String> = None;
@@ -64,8 +65,8 @@ impl Volumes {
 
     /// Attaches a volume to an instance, which takes some seconds. Nothing is forced: EC2 refuses what another
     /// instance holds, and that is the fence between the two.
-    pub(crate) async fn attach(&self, volume: &str, instance: &str) -> Result<Attached, Failure> {
-        let parameters = [("VolumeId", volume), ("InstanceId", instance), ("Device", DEVICE)];
+    pub(crate) async fn attach(&self, volume: &VolumeId, instance: &InstanceId) -> Result<Attached, Failure> {
+        let parameters = [("VolumeId", volume.as_str()), ("InstanceId", instance.as_str()), ("Device", DEVICE)];
         match self.ec2.call("AttachVolume", &parameters).await {
             Ok(_) => Ok(Attached::Asked),
             Err(error) => match attached(&error) {
@@ -135,23 +136,23 @@ struct Tag {
     value: String,
 }
 
-fn volume(item: VolumeItem) -> (String, Volume) {
+fn volume(item: VolumeItem) -> (VolumeId, Volume) {
     let mut tags: BTreeMap<_, _> = item.tag_set.item.into_iter().map(|tag| (tag.key, tag.value)).collect();
     let attachments = item.attachment_set.item.into_iter().filter(|attachment| attachment.status != "detached");
     let volume = Volume {
         zone: item.availability_zone,
         status: VolumeStatus::from(item.status.as_str()),
         cluster: tags.remove(CLUSTER_TAG),
-        core: tags.remove(CORE_TAG),
+        core: tags.remove(CORE_TAG).map(Into::into),
         attachments: attachments.map(attachment).collect(),
     };
-    (item.volume_id, volume)
+    (item.volume_id.into(), volume)
 }
 
 fn attachment(item: AttachmentItem) -> Attachment {
     Attachment {
         // Services of AWS attach volumes to what is no instance of ours.
-        instance: item.instance_id.unwrap_or_else(|| "a service of AWS".to_owned()),
+        instance: item.instance_id.unwrap_or_else(|| "a service of AWS".to_owned()).into(),
         attached: item.status == "attached",
         since: item.attach_time.and_then(|time| time.parse().ok()),
     }

@@ -8,6 +8,7 @@ mod observed;
 mod origins;
 mod plan;
 mod reason;
+mod safety;
 mod stale;
 #[cfg(test)]
 mod tests;

@@ -4,5 +4,6 @@
 //! of the cluster reads the world, asks this crate what to do, and carries the answer out without choices of its own.
 
 pub mod dns;
+pub mod ids;
 pub mod instance;
 pub mod names;

@@ -170,7 +170,7 @@ fn items(clocks: &Clocks) -> BTreeMap<String, Away> {
 /// Adds what one item says; nothing when its key is none of ours.
 fn take(clocks: &mut Clocks, key: &str, since: Timestamp, seen: Option<Timestamp>) {
     if let Some(arn) = key.strip_prefix(DISCONNECTED) {
-        clocks.disconnected.insert(arn.to_owned(), Away { since, seen: seen.unwrap_or(since) });
+        clocks.disconnected.insert(arn.into(), Away { since, seen: seen.unwrap_or(since) });
     } else if let Some(core) = key.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
         clocks.not_whole.insert(core, since);
     }

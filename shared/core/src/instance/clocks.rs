@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ContainerInstance;
+use crate::ids::ContainerInstanceArn;
 
 /// After how long without a look a silence begins anew: what happened meanwhile is not known.
 const GAP: SignedDuration = SignedDuration::from_mins(3);
@@ -13,7 +14,7 @@ const LOOK: SignedDuration = SignedDuration::from_secs(50);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
     /// Which container instances have been seen disconnected, by ARN.
-    pub disconnected: BTreeMap<String, Away>,
+    pub disconnected: BTreeMap<ContainerInstanceArn, Away>,
     /// Since when a core has not been whole, by its number.
     pub not_whole: BTreeMap<u8, Timestamp>,
 }

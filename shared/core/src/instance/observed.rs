@@ -2,6 +2,8 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::ids::{ContainerInstanceArn, CoreId, InstanceId, VolumeId};
+
 /// Agents lose their connection for moments several times an hour (developer guide, «Amazon ECS container instance state
 /// change events»). One that is away for longer than this is silent.
 const SILENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -38,7 +40,7 @@ pub struct Observed {
     /// The cluster's Auto Scaling groups.
     pub groups: Vec<Group>,
     /// The volumes with the cluster's tag, by id.
-    pub volumes: BTreeMap<String, Volume>,
+    pub volumes: BTreeMap<VolumeId, Volume>,
     /// The container instances of the ECS cluster. One EC2 instance may have several: an agent that has lost its
     /// checkpoint registers anew, and the first registration stays.
     pub container_instances: Vec<ContainerInstance>,
@@ -49,21 +51,21 @@ pub struct Observed {
 impl Observed {
     /// Returns every registration of an EC2 instance.
     #[must_use]
-    pub fn of(&self, instance: &str) -> Vec<&ContainerInstance> {
-        self.container_instances.iter().filter(|found| found.instance == instance).collect()
+    pub fn of(&self, instance: &InstanceId) -> Vec<&ContainerInstance> {
+        self.container_instances.iter().filter(|found| found.instance == *instance).collect()
     }
 
     /// Returns the group that an EC2 instance belongs to.
     #[must_use]
-    pub fn group_of(&self, instance: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.instances.iter().any(|found| found.id == instance))
+    pub fn group_of(&self, instance: &InstanceId) -> Option<&Group> {
+        self.groups.iter().find(|group| group.instances.iter().any(|found| found.id == *instance))
     }
 
     /// Returns since when an instance has had its volume.
     #[must_use]
-    pub fn attached_since(&self, instance: &str) -> Option<Timestamp> {
+    pub fn attached_since(&self, instance: &InstanceId) -> Option<Timestamp> {
         let mut attachments = self.volumes.values().flat_map(|volume| &volume.attachments);
-        attachments.find(|attachment| attachment.instance == instance)?.since
+        attachments.find(|attachment| attachment.instance == *instance)?.since
     }
 }
 
@@ -73,9 +75,9 @@ pub struct Group {
     /// Its name.
     pub name: String,
     /// Its tag `neo4j:core`, the number of its core. A group of replicas has none.
-    pub core: Option<String>,
+    pub core: Option<CoreId>,
     /// Its tag `neo4j:volume`, the id of its core's data volume.
-    pub volume: Option<String>,
+    pub volume: Option<VolumeId>,
     /// How many instances it is to have.
     pub desired: usize,
     /// What Auto Scaling said of the last launch that failed, with its time; asked only of a core's group without instance.
@@ -102,8 +104,8 @@ impl Group {
 /// An instance of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// Its EC2 id.
-    pub id: String,
+    /// Its id.
+    pub id: InstanceId,
     /// Its Availability Zone.
     pub zone: String,
     /// Its lifecycle state.
@@ -214,7 +216,7 @@ pub struct Volume {
     /// Its tag `neo4j:cluster`.
     pub cluster: Option<String>,
     /// Its tag `neo4j:core`.
-    pub core: Option<String>,
+    pub core: Option<CoreId>,
     /// Who has it, is about to have it, or has not quite let go of it. More than one only where somebody has allowed
     /// multi-attach.
     pub attachments: Vec<Attachment>,
@@ -247,8 +249,8 @@ impl From<&str> for VolumeStatus {
 /// The bond of a volume and an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// The EC2 id.
-    pub instance: String,
+    /// The instance, or whatever else has it.
+    pub instance: InstanceId,
     /// Whether it is `attached`; otherwise it is `attaching`, `detaching` or `busy`.
     pub attached: bool,
     /// When it was asked for, if EC2 says so.
@@ -259,15 +261,15 @@ pub struct Attachment {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerInstance {
     /// Its ARN.
-    pub arn: String,
-    /// The EC2 id of its instance.
-    pub instance: String,
+    pub arn: ContainerInstanceArn,
+    /// Its instance.
+    pub instance: InstanceId,
     /// Whether ECS has a connection to its agent.
     pub connected: bool,
     /// Such as `ACTIVE` or `DRAINING`.
     pub status: String,
     /// Its attribute `neo4j.core`, from the agent's configuration.
-    pub core: Option<String>,
+    pub core: Option<CoreId>,
     /// Its tasks that have not stopped.
     pub tasks: Vec<Task>,
     /// When it registered, if ECS says so.
@@ -289,6 +291,16 @@ impl ContainerInstance {
     #[must_use]
     pub fn may_be_stopping_tasks(&self) -> bool {
         !self.connected || (self.core.is_some() && self.tasks.is_empty())
+    }
+
+    /// Adds tasks that have not stopped. Of one that is known already the later word counts: a task may be told to stop
+    /// between two lists, and is in both.
+    pub fn add_tasks(&mut self, tasks: impl IntoIterator<Item = Task>) {
+        for task in tasks {
+            self.tasks.retain(|known| known.id != task.id);
+            self.tasks.push(task);
+        }
+        self.tasks.sort();
     }
 
     /// Whether ECS may place tasks on it.

@@ -1,8 +1,16 @@
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Group, Instance, Observed, Phase, Reason, State, Task, launch, leave, stale};
+use super::{
+    Group, Instance, Observed, Phase, Reason, State, Task, launch, leave,
+    safety::{Budget, Safety},
+    stale,
+};
+use crate::{
+    ids::{ContainerInstanceArn, InstanceId, VolumeId},
+    names::{LAUNCH_HOOK, TERMINATE_HOOK},
+};
 
 /// What a decision goes by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +39,11 @@ pub enum Action {
     /// Attach this volume.
     Attach {
         /// The volume's id.
-        volume: String,
+        volume: VolumeId,
     },
     /// Leave it as it is.
     Wait {
-        /// Whether the hook's time-out begins anew, so that it never runs out. Without, there is a deadline.
+        /// Whether to restart the hook's timeout, so that it never runs out. Without, it is the deadline.
         heartbeat: bool,
     },
     /// Complete the launch: the instance goes into service.
@@ -45,12 +53,12 @@ pub enum Action {
     /// Set container instances to DRAINING.
     Drain {
         /// Their ARNs.
-        container_instances: Vec<String>,
+        container_instances: Vec<ContainerInstanceArn>,
     },
     /// Deregister its container instances.
     Deregister {
         /// The ARNs of all its registrations.
-        container_instances: Vec<String>,
+        container_instances: Vec<ContainerInstanceArn>,
         /// Whether also with tasks on them: ECS then takes these for stopped, and places others.
         force: bool,
     },
@@ -65,14 +73,30 @@ pub enum Action {
 pub struct Step {
     /// The instance's Auto Scaling group.
     pub group: String,
-    /// The EC2 id.
-    pub instance: String,
-    /// The state in which it is held.
-    pub state: State,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The state in which Auto Scaling holds it; nothing when only a registration of it is left.
+    pub state: Option<State>,
     /// What is done.
     pub action: Action,
     /// Why.
     pub why: Reason,
+}
+
+impl Step {
+    /// Returns the lifecycle hook that holds the instance. A retained one has none any more.
+    #[must_use]
+    pub fn hook(&self) -> Option<&'static str> {
+        match self.state {
+            Some(State::PendingWait) => Some(LAUNCH_HOOK),
+            Some(State::TerminatingWait) => Some(TERMINATE_HOOK),
+            Some(State::Retained | State::Other(_)) | None => None,
+        }
+    }
+
+    fn is_retained(&self) -> bool {
+        self.state == Some(State::Retained)
+    }
 }
 
 impl fmt::Display for Step {
@@ -117,9 +141,9 @@ impl Plan {
     pub fn held(&self) -> Held {
         let waits = || self.steps.iter().filter(|step| matches!(step.action, Action::Wait { .. }));
         Held {
-            waiting: waits().filter(|step| step.state != State::Retained).count(),
+            waiting: waits().filter(|step| !step.is_retained()).count(),
             stuck: waits().filter(|step| step.why.is_stuck()).count(),
-            retained: self.steps.iter().filter(|step| step.state == State::Retained).count(),
+            retained: self.steps.iter().filter(|step| step.is_retained()).count(),
         }
     }
 }
@@ -133,7 +157,7 @@ impl fmt::Display for Plan {
 /// What is decided about one instance.
 pub(super) type Verdict = (Action, Reason);
 
-/// Waits, and lets the hook's time-out run: it is the deadline.
+/// Waits, and lets the hook's timeout run: it is the deadline.
 pub(super) fn wait(why: Reason) -> Verdict {
     (Action::Wait { heartbeat: false }, why)
 }
@@ -141,6 +165,16 @@ pub(super) fn wait(why: Reason) -> Verdict {
 /// Waits as long as it takes.
 pub(super) fn wait_on(why: Reason) -> Verdict {
     (Action::Wait { heartbeat: true }, why)
+}
+
+/// What every decision goes by: the observation, and what was settled before anything is planned.
+#[derive(Clone, Copy)]
+pub(super) struct Situation<'a> {
+    pub(super) observed: &'a Observed,
+    pub(super) policy: &'a Policy,
+    pub(super) safety: &'a Safety,
+    pub(super) budget: &'a Budget,
+    pub(super) now: Timestamp,
 }
 
 /// Plans what becomes of every instance that Auto Scaling holds.
@@ -152,49 +186,27 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
     let mut instances: Vec<_> = groups.flat_map(|group| group.instances.iter().map(move |i| (group, i))).collect();
     // Of two that could have a volume the first one gets it: always the same, whatever the order of the answer.
     instances.sort_by_key(|(group, instance)| (&group.name, &instance.id));
-    let deregisters = leave::may_be_deregistered(observed, policy, now);
-    let mut given: BTreeMap<String, String> = BTreeMap::new();
-    let mut plan = Plan::default();
-    for (group, instance) in instances {
-        let verdict = judge(observed, group, instance, policy, deregisters.as_deref(), now);
-        let Some(mut verdict) = verdict else { continue };
-        if let (Action::Attach { volume }, _) = &verdict {
-            let by = given.entry(volume.clone()).or_insert_with(|| instance.id.clone());
-            if *by != instance.id {
-                verdict = wait_on(Reason::Held { volume: volume.clone(), by: by.clone() });
-            }
-        }
-        let (action, why) = verdict;
-        let (group, state) = (group.name.clone(), instance.state.clone());
-        plan.steps.push(Step { group, instance: instance.id.clone(), state, action, why });
-    }
-    plan.steps.extend(stale::registrations(observed, now));
-    plan
+    let (safety, budget) = (Safety::of(observed, policy, now), Budget::of(observed, &instances, policy, now));
+    let situation = Situation { observed, policy, safety: &safety, budget: &budget, now };
+    let steps = instances.into_iter().filter_map(|(group, instance)| {
+        let (action, why) = judge(&situation, group, instance)?;
+        let (group, state) = (group.name.clone(), Some(instance.state.clone()));
+        Some(Step { group, instance: instance.id.clone(), state, action, why })
+    });
+    Plan { steps: steps.chain(stale::registrations(observed, now)).collect() }
 }
 
 /// Decides about one instance; nothing when it is not held.
-fn judge(
-    observed: &Observed,
-    group: &Group,
-    instance: &Instance,
-    policy: &Policy,
-    deregisters: Option<&str>,
-    now: Timestamp,
-) -> Option<Verdict> {
-    let leaving = || leave::leaving(observed, instance, policy, deregisters, now);
+fn judge(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Option<Verdict> {
+    let observed = situation.observed;
     Some(match instance.state {
         State::PendingWait if observed.phase == Phase::Deleting => (Action::Admit, Reason::Deleting),
-        State::PendingWait if group.is_core() => launch::launching(observed, group, instance, policy, now),
+        State::PendingWait if group.is_core() => launch::launching(situation, group, instance),
         State::PendingWait => match launch::agent_fault(launch::current(&observed.of(&instance.id))) {
             None => (Action::Admit, Reason::Connected),
             Some(agent) => wait(Reason::AwaitingAgent(agent)),
         },
-        State::TerminatingWait => leaving(),
-        State::Retained => match leaving() {
-            (Action::Release, why) => (Action::Terminate, why),
-            (Action::Wait { .. }, Reason::QuorumUnproven(tasks)) => wait(Reason::Retained(tasks)),
-            other => other,
-        },
+        State::TerminatingWait | State::Retained => leave::leaving(situation, instance),
         State::Other(_) => return None,
     })
 }

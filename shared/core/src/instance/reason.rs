@@ -1,3 +1,5 @@
+use crate::ids::{CoreId, InstanceId, VolumeId};
+
 /// Why something is done about an instance, or is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -6,7 +8,7 @@ pub enum Reason {
     Deleting,
     /// Its volume is free.
     #[error("volume {0} is available")]
-    Available(String),
+    Available(VolumeId),
     /// The group has a core, but no volume.
     #[error("its group names no data volume: give the group the tag neo4j:volume")]
     NoVolumeTag,
@@ -17,7 +19,7 @@ pub enum Reason {
     #[error(
         "the cluster has no volume {0}: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster"
     )]
-    NoSuchVolume(String),
+    NoSuchVolume(VolumeId),
     /// The volume holds something else than this core's data.
     #[error(
         "volume {volume} has the tag {tag}={}, not {wants}: correct the group's tag neo4j:volume, or the volume's tag",
@@ -25,7 +27,7 @@ pub enum Reason {
     )]
     ForeignVolume {
         /// The volume's id.
-        volume: String,
+        volume: VolumeId,
         /// The tag's key.
         tag: &'static str,
         /// The tag's value.
@@ -37,7 +39,7 @@ pub enum Reason {
     #[error("volume {volume} is in zone {zone}, but the instance is in {instance}: correct the group's subnet")]
     OtherZone {
         /// The volume's id.
-        volume: String,
+        volume: VolumeId,
         /// The volume's zone.
         zone: String,
         /// The instance's zone.
@@ -50,7 +52,7 @@ pub enum Reason {
     )]
     UnusableVolume {
         /// The volume's id.
-        volume: String,
+        volume: VolumeId,
         /// Its state.
         status: String,
     },
@@ -58,24 +60,24 @@ pub enum Reason {
     #[error("volume {volume} is held by {by}, which must let go of it first")]
     Held {
         /// The volume's id.
-        volume: String,
+        volume: VolumeId,
         /// The other instance.
-        by: String,
+        by: InstanceId,
     },
     /// The volume is not free, and EC2 does not say why.
     #[error("volume {0} is in use, but EC2 does not say by which instance")]
-    HeldUnseen(String),
+    HeldUnseen(VolumeId),
     /// The volume is not there yet.
     #[error("volume {0} is being created")]
-    CreatingVolume(String),
+    CreatingVolume(VolumeId),
     /// The volume is on its way.
     #[error("volume {0} is not attached yet")]
-    Attaching(String),
+    Attaching(VolumeId),
     /// Nothing but the ECS agent is missing.
     #[error("volume {volume} is attached, but the ECS agent {agent}")]
     Registering {
         /// The volume's id.
-        volume: String,
+        volume: VolumeId,
         /// What is wrong with the agent.
         agent: String,
     },
@@ -86,7 +88,7 @@ pub enum Reason {
     )]
     NeverRegistered {
         /// The volume's id.
-        volume: String,
+        volume: VolumeId,
         /// The policy's time-out.
         seconds: i64,
         /// What is wrong with the agent.
@@ -96,34 +98,34 @@ pub enum Reason {
     #[error(
         "its ECS agent registered with neo4j.core={}, but its group is that of core {wants}: correct ecs.config in the \
          group's launch template",
-        shown(.has.as_deref())
+        shown(.has.as_ref().map(CoreId::as_str))
     )]
     OtherCore {
         /// The attribute's value.
-        has: Option<String>,
+        has: Option<CoreId>,
         /// The group's core.
-        wants: String,
+        wants: CoreId,
     },
     /// ECS would take the tasks of that one for the core's, and place none on this.
     #[error("core {core} is still registered by {by}, on whose tasks ECS counts: its ECS agent must go first")]
     OtherRegistration {
         /// The core.
-        core: String,
+        core: CoreId,
         /// The other instance.
-        by: String,
+        by: InstanceId,
     },
     /// An instance that has gone left its registration behind.
     #[error("its instance is gone and volume {0} is free of it, but ECS still counts on its tasks")]
-    Stale(String),
+    Stale(VolumeId),
     /// The agent did not wait for the volume.
     #[error(
         "its ECS agent registered although volume {0} is not attached, so that Neo4j would write to the root disk: make \
          ecs.service require the mount in the group's launch template"
     )]
-    RegisteredWithoutVolume(String),
+    RegisteredWithoutVolume(VolumeId),
     /// All is there.
     #[error("volume {0} is attached, and the ECS agent is connected")]
-    Ready(String),
+    Ready(VolumeId),
     /// All is there that a replica needs.
     #[error("the ECS agent is connected")]
     Connected,
@@ -185,15 +187,40 @@ impl Reason {
     /// how many instances are launched in vain.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::NoVolumeTag
-                | Self::NoCoreTag
-                | Self::NoSuchVolume(_)
-                | Self::ForeignVolume { .. }
-                | Self::OtherZone { .. }
-                | Self::UnusableVolume { .. }
-                | Self::OtherCore { .. }
-        )
+            | Self::NoCoreTag
+            | Self::NoSuchVolume(_)
+            | Self::ForeignVolume { .. }
+            | Self::OtherZone { .. }
+            | Self::UnusableVolume { .. }
+            | Self::OtherCore { .. } => true,
+            Self::Deleting
+            | Self::Available(_)
+            | Self::Held { .. }
+            | Self::HeldUnseen(_)
+            | Self::CreatingVolume(_)
+            | Self::Attaching(_)
+            | Self::Registering { .. }
+            | Self::NeverRegistered { .. }
+            | Self::OtherRegistration { .. }
+            | Self::Stale(_)
+            | Self::RegisteredWithoutVolume(_)
+            | Self::Ready(_)
+            | Self::Connected
+            | Self::AwaitingAgent(_)
+            | Self::NotJoined
+            | Self::NoTasks
+            | Self::Dead
+            | Self::Silent
+            | Self::SilentWithoutMember
+            | Self::AgentAway
+            | Self::NotAtOnce
+            | Self::Leaving
+            | Self::TasksStopping(_)
+            | Self::QuorumUnproven(_)
+            | Self::Emptied
+            | Self::Retained(_) => false,
+        }
     }
 }

@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use super::{Action, ContainerInstance, Observed, Phase, Reason, State, Step};
+use super::{Action, ContainerInstance, Observed, Phase, Reason, Step};
 
 /// Plans what becomes of registrations that nobody waits for: ECS deregisters an instance that is terminated only while
 /// its agent is connected, and takes the tasks of any other for running for ever.
@@ -21,23 +21,23 @@ fn silent(observed: &Observed, found: &ContainerInstance, now: Timestamp) -> Opt
     let mut instances = group.into_iter().flat_map(|group| &group.instances);
     let held = instances.any(|instance| instance.id == found.instance && instance.state.is_held());
     let group = group.map_or("(no group)", |group| &group.name);
-    (found.is_silent(now) && !held).then(|| step(group, found, "not held", Reason::Silent))
+    (found.is_silent(now) && !held).then(|| step(group, found, Reason::Silent))
 }
 
 fn left_behind(observed: &Observed, found: &ContainerInstance) -> Option<Step> {
-    let core = found.core.as_deref()?;
-    let group = observed.groups.iter().find(|group| group.core.as_deref() == Some(core))?;
-    let (id, volume) = observed.volumes.get_key_value(group.volume.as_deref()?)?;
+    let core = found.core.as_ref()?;
+    let group = observed.groups.iter().find(|group| group.core.as_ref() == Some(core))?;
+    let (id, volume) = observed.volumes.get_key_value(group.volume.as_ref()?)?;
     let holds = volume.attachments.iter().any(|attachment| attachment.instance == found.instance);
     let gone = !holds && observed.group_of(&found.instance).is_none();
-    gone.then(|| step(&group.name, found, "gone", Reason::Stale(id.clone())))
+    gone.then(|| step(&group.name, found, Reason::Stale(id.clone())))
 }
 
-fn step(group: &str, found: &ContainerInstance, state: &str, why: Reason) -> Step {
+fn step(group: &str, found: &ContainerInstance, why: Reason) -> Step {
     Step {
         group: group.to_owned(),
         instance: found.instance.clone(),
-        state: State::Other(state.to_owned()),
+        state: None,
         action: Action::Deregister { container_instances: vec![found.arn.clone()], force: true },
         why,
     }

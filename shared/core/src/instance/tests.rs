@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
+use crate::ids::{CoreId, InstanceId, VolumeId};
 
 const TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
@@ -21,9 +22,9 @@ fn instance(id: &str, state: State) -> Instance {
 }
 
 fn group(core: u8, instances: Vec<Instance>) -> Group {
-    let volume = Some(format!("vol-{core}"));
-    let (core, desired, launch_failure) = (Some(core.to_string()), 1, None);
-    Group { name: format!("neo4j-core-{}", core.as_deref().unwrap()), core, volume, desired, launch_failure, instances }
+    let volume = Some(format!("vol-{core}").into());
+    let (name, core) = (format!("neo4j-core-{core}"), Some(core.into()));
+    Group { name, core, volume, desired: 1, launch_failure: None, instances }
 }
 
 fn replicas(instances: Vec<Instance>) -> Group {
@@ -31,13 +32,13 @@ fn replicas(instances: Vec<Instance>) -> Group {
     Group { name: "neo4j-replica".into(), core, volume, desired, launch_failure, instances }
 }
 
-fn volume(core: u8, status: VolumeStatus, attachments: Vec<Attachment>) -> (String, Volume) {
+fn volume(core: u8, status: VolumeStatus, attachments: Vec<Attachment>) -> (VolumeId, Volume) {
     let tag = |value: &str| Some(value.to_owned());
-    let (cluster, core_tag) = (tag("neo4j"), tag(&core.to_string()));
-    (format!("vol-{core}"), Volume { zone: "eu-west-1a".into(), status, cluster, core: core_tag, attachments })
+    let (cluster, core_tag) = (tag("neo4j"), Some(core.into()));
+    (format!("vol-{core}").into(), Volume { zone: "eu-west-1a".into(), status, cluster, core: core_tag, attachments })
 }
 
-fn free() -> (String, Volume) {
+fn free() -> (VolumeId, Volume) {
     volume(1, VolumeStatus::Available, vec![])
 }
 
@@ -46,7 +47,7 @@ fn attachment(instance: &str, attached: bool, minutes_ago: i64) -> Attachment {
     Attachment { instance: instance.into(), attached, since }
 }
 
-fn attached(minutes_ago: i64) -> (String, Volume) {
+fn attached(minutes_ago: i64) -> (VolumeId, Volume) {
     volume(1, VolumeStatus::InUse, vec![attachment("i-1", true, minutes_ago)])
 }
 
@@ -63,7 +64,7 @@ fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
         instance: "i-1".into(),
         connected: true,
         status: "ACTIVE".into(),
-        core: core.map(str::to_owned),
+        core: core.map(Into::into),
         tasks: (0..tasks).map(|n| task("service:core", n)).collect(),
         registered: Some(now() - SignedDuration::from_mins(3)),
         disconnected_since: None,
@@ -71,7 +72,7 @@ fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
 }
 
 fn on(instance: &str, found: ContainerInstance) -> ContainerInstance {
-    ContainerInstance { arn: format!("arn:{instance}"), instance: instance.into(), ..found }
+    ContainerInstance { arn: format!("arn:{instance}").into(), instance: instance.into(), ..found }
 }
 
 fn draining(found: ContainerInstance) -> ContainerInstance {
@@ -87,7 +88,7 @@ fn silent(found: ContainerInstance, minutes: i64) -> ContainerInstance {
 fn observed(
     phase: Phase,
     groups: Vec<Group>,
-    volume: Option<(String, Volume)>,
+    volume: Option<(VolumeId, Volume)>,
     found: Option<ContainerInstance>,
 ) -> Observed {
     let (volumes, container_instances) = (volume.into_iter().collect(), found.into_iter().collect());
@@ -95,7 +96,7 @@ fn observed(
 }
 
 /// Instance `i-1` of core 1 is launching, in a cluster that is complete.
-fn launching(volume: Option<(String, Volume)>, found: Option<ContainerInstance>) -> Observed {
+fn launching(volume: Option<(VolumeId, Volume)>, found: Option<ContainerInstance>) -> Observed {
     observed(Phase::Complete, vec![group(1, vec![instance("i-1", State::PendingWait)])], volume, found)
 }
 
@@ -273,16 +274,16 @@ fn an_agent_has_its_time_to_register_and_not_more() {
             "is REGISTERING, not ACTIVE",
         ),
     ];
-    for (host, agent) in table {
-        let (volume, agent) = ("vol-1".to_owned(), agent.to_owned());
+    for (found, agent) in table {
+        let (volume, agent) = (VolumeId::from("vol-1"), agent.to_owned());
         let registering = Reason::Registering { volume: volume.clone(), agent: agent.clone() };
-        assert_eq!(waits(&launching(Some(attached(10)), host.clone()), false), registering);
+        assert_eq!(waits(&launching(Some(attached(10)), found.clone()), false), registering);
         let never = Reason::NeverRegistered { volume, seconds: 600, agent };
-        assert_eq!(verdict(&launching(Some(attached(11)), host.clone())), (Action::Refuse, never));
+        assert_eq!(verdict(&launching(Some(attached(11)), found.clone())), (Action::Refuse, never));
         // EC2 did not say since when: the hook's own time-out is the only one.
         let (id, mut unsaid) = attached(11);
         unsaid.attachments[0].since = None;
-        assert_eq!(waits(&launching(Some((id, unsaid)), host), false), registering);
+        assert_eq!(waits(&launching(Some((id, unsaid)), found), false), registering);
     }
 }
 
@@ -291,7 +292,7 @@ fn an_agent_that_registered_for_another_core_is_for_people() {
     for has in [Some("2"), None] {
         for minutes_ago in [1, 60] {
             let why = waits(&launching(Some(attached(minutes_ago)), Some(registered(has, 0))), false);
-            assert_eq!(why, Reason::OtherCore { has: has.map(str::to_owned), wants: "1".into() });
+            assert_eq!(why, Reason::OtherCore { has: has.map(CoreId::from), wants: "1".into() });
             assert!(why.is_stuck());
         }
     }
@@ -554,7 +555,7 @@ fn when_the_cluster_goes_silent_registrations_go_first_whether_held_or_not() {
         let steps = plan(&observed, &policy(), now()).steps.into_iter();
         steps.map(|step| (step.instance, step.why)).collect::<Vec<_>>()
     };
-    let both = [("i-1".to_owned(), Reason::Silent), ("i-r".to_owned(), Reason::Silent)];
+    let both = ["i-1", "i-r"].map(|id| (InstanceId::from(id), Reason::Silent));
     assert_eq!(one(silent(registered(Some("1"), 1), 6)), both);
     assert_eq!(one(silent(registered(Some("1"), 1), 4)), [], "it may be back in a moment");
     assert_eq!(one(registered(Some("1"), 1)), [], "ECS stops its tasks");
@@ -696,8 +697,8 @@ fn a_core_is_not_admitted_beside_another_registration_of_the_same_core() {
 #[test]
 fn an_instance_has_had_its_volume_since_it_was_attached() {
     let observed = launching(Some(attached(3)), None);
-    assert_eq!(observed.attached_since("i-1"), Some(now() - SignedDuration::from_mins(3)));
-    assert_eq!(observed.attached_since("i-2"), None);
+    assert_eq!(observed.attached_since(&"i-1".into()), Some(now() - SignedDuration::from_mins(3)));
+    assert_eq!(observed.attached_since(&"i-2".into()), None);
 }
 
 const IDS: [&str; 6] = ["i-1", "i-2", "i-3", "i-4", "i-5", "i-6"];
@@ -712,8 +713,8 @@ fn any_zone() -> impl Strategy<Value = String> {
     select(vec!["eu-west-1a", "eu-west-1a", "eu-west-1b"]).prop_map(str::to_owned)
 }
 
-fn any_core() -> impl Strategy<Value = Option<String>> {
-    option::weighted(0.9, select(vec!["1", "2"]).prop_map(str::to_owned))
+fn any_core() -> impl Strategy<Value = Option<CoreId>> {
+    option::weighted(0.9, select(vec!["1", "2"]).prop_map(CoreId::from))
 }
 
 fn any_volume() -> impl Strategy<Value = Volume> {
@@ -753,7 +754,7 @@ fn any_container_instance() -> impl Strategy<Value = ContainerInstance> {
 
 fn any_observed() -> impl Strategy<Value = Observed> {
     let phase = select(vec![Phase::Creating, Phase::Complete, Phase::Complete, Phase::Deleting]);
-    let volume_id = || select(vec!["vol-1", "vol-2", "vol-9"]).prop_map(str::to_owned);
+    let volume_id = || select(vec!["vol-1", "vol-2", "vol-9"]).prop_map(VolumeId::from);
     let tags = vec((any_core(), option::weighted(0.8, volume_id())), 3);
     let statuses =
         vec![None, Some(InstanceStatus::NotImpaired), Some(InstanceStatus::Impaired), Some(InstanceStatus::Gone)];
@@ -766,9 +767,9 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         for (id, (group, zone, state, status)) in IDS.iter().zip(instances) {
             groups[group].instances.push(Instance { zone, status, ..instance(id, state) });
         }
-        let numbered = (0..).zip(found).map(|(n, found)| ContainerInstance { arn: format!("arn:{n}"), ..found });
+        let numbered = (0..).zip(found).map(|(n, found)| ContainerInstance { arn: format!("arn:{n}").into(), ..found });
         let container_instances = numbered.collect();
-        let volumes = ["vol-1", "vol-2"].map(str::to_owned).into_iter().zip(volumes);
+        let volumes = ["vol-1", "vol-2"].map(VolumeId::from).into_iter().zip(volumes);
         Observed { phase, groups, volumes: volumes.collect(), container_instances, not_whole: [].into() }
     })
 }
@@ -866,8 +867,8 @@ proptest! {
     #[test]
     fn every_held_instance_has_one_step_and_nobody_else(observed in any_observed()) {
         let held = observed.groups.iter().flat_map(|group| &group.instances).filter(|i| i.state.is_held());
-        let held: Vec<String> = held.map(|instance| instance.id.clone()).collect();
-        let mut planned: Vec<String> = steps(&observed).into_iter().map(|(step, ..)| step.instance).collect();
+        let held: Vec<_> = held.map(|instance| instance.id.clone()).collect();
+        let mut planned: Vec<_> = steps(&observed).into_iter().map(|(step, ..)| step.instance).collect();
         planned.sort();
         // When the cluster goes, silent registrations are deregistered too.
         if observed.phase != Phase::Deleting {
@@ -901,8 +902,8 @@ proptest! {
             if core.fault.is_some() || observed.phase == Phase::Deleting {
                 continue;
             }
-            let number = core.number.to_string();
-            let group = observed.groups.iter().find(|group| group.core.as_deref() == Some(&number)).unwrap();
+            let number = CoreId::from(core.number);
+            let group = observed.groups.iter().find(|group| group.core.as_ref() == Some(&number)).unwrap();
             let instance = core.instance.unwrap();
             prop_assert!(group.instances.iter().any(|found| found.id == instance && found.state.is_in_service()));
             let volume = &observed.volumes[group.volume.as_ref().unwrap()];

@@ -4,6 +4,7 @@ use super::{
     Group, Instance, Observed, Phase, Plan, Policy, Reason, State,
     launch::{agent_fault, current, own_volume},
 };
+use crate::ids::{CoreId, InstanceId, VolumeId};
 
 /// How long a task has to run before its core is whole: one that ends again and again is `RUNNING` for moments, which ECS
 /// takes for success (developer guide, «Amazon ECS service throttle logic»).
@@ -17,13 +18,13 @@ pub struct Core {
     /// Its number, from 1.
     pub number: u8,
     /// Its instance, if it has one: of several the one that its group counts on.
-    pub instance: Option<String>,
+    pub instance: Option<InstanceId>,
     /// The lifecycle state of that instance.
     pub state: Option<State>,
     /// The zone of that instance.
     pub zone: Option<String>,
     /// Its data volume's id, if its group names one.
-    pub volume: Option<String>,
+    pub volume: Option<VolumeId>,
     /// Whether ECS has a connection to the agent of its instance; nothing when that has not registered.
     pub agent: Option<bool>,
     /// `lastStatus` of its task, if it has one.
@@ -59,7 +60,7 @@ pub enum Fault {
     #[error("its instance {instance} is {state}{}", .why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
     NotInService {
         /// The instance.
-        instance: String,
+        instance: InstanceId,
         /// Its lifecycle state.
         state: State,
         /// What the plan says of it.
@@ -72,21 +73,21 @@ pub enum Fault {
     #[error("volume {volume} is not attached to its instance {instance}, which is in service: replace the instance")]
     NotAttached {
         /// The volume.
-        volume: String,
+        volume: VolumeId,
         /// The instance.
-        instance: String,
+        instance: InstanceId,
     },
     /// The agent takes no tasks.
     #[error("the ECS agent of its instance {instance} {agent}: {}", mend(.agent))]
     Agent {
         /// The instance.
-        instance: String,
+        instance: InstanceId,
         /// What is wrong with the agent.
         agent: String,
     },
     /// ECS has placed none.
     #[error("no task of the cluster runs on its instance {0}: look at the events of the ECS service")]
-    NoTask(String),
+    NoTask(InstanceId),
     /// The task has just started.
     #[error("its task {task} runs since {since}: it counts as whole when it has run for five minutes")]
     Settling {
@@ -125,8 +126,8 @@ pub fn cores(observed: &Observed, plan: &Plan, policy: &Policy, now: Timestamp) 
 }
 
 fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Timestamp) -> Core {
-    let tag = number.to_string();
-    let groups = observed.groups.iter().filter(|group| group.core.as_deref() == Some(&tag));
+    let tag = CoreId::from(number);
+    let groups = observed.groups.iter().filter(|group| group.core.as_ref() == Some(&tag));
     let groups: Vec<_> = groups.collect();
     let instance = groups.first().and_then(|group| shown(group));
     let registrations = instance.map(|instance| observed.of(&instance.id)).unwrap_or_default();
@@ -178,18 +179,18 @@ fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group, now: 
         Err(why) => return Some(Fault::Volume(why)),
     };
     if let Some(other) = volume.attachments.iter().find(|attachment| attachment.instance != instance) {
-        return Some(Fault::Volume(Reason::Held { volume: id.to_owned(), by: other.instance.clone() }));
+        return Some(Fault::Volume(Reason::Held { volume: id.clone(), by: other.instance.clone() }));
     }
     if !volume.attachments.iter().any(|attachment| attachment.attached) {
-        return Some(Fault::NotAttached { volume: id.to_owned(), instance });
+        return Some(Fault::NotAttached { volume: id.clone(), instance });
     }
     let registrations = observed.of(&instance);
     let registered = current(&registrations);
     if let Some(agent) = agent_fault(registered) {
         return Some(Fault::Agent { instance, agent });
     }
-    if let Some(found) = registered.filter(|found| found.core.as_deref() != Some(core)) {
-        return Some(Fault::Volume(Reason::OtherCore { has: found.core.clone(), wants: core.to_owned() }));
+    if let Some(found) = registered.filter(|found| found.core.as_ref() != Some(core)) {
+        return Some(Fault::Volume(Reason::OtherCore { has: found.core.clone(), wants: core.clone() }));
     }
     // Only of the registration by which the agent speaks: what ECS counts on another one may have ended long ago.
     let ours = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));

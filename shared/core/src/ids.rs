@@ -1,0 +1,89 @@
+//! Ids of AWS as types of their own, so that one is never taken for another.
+
+use std::{borrow::Borrow, fmt};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Returns the id as AWS writes it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(id: &str) -> Self {
+                Self(id.to_owned())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(id: String) -> Self {
+                Self(id)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                self.0 == *other
+            }
+        }
+    };
+}
+
+id! {
+    /// The id of an EC2 instance, such as `i-0123456789abcdef0`.
+    InstanceId
+}
+
+id! {
+    /// The id of an EBS volume, such as `vol-0123456789abcdef0`.
+    VolumeId
+}
+
+id! {
+    /// The ARN of a container instance: one registration of an instance with an ECS cluster.
+    ContainerInstanceArn
+}
+
+id! {
+    /// What a tag or an attribute says of which core something is: its number, unless somebody has written something else.
+    CoreId
+}
+
+impl CoreId {
+    /// Returns the core's number, if it is one.
+    #[must_use]
+    pub fn number(&self) -> Option<u8> {
+        self.0.parse().ok()
+    }
+}
+
+impl From<u8> for CoreId {
+    fn from(number: u8) -> Self {
+        Self(number.to_string())
+    }
+}
