@@ -1,4 +1,4 @@
-//! IAM's decisions on the rendered policies of a function's role.
+//! IAM's decisions by the rendered policies of a function's role.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use cluster_tests::{
 };
 use serde_json::{Value, json};
 
-/// What IAM is asked: may this be done to that, in these circumstances?
+/// A question to IAM: is this action allowed on that resource, in this context?
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Question {
     pub(crate) action: String,
@@ -33,16 +33,15 @@ impl Statement {
     fn holds(&self, question: &Question) -> bool {
         self.condition.as_object().into_iter().flatten().all(|(operator, keys)| {
             keys.as_object().unwrap().iter().all(|(key, values)| {
-                let said = question.context.get(key.as_str());
+                let given = question.context.get(key.as_str());
                 match operator.as_str() {
                     "ForAllValues:StringEquals" => {
-                        let said = said.unwrap_or_else(|| panic!("nobody says {key}"));
-                        said.iter().all(|value| strings(values).contains(value))
+                        let given = given.unwrap_or_else(|| panic!("the question has no {key}"));
+                        given.iter().all(|value| strings(values).contains(value))
                     }
-                    // What is not said equals nothing.
-                    "StringEquals" | "ArnEquals" | "Bool" => {
-                        said.is_some_and(|said| said.len() == 1 && said.iter().all(|one| strings(values).contains(one)))
-                    }
+                    // A key that is not given equals nothing.
+                    "StringEquals" | "ArnEquals" | "Bool" => given
+                        .is_some_and(|given| given.len() == 1 && given.iter().all(|one| strings(values).contains(one))),
                     other => panic!("an operator that is not known here: {other}"),
                 }
             })
@@ -50,13 +49,13 @@ impl Statement {
     }
 }
 
-/// IAM's wildcard.
+/// Whether a pattern with IAM's wildcard matches.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     text.strip_prefix(head).is_some_and(|tail| (0..=tail.len()).any(|n| matches(rest, &tail[n..])))
 }
 
-/// One text, or a list of them.
+/// Returns one text, or a list of them, as a list.
 pub(crate) fn strings(value: &Value) -> Vec<String> {
     let one = value.as_str().map(|text| vec![text.to_owned()]);
     one.unwrap_or_else(|| value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect())
@@ -160,7 +159,7 @@ impl Around {
 /// Returns what IAM was asked by each call so far.
 pub(crate) fn questions(world: &World) -> Vec<Vec<Question>> {
     let of = |call: &Call| {
-        assert!(!call.resources.is_empty(), "nobody says what {} touches", call.action);
+        assert!(!call.resources.is_empty(), "{} has no resources", call.action);
         let ask = |(resources, context): (Vec<&str>, Context)| {
             let action = call.action.clone();
             let question = move |resource: &str| Question {

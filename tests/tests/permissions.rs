@@ -140,7 +140,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
     let Life { inside, chapters } = whole_life();
     let around = Around::of("discovery", "root");
     let done: BTreeSet<_> = chapters[..2].iter().flatten().flatten().cloned().collect();
-    let (mut unused, mut said) = (BTreeSet::new(), BTreeSet::new());
+    let (mut unused, mut conditions) = (BTreeSet::new(), BTreeSet::new());
     let mut changed = BTreeMap::<_, BTreeSet<String>>::new();
     for statement in replicators_rights(&inside, DOMAIN) {
         for (action, resource) in statement.actions.iter().flat_map(|a| statement.resources.iter().map(move |r| (a, r)))
@@ -156,11 +156,11 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
             }
         }
         for (key, values) in statement.condition["ForAllValues:StringEquals"].as_object().into_iter().flatten() {
-            said.insert((key.clone(), strings(values).into_iter().collect::<BTreeSet<_>>()));
+            conditions.insert((key.clone(), strings(values).into_iter().collect::<BTreeSet<_>>()));
         }
     }
     let changed: BTreeSet<_> = changed.into_iter().map(|(key, values)| (key.clone(), values)).collect();
-    assert_eq!(said, changed, "the conditions allow what is written, and no more");
+    assert_eq!(conditions, changed, "the conditions allow what is written, and no more");
 
     let queue = "Lambda polls the queue with the function's role";
     let logs = "Lambda writes what the function prints";
