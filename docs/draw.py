@@ -7,19 +7,22 @@ or whose arrows do not lead from one box to another.
 import sys
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 STYLE = """
     .paper { fill: #f7f9fb } .box { fill: #ffffff; stroke: #33475b; stroke-width: 1.5 }
     .ours { fill: #e4f2e9; stroke: #2e7d4f; stroke-width: 2 } .disk { fill: #e9f0fa; stroke: #3b6ea5; stroke-width: 1.5 }
     .zone { fill: none; stroke: #8795a3; stroke-dasharray: 6 4 }
-    .name { font-weight: bold; fill: #1c2b39 } .text { fill: #3d4f60; font-size: 12px } .label { fill: #33475b; font-size: 12px }
-    .line { stroke: #33475b; stroke-width: 1.5; fill: none } .soft { stroke: #6b7b8a; stroke-width: 1.3; fill: none; stroke-dasharray: 4 3 }
+    .name { font-weight: bold; fill: #1c2b39 } .text { fill: #3d4f60; font-size: 12px }
+    .label { fill: #33475b; font-size: 12px } .line { stroke: #33475b; stroke-width: 1.5; fill: none }
+    .soft { stroke: #6b7b8a; stroke-width: 1.3; fill: none; stroke-dasharray: 4 3 }
     .bond { stroke: #3b6ea5; stroke-width: 2; fill: none } .tip { fill: #33475b }
     @media (prefers-color-scheme: dark) {
       .paper { fill: #0d1117 } .box { fill: #161b22; stroke: #9fb1c3 } .ours { fill: #12301f; stroke: #56b87c }
       .disk { fill: #122238; stroke: #7aa7dd } .zone { stroke: #6b7b8a } .name { fill: #f0f4f8 } .text { fill: #c3d0dc }
-      .label { fill: #c3d0dc } .line { stroke: #9fb1c3 } .soft { stroke: #8795a3 } .bond { stroke: #7aa7dd } .tip { fill: #9fb1c3 }
+      .label { fill: #c3d0dc } .line { stroke: #9fb1c3 } .soft { stroke: #8795a3 }
+      .bond { stroke: #7aa7dd } .tip { fill: #9fb1c3 }
     }"""
 NAME, TEXT, LINE, PAD = 14, 12, 18, 12
 
@@ -43,7 +46,9 @@ class Box:
 
     def overlaps(self, other):
         """Whether two boxes have a point in common."""
-        return self.x < other.x + other.w and other.x < self.x + self.w and self.y < other.y + other.h and other.y < self.y + self.h
+        return (
+            self.x < other.x + other.w and other.x < self.x + self.w and self.y < other.y + other.h and other.y < self.y + self.h
+        )
 
     def has_border(self, x, y):
         """Whether a point is on the border."""
@@ -86,17 +91,45 @@ CLUSTER = Picture(
     1042,
     726,
     (
-        Box(20, 50, 640, "VPC, with three subnets in one to three zones", ("no SSH, no script on an instance, no permission in EC2",), "zone", 410),
+        Box(
+            20,
+            50,
+            640,
+            "VPC, with three subnets in one to three zones",
+            ("no SSH, no script on an instance, no permission in EC2",),
+            "zone",
+            410,
+        ),
         *cores(),
         Box(40, 372, 398, "replicas", ("one Auto Scaling group of 0 to 100", "a copy of the databases, no data of their own")),
         Box(452, 372, 192, "your clients", ("security group", "ClientsGroup")),
-        Box(740, 50, 282, "instance-drainer", (
-            "gives a new instance its volume,", "admits it when its agent is there,", "releases empty and dead ones,",
-            "deregisters stale registrations,", "reports which cores are whole", "Lambda function in Rust"), "ours", 164),
+        Box(
+            740,
+            50,
+            282,
+            "instance-drainer",
+            (
+                "gives a new instance its volume,",
+                "admits it when its agent is there,",
+                "releases empty and dead ones,",
+                "deregisters stale registrations,",
+                "reports which cores are whole",
+                "Lambda function in Rust",
+            ),
+            "ours",
+            164,
+        ),
         Box(740, 254, 114, "state table", ("phase, clocks",)),
         Box(862, 254, 160, "CloudFormation", ("begins and ends",)),
-        Box(740, 370, 282, "dns-replicator", (
-            "publishes the members that are fit,", "never empties a name by mistake", "Lambda function in Rust"), "ours", 90),
+        Box(
+            740,
+            370,
+            282,
+            "dns-replicator",
+            ("publishes the healthy members,", "never empties a name by mistake", "Lambda function in Rust"),
+            "ours",
+            90,
+        ),
         Box(20, 512, 220, "ECS cluster", ("services core and replica:", "one task on each instance")),
         Box(340, 512, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
         Box(740, 512, 282, "private hosted zone", ("core.neo4j.service  A × n", "replica.neo4j.service  A × n")),
@@ -134,10 +167,26 @@ DNS = Picture(
         Box(20, 330, 210, "EventBridge rule", ("ECS task state changes",)),
         Box(20, 416, 210, "schedule", ("a sweep each minute",)),
         Box(280, 362, 170, "FIFO queue", ("one at a time",)),
-        Box(500, 326, 220, "dns-replicator", (
-            "observe: all pages, all tasks", "plan: pure, with reasons", "apply: a batch for each name", "Lambda function in Rust"), "ours"),
-        Box(780, 326, 242, "private hosted zone", (
-            "core.neo4j.service  A × n", "replica.neo4j.service  A × n", "discovery.core…  CNAME", "discovery.replica…  CNAME")),
+        Box(
+            500,
+            326,
+            220,
+            "dns-replicator",
+            (
+                "observe: all pages, all tasks",
+                "plan: pure, with reasons",
+                "apply: a batch for each name",
+                "Lambda function in Rust",
+            ),
+            "ours",
+        ),
+        Box(
+            780,
+            326,
+            242,
+            "private hosted zone",
+            ("core.neo4j.service  A × n", "replica.neo4j.service  A × n", "discovery.core…  CNAME", "discovery.replica…  CNAME"),
+        ),
         Box(280, 498, 170, "dead letters", ("two queues, alarms",)),
         Box(500, 498, 220, "CloudFormation", ("first and last reconciliation",)),
     ),
@@ -159,7 +208,12 @@ DNS = Picture(
 
 def width(text, size, bold=False):
     """Returns at most how wide a text is, in the wide fonts that are named below."""
-    per = {**dict.fromkeys("iljI.,:;'|! ()[]ft", 0.40), "r": 0.46, **dict.fromkeys("cskvxyz-", 0.60), **dict.fromkeys("mwMW×—", 0.98)}
+    per = {
+        **dict.fromkeys("iljI.,:;'|! ()[]ft", 0.40),
+        "r": 0.46,
+        **dict.fromkeys("cskvxyz-", 0.60),
+        **dict.fromkeys("mwMW×—", 0.98),
+    }
     ems = (per.get(c, 0.78 if c.isupper() else 0.64) for c in text)
     return sum(ems) * size * (1.1 if bold else 1.0)
 
@@ -183,7 +237,7 @@ def verify(picture):
         for end in ends:
             if not any(box.has_border(*end) for box in picture.boxes):
                 yield f"an arrow ends nowhere: {end}"
-        for (x1, y1), (x2, y2) in zip(arrow.points, arrow.points[1:]):
+        for (x1, y1), (x2, y2) in pairwise(arrow.points):
             if x1 != x2 and y1 != y2:
                 yield f"an arrow is not straight: {arrow.points}"
             way = Box(min(x1, x2), min(y1, y2), abs(x1 - x2), "an arrow", (), "box", abs(y1 - y2))
@@ -193,9 +247,11 @@ def verify(picture):
             x, y = arrow.at
             labels.append(Box(x, y - TEXT, round(width(arrow.label, TEXT)), arrow.label, (), "box", TEXT + 3))
     for n, label in enumerate(labels):
-        yield from (f"the label {label.name!r} lies on {other.name}" for other in [*boxes, *labels[n + 1 :]] if label.overlaps(other))
+        yield from (
+            f"the label {label.name!r} lies on {other.name}" for other in [*boxes, *labels[n + 1 :]] if label.overlaps(other)
+        )
         for arrow in picture.arrows:
-            for (x1, y1), (x2, y2) in zip(arrow.points, arrow.points[1:]):
+            for (x1, y1), (x2, y2) in pairwise(arrow.points):
                 way = Box(min(x1, x2), min(y1, y2), abs(x1 - x2) + 1, "way", (), "box", abs(y1 - y2) + 1)
                 if label.overlaps(way):
                     yield f"the label {label.name!r} lies on the arrow {arrow.points}"

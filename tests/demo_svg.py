@@ -12,7 +12,8 @@ COLUMNS, SPEED = 96, 10
 STEP, LEFT, TOP = 19, 20, 62
 LINE = re.compile(r"^ *(\d+):(\d\d\.\d) ([✓✗… ]) (.*)$")
 STYLE = """
-    text { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace; fill: #d8dee6; white-space: pre }
+    text { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace; white-space: pre }
+    text { fill: #d8dee6 }
     .dim { fill: #8795a3 } .good { fill: #56b87c } .bad { fill: #ff7b72 } .told { fill: #7cc5d9 } .bold { font-weight: bold }
     g { animation: show 1ms both } @keyframes show { from { opacity: 0 } to { opacity: 1 } }
     @media (prefers-reduced-motion: reduce) { g { animation: none } }"""
@@ -65,7 +66,10 @@ def draw(output):
         "  <title>A recorded run of make demo</title>",
         f"  <style>{STYLE}\n  </style>",
         f'  <rect width="{width}" height="{height}" rx="8" fill="#0d1117"/>',
-        *(f'  <circle cx="{20 + 18 * n}" cy="20" r="6" fill="{fill}"/>' for n, fill in enumerate(("#ff5f57", "#febc2e", "#28c840"))),
+        *(
+            f'  <circle cx="{20 + 18 * n}" cy="20" r="6" fill="{fill}"/>'
+            for n, fill in enumerate(("#ff5f57", "#febc2e", "#28c840"))
+        ),
     ]
     for n, (second, row) in enumerate(rows):
         if row:

@@ -425,6 +425,20 @@ fn the_secrets_that_are_kept_are_found_by_what_the_documents_ask_for() {
 }
 
 #[test]
+fn each_alarm_has_a_row_in_the_documents_and_each_row_an_alarm() {
+    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    let section = monitoring.split("\n## Alarms\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).collect();
+    let mut alarms = BTreeSet::new();
+    for path in all() {
+        let resources = read(&path)["Resources"].as_object().cloned().unwrap_or_default();
+        alarms.extend(resources.into_iter().filter(|(_, r)| r["Type"] == "AWS::CloudWatch::Alarm").map(|(id, _)| id));
+    }
+    assert_eq!(alarms, documented);
+}
+
+#[test]
 fn whoever_comes_from_the_predecessor_finds_each_of_its_parameters() {
     let documents = std::fs::read_to_string(root().join("docs/parameters.md")).unwrap();
     for name in [
