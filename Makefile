@@ -123,6 +123,8 @@ template-lint: $(VENV)/installed
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
 	python tests/template/lint.py
 	python tests/template/host.py
+	python tests/template/links.py
+	python docs/draw.py --check
 
 # What takes longer, or needs checkov.
 template-check: $(VENV)/installed $(CHECKOV)/installed

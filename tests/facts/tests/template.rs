@@ -437,8 +437,8 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
 }
 
 #[test]
-fn each_message_that_the_readme_explains_is_one_that_the_code_says() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+fn each_message_that_the_documents_explain_is_one_that_the_code_says() {
+    let explained = std::fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
     let mut code = String::new();
     let mut folders = vec![root().join("shared"), root().join("lambdas")];
     while let Some(folder) = folders.pop() {
@@ -456,14 +456,13 @@ fn each_message_that_the_readme_explains_is_one_that_the_code_says() {
     }
     // A message may be broken over two lines.
     let code = code.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
-    let table = readme.split("## When something is wrong").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let rows = explained.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| message |"));
     let cells = rows.map(|row| row.split('|').nth(1).unwrap());
     let messages: Vec<_> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    assert!(messages.len() >= 8, "{messages:?}");
+    assert!(messages.len() >= 40, "{messages:?}");
     for message in messages {
         for part in message.split('…') {
-            assert!(code.contains(part.trim()), "no message says {part:?}, which the README explains");
+            assert!(code.contains(part.trim()), "no message says {part:?}, which docs/troubleshooting.md explains");
         }
     }
 }
@@ -488,11 +487,11 @@ fn sam_waits_for_a_deployment_and_keeps_the_order_of_creation() {
 }
 
 #[test]
-fn each_output_that_the_readme_asks_for_is_one_of_the_stack() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+fn each_output_that_the_documents_ask_for_is_one_of_the_stack() {
+    let operations = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
     let outputs = read("infra/template.yaml")["Outputs"].clone();
     let asked = |before: &str| -> BTreeSet<String> {
-        let words = readme.split(before).skip(1);
+        let words = operations.split(before).skip(1);
         let words = words.map(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).collect::<String>());
         words.filter(|word| !word.is_empty()).collect()
     };
@@ -508,8 +507,8 @@ fn each_output_that_the_readme_asks_for_is_one_of_the_stack() {
 
 #[test]
 fn the_check_for_a_whole_cluster_shows_what_there_is_beside_what_there_should_be() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split("### Is the cluster whole?\n").nth(1).unwrap().split("\n### ").next().unwrap();
+    let operations = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let section = operations.split("\n## Is the cluster whole?\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let statements = section.split("```").nth(1).unwrap();
     let [servers, databases, _] = statements.split(';').take(3).collect::<Vec<_>>()[..] else {
         panic!("three statements, not {statements}");
@@ -524,11 +523,11 @@ fn the_check_for_a_whole_cluster_shows_what_there_is_beside_what_there_should_be
 }
 
 #[test]
-fn the_secrets_that_are_kept_are_found_by_what_the_readme_asks_for() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let [filter] = readme.split("list-secrets --filters Key=description,Values=\"").skip(1).collect::<Vec<_>>()[..]
+fn the_secrets_that_are_kept_are_found_by_what_the_documents_ask_for() {
+    let operations = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let [filter] = operations.split("list-secrets --filters Key=description,Values=\"").skip(1).collect::<Vec<_>>()[..]
     else {
-        panic!("the README looks for secrets once");
+        panic!("docs/operations.md looks for secrets once");
     };
     // Secrets Manager compares beginnings: without the last sign a stack `neo4j` would find those of `neo4j-dev`.
     let beginning = filter.split('"').next().unwrap().replace("$NAME", "${ClusterName}");
@@ -537,6 +536,20 @@ fn the_secrets_that_are_kept_are_found_by_what_the_readme_asks_for() {
         let description = secret["Description"]["Fn::Sub"].as_str().unwrap();
         assert!(description.starts_with(&beginning), "{id}: {description}");
     }
+}
+
+#[test]
+fn each_alarm_has_a_row_in_the_documents_and_each_row_an_alarm() {
+    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    let section = monitoring.split("\n## Alarms\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).collect();
+    let mut alarms = BTreeSet::new();
+    for path in all() {
+        let resources = read(&path)["Resources"].as_object().cloned().unwrap_or_default();
+        alarms.extend(resources.into_iter().filter(|(_, r)| r["Type"] == "AWS::CloudWatch::Alarm").map(|(id, _)| id));
+    }
+    assert_eq!(alarms, documented);
 }
 
 #[test]

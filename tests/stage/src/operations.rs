@@ -1,7 +1,9 @@
-//! The commands of README.md, taken from its text and run by the real AWS CLI against a local AWS, as a person on call would.
+//! The commands of the documents, taken from their text and run by the real AWS CLI against a local AWS, as a person on call
+//! would.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     process::Stdio,
     sync::Mutex,
     time::Duration,
@@ -20,93 +22,89 @@ const STACK: &str = "neo4j-ops";
 const CORES: usize = 3;
 const REPLICAS: usize = 1;
 
-/// The blocks of shell under each heading that are run, in their order under it.
+/// Where people find commands: these, and every page under `docs`.
+const README: &str = "README.md";
+/// The page whose commands in running text and tables are run as well.
+const OPERATIONS: &str = "docs/operations.md";
+
+/// The blocks of shell under each heading that are run, in their order under it. A heading names its document.
 const RUN: &[(&str, usize)] = &[
-    ("See what it does", 0),
-    ("Operations", 0),
-    ("Operations", 1),
-    ("Restart", 0),
-    ("Replace a machine", 0),
-    ("Replicas", 0),
-    ("Stop and start", 0),
-    ("Stop and start", 1),
+    ("Before you start", 0),
+    ("Before you start", 1),
+    ("Look at the cluster", 0),
+    ("Restart a core", 0),
+    ("Replace an instance", 0),
+    ("Add and remove replicas", 0),
+    ("Stop and start the cluster", 0),
+    ("Stop and start the cluster", 1),
     ("Restore from snapshots", 0),
-    ("A machine is retained", 0),
-    ("A machine is retained", 1),
-    ("A machine is retained", 2),
-    ("Remove it", 0),
-    ("Remove it", 2),
+    ("An instance is retained", 0),
+    ("An instance is retained", 1),
+    ("An instance is retained", 2),
+    ("Delete the stack", 0),
+    ("Delete the stack", 2),
 ];
 
 /// Those that are not, and why.
 pub const NOT_RUN: &[(&str, usize, &str)] = &[
-    ("Two commands", 0, "they are what runs this"),
-    (
-        "Deploy to an account",
-        0,
-        "it builds for arm64 and deploys to an account; the stories run the same commands locally",
-    ),
-    ("Use a machine", 0, "no machine boots here"),
+    ("Try it", 0, "these commands are what runs this"),
+    ("Deploy", 0, "it builds for arm64 and deploys to an account; the stories run the same commands locally"),
+    ("Log in to an instance", 0, "no instance boots here"),
     ("Create the two users", 0, "no Neo4j runs here"),
     ("Roll the cores one at a time", 0, "a deployment waits in another terminal, and the world protects no tasks"),
     ("Roll the cores one at a time", 1, "the world protects no tasks"),
-    ("Grow the data volumes", 0, "it runs on a machine"),
-    ("Remove it", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
+    ("Grow the data volumes", 0, "it runs on an instance"),
+    ("Delete the stack", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
+    ("At a glance", 0, "the emulator evaluates no alarms"),
 ];
 
 /// The outputs that hold commands, and are run.
 const OUTPUTS: &[&str] = &[
-    "ShowMachinePlan",
-    "ShowDnsPlan",
+    "ShowInstanceDrainerPlan",
+    "ShowDnsReplicatorPlan",
     "ReadAdminPassword",
-    "ReadMachineDeadLetters",
-    "ReadDnsDeadLetters",
-    "DropMachineDeadLetters",
-    "DropDnsDeadLetters",
+    "ReadInstanceDrainerDeadLetters",
+    "ReadDnsReplicatorDeadLetters",
+    "PurgeInstanceDrainerDeadLetters",
+    "PurgeDnsReplicatorDeadLetters",
     "ProtectStack",
 ];
 
 /// Those that are not, and why.
 pub const OUTPUTS_NOT_RUN: &[(&str, &str)] = &[
-    ("FollowMachineLog", "version 1 of the CLI has no `logs tail`"),
-    ("FollowDnsLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowInstanceDrainerLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowDnsReplicatorLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowNeo4jLog", "version 1 of the CLI has no `logs tail`"),
     ("ShowGroupUsers", "the world has no network interfaces"),
 ];
 
-/// README.md's blocks of shell by heading and number under it, and which were taken.
+/// The documents' blocks of shell by heading and number under it, and which were taken.
 #[derive(Debug)]
-struct Readme {
-    text: String,
+struct Documents {
+    /// The text of [`OPERATIONS`].
+    operations: String,
     blocks: BTreeMap<(String, usize), String>,
     taken: Mutex<BTreeSet<(String, usize)>>,
 }
 
-impl Readme {
+impl Documents {
+    /// Reads all documents. Two that have blocks of shell under the same heading are refused.
     fn read() -> Result<Self, Trouble> {
-        let text = std::fs::read_to_string(root().join("README.md")).map_err(|e| format!("no README.md: {e}"))?;
-        let (mut heading, mut open) = (String::new(), None::<(bool, Vec<&str>)>);
-        let mut blocks = BTreeMap::new();
-        for line in text.lines() {
-            let fence = line.trim().strip_prefix("```");
-            match (fence, &mut open) {
-                (Some(language), None) => open = Some((language == "sh", Vec::new())),
-                (Some(_), Some((shell, lines))) => {
-                    if *shell {
-                        let number = blocks.keys().filter(|(under, _)| *under == heading).count();
-                        blocks.insert((heading.clone(), number), lines.join("\n"));
-                    }
-                    open = None;
-                }
-                (None, Some((_, lines))) => lines.push(line),
-                (None, None) => {
-                    if line.starts_with('#') {
-                        line.trim_start_matches('#').trim().clone_into(&mut heading);
-                    }
-                }
+        let text =
+            |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}", path.display()));
+        let folder = std::fs::read_dir(root().join("docs")).map_err(|e| format!("there is no folder docs: {e}"))?;
+        let pages = folder.filter_map(|entry| Some(entry.ok()?.path()));
+        let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+        let mut documents =
+            Self { operations: text(&root().join(OPERATIONS))?, blocks: BTreeMap::new(), taken: Mutex::default() };
+        for path in pages.chain([root().join(README)]) {
+            for (key, block) in blocks(&text(&path)?) {
+                let (heading, number) = key.clone();
+                let twice = documents.blocks.insert(key, block).is_some();
+                ensure(!twice, || format!("two documents have a block {number} of sh under «{heading}»"))?;
             }
         }
-        Ok(Self { text, blocks, taken: Mutex::default() })
+        Ok(documents)
     }
 
     /// A block that [`RUN`] lists.
@@ -117,7 +115,7 @@ impl Readme {
         let key = (heading.to_owned(), number);
         let block = self.blocks.get(&key).cloned();
         self.taken.lock().map_err(|e| e.to_string())?.insert(key);
-        block.ok_or_else(|| format!("README.md has no block {number} of sh under «{heading}»"))
+        block.ok_or_else(|| format!("no document has a block {number} of sh under «{heading}»"))
     }
 
     /// One command of a block: the line that has these words, with those that continue it.
@@ -125,30 +123,56 @@ impl Readme {
         let block = self.block(heading, number)?;
         let joined = block.replace("\\\n", " ");
         let line = joined.lines().find(|line| line.contains(words)).map(str::to_owned);
-        line.ok_or_else(|| format!("block {number} under «{heading}» of README.md has no command with {words:?}"))
+        line.ok_or_else(|| format!("block {number} under «{heading}» has no command with {words:?}"))
     }
 
-    /// The command in the running text or a table that begins so.
+    /// The command in the running text or a table of [`OPERATIONS`] that begins so.
     fn inline(&self, begins: &str) -> Result<String, Trouble> {
-        let span = self.text.split('`').find(|span| span.starts_with(begins));
-        span.map(|span| span.replace('\n', " ")).ok_or_else(|| format!("README.md has no `{begins}…`"))
+        let span = self.operations.split('`').find(|span| span.starts_with(begins));
+        span.map(|span| span.replace('\n', " ")).ok_or_else(|| format!("{OPERATIONS} has no `{begins}…`"))
     }
 }
 
-/// Puts values in the place of what README.md leaves open. Each has to be there.
+/// Returns the blocks of shell of one document.
+fn blocks(text: &str) -> BTreeMap<(String, usize), String> {
+    let (mut heading, mut open) = (String::new(), None::<(bool, Vec<&str>)>);
+    let mut blocks = BTreeMap::new();
+    for line in text.lines() {
+        let fence = line.trim().strip_prefix("```");
+        match (fence, &mut open) {
+            (Some(language), None) => open = Some((language == "sh", Vec::new())),
+            (Some(_), Some((shell, lines))) => {
+                if *shell {
+                    let number = blocks.keys().filter(|(under, _)| *under == heading).count();
+                    blocks.insert((heading.clone(), number), lines.join("\n"));
+                }
+                open = None;
+            }
+            (None, Some((_, lines))) => lines.push(line),
+            (None, None) => {
+                if line.starts_with('#') {
+                    line.trim_start_matches('#').trim().clone_into(&mut heading);
+                }
+            }
+        }
+    }
+    blocks
+}
+
+/// Fills in what a command leaves open. Each placeholder has to be there.
 fn fill(command: &str, values: &[(&str, &str)]) -> Result<String, Trouble> {
     let mut filled = command.to_owned();
     for (open, value) in values {
         let after = |rest: &str| rest.starts_with(|c: char| c.is_whitespace()) || rest.is_empty();
         let found = filled.match_indices(open).find(|(at, _)| after(&filled[at + open.len()..])).map(|(at, _)| at);
-        let at = found.ok_or_else(|| format!("README.md leaves no {open} open in {command:?}"))?;
+        let at = found.ok_or_else(|| format!("nothing leaves {open} open in {command:?}"))?;
         filled.replace_range(at..at + open.len(), value);
     }
     let code = filled.split_once('#').map_or(filled.as_str(), |(code, _)| code);
     if code.contains('…') { Err(format!("something is left open in {code:?}")) } else { Ok(filled) }
 }
 
-/// Runs the commands on a stage of its own. `Err` tells the first that did not do what README.md says.
+/// Runs the commands on a stage of its own. Fails with the first that did not do what its document says.
 pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
     let stage = narrator.work("starting the local AWS", Stage::open()).await?;
     let told = tell(&stage, narrator).await;
@@ -156,16 +180,16 @@ pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
 }
 
 async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
-    let readme = Readme::read()?;
+    let documents = Documents::read()?;
     let cluster = Cluster::prepare(stage, STACK, Build::Cargo, narrator).await?;
     let replicas = REPLICAS.to_string();
     let parameters = [("ReplicaCount", replicas.as_str())];
     narrator.work("sam deploy: the whole cluster", cluster.deploy(&parameters)).await?;
     narrator.work("it forms", cluster.formed(CORES, REPLICAS)).await?;
-    let prelude = readme.block("Operations", 0)?;
+    let prelude = documents.block("Before you start", 0)?;
     let named = format!("export NAME={STACK}\n{prelude}");
     let (prelude, outputs) = (format!("{}\n{named}", stage.exports()), BTreeSet::new());
-    let mut person = Person { stage, cluster, readme, prelude, outputs, narrator };
+    let mut person = Person { stage, cluster, documents, prelude, outputs, narrator };
     // Once for all: each call of the CLI takes as long as Python does to start.
     let ecs = person.run("echo \"$CLUSTER\"", false).await?;
     let lines = person.prelude.lines().filter(|line| !line.starts_with("CLUSTER="));
@@ -174,12 +198,12 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     person.looks().await?;
     person.reads_dead_letters().await?;
     person.restarts_a_core().await?;
-    person.replaces_a_machine().await?;
-    person.empties_a_retained_machine().await?;
+    person.replaces_an_instance().await?;
+    person.empties_a_retained_instance().await?;
     person.forgets_a_replica().await?;
     person.stops_and_starts().await?;
     person.removes_it().await?;
-    let taken = person.readme.taken.lock().map_err(|e| e.to_string())?.clone();
+    let taken = person.documents.taken.lock().map_err(|e| e.to_string())?.clone();
     let run: BTreeSet<_> = RUN.iter().map(|(heading, number)| ((*heading).to_owned(), *number)).collect();
     let outputs: BTreeSet<_> = OUTPUTS.iter().map(|name| (*name).to_owned()).collect();
     ensure(person.outputs == outputs, || {
@@ -195,7 +219,7 @@ fn ensure(held: bool, what: impl FnOnce() -> String) -> Result<(), Trouble> {
 struct Person<'a> {
     stage: &'a Stage,
     cluster: Cluster<'a>,
-    readme: Readme,
+    documents: Documents,
     prelude: String,
     /// The outputs whose commands were run.
     outputs: BTreeSet<String>,
@@ -242,9 +266,9 @@ impl Person<'_> {
         self.run(&command.replace("&lt;", "<").replace("&amp;", "&"), false).await
     }
 
-    /// The container instance and the task of a machine, as the table and the list show them.
+    /// Returns the container instance and the task of an instance, as the table and the list show them.
     async fn find(&mut self, instance: &str) -> Result<(String, String), Trouble> {
-        let block = self.readme.block("Operations", 1)?.replace("\\\n", " ");
+        let block = self.documents.block("Before you start", 1)?.replace("\\\n", " ");
         let (table, tasks) = block.split_once("\n\n").ok_or("the table and the list of tasks are one command")?;
         let table = self.run(table, false).await?;
         let row = table.lines().find(|line| line.contains(instance));
@@ -254,7 +278,7 @@ impl Person<'_> {
         Ok((ci, task))
     }
 
-    /// The machine of a replica.
+    /// Returns the instance of a replica.
     fn replica(&self) -> Option<String> {
         let world = self.stage.live.world();
         let tier = |tags: &BTreeMap<String, String>| tags.get("neo4j:tier").is_some_and(|tier| tier == "replica");
@@ -268,7 +292,7 @@ impl Person<'_> {
     }
 
     async fn looks(&mut self) -> Result<(), Trouble> {
-        for (output, planned) in [("ShowMachinePlan", "steps"), ("ShowDnsPlan", "changes")] {
+        for (output, planned) in [("ShowInstanceDrainerPlan", "steps"), ("ShowDnsReplicatorPlan", "changes")] {
             let printed = self.output(output).await?;
             // What the CLI itself has to say comes after the function's answer.
             let mut answers = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
@@ -276,7 +300,7 @@ impl Person<'_> {
             let empty = plan["dryRun"] == json!(true) && plan[planned] == json!([]);
             ensure(empty, || format!("{output} shows no empty plan: {printed}"))?;
         }
-        let table = self.readme.block("See what it does", 0)?;
+        let table = self.documents.block("Look at the cluster", 0)?;
         let table = self.run(&table, false).await?;
         // Time flies in the world, but not for the functions: to them the tasks have just started.
         let whole =
@@ -290,20 +314,19 @@ impl Person<'_> {
     }
 
     async fn reads_dead_letters(&mut self) -> Result<(), Trouble> {
-        for (read, drop) in
-            [("ReadMachineDeadLetters", "DropMachineDeadLetters"), ("ReadDnsDeadLetters", "DropDnsDeadLetters")]
-        {
+        for function in ["InstanceDrainer", "DnsReplicator"] {
+            let (read, purge) = (format!("Read{function}DeadLetters"), format!("Purge{function}DeadLetters"));
             // What the function could not read.
             let outputs = self.stage.outputs(STACK).await?;
-            let queue = outputs.get(read).and_then(|command| command.split("--queue-url ").nth(1)?.split(' ').next());
+            let queue = outputs.get(&read).and_then(|command| command.split("--queue-url ").nth(1)?.split(' ').next());
             let queue = queue.ok_or_else(|| format!("{read} names no queue: {outputs:?}"))?;
             let send = "--message-body 'not json' --message-group-id g --message-deduplication-id d";
             self.run(&format!("aws sqs send-message --queue-url {queue} {send}"), false).await?;
-            let letters = self.output(read).await?;
+            let letters = self.output(&read).await?;
             ensure(letters.contains("not json"), || format!("{read} shows no message: {letters}"))?;
-            self.output(drop).await?;
-            let left = self.output(read).await?;
-            ensure(!left.contains("not json"), || format!("{drop} left {left}"))?;
+            self.output(&purge).await?;
+            let left = self.output(&read).await?;
+            ensure(!left.contains("not json"), || format!("{purge} left {left}"))?;
         }
         Ok(())
     }
@@ -311,71 +334,72 @@ impl Person<'_> {
     async fn restarts_a_core(&mut self) -> Result<(), Trouble> {
         let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
         let (_, task) = self.find(&core.instance).await?;
-        let command = fill(&self.readme.block("Restart", 0)?, &[("TASK", &task)])?;
+        let command = fill(&self.documents.block("Restart a core", 0)?, &[("TASK", &task)])?;
         self.run(&command, false).await?;
         let stopped =
             async || Ok(self.cluster.stage.live.world().tasks_on(&core.instance).all(|id| !task.ends_with(&id)));
         self.cluster.until("the task has stopped", stopped).await?;
         self.formed().await?;
         let same = self.cluster.cores().remove("1");
-        ensure(same.as_ref() == Some(&core), || format!("core 1 should be on the same machine: {same:?}"))
+        ensure(same.as_ref() == Some(&core), || format!("core 1 should be on the same instance: {same:?}"))
     }
 
-    async fn replaces_a_machine(&mut self) -> Result<(), Trouble> {
+    async fn replaces_an_instance(&mut self) -> Result<(), Trouble> {
         let old = self.cluster.cores().remove("2").ok_or("there is no core 2")?;
         let (ci, task) = self.find(&old.instance).await?;
-        let under = "Replace a machine";
-        let drain = fill(&self.readme.command(under, 0, "DRAINING")?, &[("CI", &ci)])?;
+        let under = "Replace an instance";
+        let drain = fill(&self.documents.command(under, 0, "DRAINING")?, &[("CI", &ci)])?;
         self.run(&drain, false).await?;
-        let wait = fill(&self.readme.command(under, 0, "wait tasks-stopped")?, &[("TASK", &task)])?;
+        let wait = fill(&self.documents.command(under, 0, "wait tasks-stopped")?, &[("TASK", &task)])?;
         self.run(&wait, true).await?;
-        let end = fill(&self.readme.command(under, 0, "terminate-instance")?, &[("i-…", &old.instance)])?;
+        let end = fill(&self.documents.command(under, 0, "terminate-instance")?, &[("i-…", &old.instance)])?;
         self.run(&end, false).await?;
         let moved = async || Ok(self.cluster.cores().get("2").is_some_and(|core| core.instance != old.instance));
-        self.cluster.until("core 2 has another machine", moved).await?;
+        self.cluster.until("core 2 has another instance", moved).await?;
         self.formed().await?;
         let new = self.cluster.cores().remove("2");
         let same = new.as_ref().is_some_and(|new| new.volume == old.volume && new.contents == old.contents);
         ensure(same, || format!("core 2 should have {} again: {new:?}", old.volume))
     }
 
-    async fn empties_a_retained_machine(&mut self) -> Result<(), Trouble> {
-        let under = "A machine is retained";
+    async fn empties_a_retained_instance(&mut self) -> Result<(), Trouble> {
+        let under = "An instance is retained";
         let kept = self.cluster.cores().remove("3").ok_or("there is no core 3")?;
         self.stage.live.world().mark_unhealthy(&kept.instance);
         let retained = async || Ok(self.cluster.is_retained(&kept.instance));
-        self.cluster.until_by(20, "the machine is retained", retained).await?;
-        let listed = self.readme.block(under, 0)?;
+        self.cluster.until_by(20, "the instance is retained", retained).await?;
+        let listed = self.documents.block(under, 0)?;
         let listed = self.run(&listed, false).await?;
         let row = listed.lines().find(|line| line.contains(&kept.instance)).unwrap_or_default();
         ensure(row.contains("Terminating:Retained"), || format!("{} is not retained in:\n{listed}", kept.instance))?;
 
         let (ci, task) = self.find(&kept.instance).await?;
-        let empty = self.readme.block(under, 1)?;
+        let empty = self.documents.block(under, 1)?;
         let empty = fill(&empty, &[("CI", &ci), ("TASK", &task), ("TASK", &task)])?;
         self.run(&empty, true).await?;
         let moved = async || Ok(self.cluster.cores().get("3").is_some_and(|core| core.instance != kept.instance));
-        self.cluster.until("core 3 has another machine", moved).await?;
+        self.cluster.until("core 3 has another instance", moved).await?;
         self.formed().await?;
         let new = self.cluster.cores().remove("3");
         ensure(new.as_ref().is_some_and(|new| new.volume == kept.volume), || format!("core 3 lost its volume: {new:?}"))
     }
 
-    /// A replica whose agent was away when its machine ended, so that ECS does not notice.
+    /// Deregisters a replica whose agent was away when its instance ended, so that ECS did not notice.
     async fn forgets_a_replica(&mut self) -> Result<(), Trouble> {
         let replica = self.replica().ok_or("there is no replica")?;
         let (ci, _) = self.find(&replica).await?;
         self.stage.live.world().silence(&replica);
         self.stage.live.world().lose_instance(&replica);
         let gone = async || Ok(self.stage.live.world().auto_scaling.member(&replica).is_none());
-        self.cluster.until("the machine is gone", gone).await?;
-        let described = fill(&self.readme.inline("aws ec2 describe-instances")?, &[("i-…", &replica)])?;
+        self.cluster.until("the instance is gone", gone).await?;
+        let described = fill(&self.documents.inline("aws ec2 describe-instances")?, &[("i-…", &replica)])?;
         let described = self.run(&described, false).await?;
         ensure(described.contains("\"terminated\""), || format!("{replica} should be terminated: {described}"))?;
-        let forced = fill(&self.readme.block("Replicas", 0)?, &[("CI", &ci)])?;
-        ensure(forced.trim() == fill(&self.readme.block("A machine is retained", 2)?, &[("CI", &ci)])?.trim(), || {
-            "a silent core is deregistered by another command than a replica".to_owned()
-        })?;
+        let forced = fill(&self.documents.block("Add and remove replicas", 0)?, &[("CI", &ci)])?;
+        ensure(
+            forced.trim() == fill(&self.documents.block("An instance is retained", 2)?, &[("CI", &ci)])?.trim(),
+            || "a silent core is deregistered by another command than a replica".to_owned(),
+        )?;
         self.run(&forced, false).await?;
         let again = async || {
             let other = self.replica().filter(|other| *other != replica);
@@ -386,31 +410,31 @@ impl Person<'_> {
     }
 
     async fn stops_and_starts(&mut self) -> Result<(), Trouble> {
-        let under = "Stop and start";
+        let under = "Stop and start the cluster";
         let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
         let group = self.stage.live.world().auto_scaling.group_of(&core.instance).map(str::to_owned);
         let group = group.ok_or("core 1 is in no group")?;
-        let stop = self.readme.command(under, 0, "--desired-count 0")?;
-        let wait = self.readme.command(under, 0, "wait tasks-stopped")?;
+        let stop = self.documents.command(under, 0, "--desired-count 0")?;
+        let wait = self.documents.command(under, 0, "wait tasks-stopped")?;
         self.run(&stop, false).await?;
         self.run(&wait, true).await?;
         for (number, core) in self.cluster.cores() {
             let runs = self.stage.live.world().tasks_on(&core.instance).next().is_some();
             ensure(!runs, || format!("core {number} has not stopped when the command comes back"))?;
         }
-        let snapshots = self.readme.command("Restore from snapshots", 0, "create-snapshot")?;
+        let snapshots = self.documents.command("Restore from snapshots", 0, "create-snapshot")?;
         let snapshots = fill(&snapshots, &[("vol-…", &core.volume)])?;
         let snapshot = self.run(&snapshots, false).await?;
         ensure(snapshot.contains(&core.volume) && snapshot.contains("snap-"), || format!("no snapshot: {snapshot}"))?;
-        let shrink = fill(&self.readme.block(under, 1)?, &[("…", &group)])?;
+        let shrink = fill(&self.documents.block(under, 1)?, &[("…", &group)])?;
         self.run(&shrink, false).await?;
         let gone = async || Ok(self.stage.live.world().auto_scaling.member(&core.instance).is_none());
-        self.cluster.until("the machine of core 1 has gone", gone).await?;
+        self.cluster.until("the instance of core 1 has gone", gone).await?;
         let back = shrink.replace("--min-size 0 --desired-capacity 0", "--min-size 1 --desired-capacity 1");
         ensure(back != shrink, || format!("nothing to set back to 1 in {shrink}"))?;
         self.run(&back, false).await?;
         let cores = CORES.to_string();
-        let start = fill(&self.readme.command(under, 0, "--desired-count CORECOUNT")?, &[("CORECOUNT", &cores)])?;
+        let start = fill(&self.documents.command(under, 0, "--desired-count CORECOUNT")?, &[("CORECOUNT", &cores)])?;
         self.run(&start, false).await?;
         self.formed().await?;
         let new = self.cluster.cores().remove("1");
@@ -418,22 +442,22 @@ impl Person<'_> {
     }
 
     async fn removes_it(&mut self) -> Result<(), Trouble> {
-        let noted = self.readme.block("Remove it", 0)?;
+        let noted = self.documents.block("Delete the stack", 0)?;
         let noted = self.run(&noted, false).await?;
         let volumes: Vec<_> = noted.split_whitespace().filter(|word| word.starts_with("vol-")).collect();
         let secrets = noted.split_whitespace().filter(|word| word.contains("-Secrets-")).count();
         ensure(volumes.len() == CORES && secrets == 3, || format!("not 3 volumes and 3 secrets: {noted}"))?;
-        let unprotect = self.readme.inline("aws cloudformation update-termination-protection --no-")?;
+        let unprotect = self.documents.inline("aws cloudformation update-termination-protection --no-")?;
         self.run(&unprotect, false).await?;
         // SAM's own `delete` fails on stacks of the emulator that hold others.
-        let delete = self.readme.block("Remove it", 2)?;
-        let (_, delete) = delete.split_once("# or: ").ok_or("README.md has no way to delete but `sam delete`")?;
+        let delete = self.documents.block("Delete the stack", 2)?;
+        let (_, delete) = delete.split_once("# or: ").ok_or("the only way to delete is `sam delete`")?;
         let delete = delete.to_owned();
         self.run(&delete, false).await?;
         self.narrator.work("the stack goes", self.cluster.delete()).await?;
 
         let of = volumes.join(",");
-        let snapshots = self.readme.inline("aws ec2 describe-snapshots")?;
+        let snapshots = self.documents.inline("aws ec2 describe-snapshots")?;
         let snapshots = self.run(&fill(&snapshots.replace("vol-…,vol-…", "vol-…"), &[("vol-…", &of)])?, false).await?;
         let all = volumes.iter().all(|volume| snapshots.contains(volume));
         ensure(all, || format!("not every one of {of} left a snapshot: {snapshots}"))?;
@@ -442,7 +466,7 @@ impl Person<'_> {
             ("aws dynamodb list-tables", "-State-", 1),
             ("aws logs describe-log-groups", "\"logGroupName\"", 3),
         ] {
-            let command = self.readme.inline(begins)?;
+            let command = self.documents.inline(begins)?;
             let listed = self.run(&command, false).await?;
             let found = listed.matches(kept).count();
             ensure(found == count, || format!("{command}: {count} should be kept, not {found}: {listed}"))?;
@@ -456,8 +480,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_block_of_shell_in_the_readme_is_run_or_has_a_reason() {
-        let known: BTreeSet<_> = Readme::read().unwrap().blocks.into_keys().collect();
+    fn every_block_of_shell_in_the_documents_is_run_or_has_a_reason() {
+        let known: BTreeSet<_> = Documents::read().unwrap().blocks.into_keys().collect();
         let run = RUN.iter().map(|(heading, number)| ((*heading).to_owned(), *number));
         let not_run = NOT_RUN.iter().map(|(heading, number, _)| ((*heading).to_owned(), *number));
         let listed: Vec<_> = run.chain(not_run).collect();
@@ -466,11 +490,11 @@ mod tests {
     }
 
     #[test]
-    fn every_output_that_the_readme_names_as_a_command_is_run_or_has_a_reason() {
+    fn every_output_that_holds_a_command_is_run_or_has_a_reason() {
         let template = std::fs::read_to_string(root().join("infra/template.yaml")).unwrap();
         let (_, outputs) = template.split_once("\nOutputs:").unwrap();
         let names = outputs.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
-        let verbs = ["Show", "Read", "Drop", "Follow", "Protect"];
+        let verbs = ["Show", "Read", "Purge", "Follow", "Protect"];
         let command = |name: &&str| verbs.iter().any(|verb| name.starts_with(verb)) && !name.ends_with("Arn");
         let commands: BTreeSet<_> = names.filter(command).collect();
         let not_run = OUTPUTS_NOT_RUN.iter().map(|(name, _)| *name);
@@ -481,7 +505,7 @@ mod tests {
     fn what_is_left_open_is_filled_and_nothing_else() {
         let filled = fill("aws x --cluster CIDER --ci CI --task TASK   # for …", &[("CI", "arn:1"), ("TASK", "arn:2")]);
         assert_eq!(filled.unwrap(), "aws x --cluster CIDER --ci arn:1 --task arn:2   # for …");
-        assert!(fill("aws x", &[("CI", "arn:1")]).unwrap_err().contains("leaves no CI open"));
+        assert!(fill("aws x", &[("CI", "arn:1")]).unwrap_err().contains("leaves CI open"));
         assert!(fill("aws x --id i-…", &[]).unwrap_err().contains("left open"));
     }
 }

@@ -30,7 +30,7 @@ pub async fn keep(narrator: &mut Narrator, done: impl Future<Output = ()>) -> Re
         form(&stage, Build::Cargo, narrator).await?;
         narrator.summary();
         println!("\nPaste this into another terminal:\n\n{}\nNAME={STACK}", stage.exports());
-        println!("\nThen try what README.md has under «Operations». Time is real, a sweep comes each minute.");
+        println!("\nThen try what docs/operations.md has. Time is real, a sweep comes each minute.");
         println!("Enter or Ctrl-C ends it.");
         done.await;
         Ok(())

@@ -1,0 +1,305 @@
+"""Draws the pictures of the documents from the parts and arrows below: `python docs/draw.py`.
+
+`--check` only compares them with the committed ones. Nothing is drawn whose texts leave their boxes, whose boxes overlap,
+or whose arrows do not lead from one box to another.
+"""
+
+import sys
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+
+STYLE = """
+    .paper { fill: #f7f9fb } .box { fill: #ffffff; stroke: #33475b; stroke-width: 1.5 }
+    .ours { fill: #e4f2e9; stroke: #2e7d4f; stroke-width: 2 } .disk { fill: #e9f0fa; stroke: #3b6ea5; stroke-width: 1.5 }
+    .zone { fill: none; stroke: #8795a3; stroke-dasharray: 6 4 }
+    .name { font-weight: bold; fill: #1c2b39 } .text { fill: #3d4f60; font-size: 12px }
+    .label { fill: #33475b; font-size: 12px } .line { stroke: #33475b; stroke-width: 1.5; fill: none }
+    .soft { stroke: #6b7b8a; stroke-width: 1.3; fill: none; stroke-dasharray: 4 3 }
+    .bond { stroke: #3b6ea5; stroke-width: 2; fill: none } .tip { fill: #33475b }
+    @media (prefers-color-scheme: dark) {
+      .paper { fill: #0d1117 } .box { fill: #161b22; stroke: #9fb1c3 } .ours { fill: #12301f; stroke: #56b87c }
+      .disk { fill: #122238; stroke: #7aa7dd } .zone { stroke: #6b7b8a } .name { fill: #f0f4f8 } .text { fill: #c3d0dc }
+      .label { fill: #c3d0dc } .line { stroke: #9fb1c3 } .soft { stroke: #8795a3 }
+      .bond { stroke: #7aa7dd } .tip { fill: #9fb1c3 }
+    }"""
+NAME, TEXT, LINE, PAD = 14, 12, 18, 12
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part. A zone is a frame around others."""
+
+    x: int
+    y: int
+    w: int
+    name: str
+    lines: tuple[str, ...] = ()
+    kind: str = "box"
+    height: int = 0
+
+    @property
+    def h(self):
+        """Returns the height, which follows from the lines unless it is given."""
+        return self.height or 2 * PAD + NAME - 4 + LINE * len(self.lines)
+
+    def overlaps(self, other):
+        """Whether two boxes have a point in common."""
+        return (
+            self.x < other.x + other.w and other.x < self.x + self.w and self.y < other.y + other.h and other.y < self.y + self.h
+        )
+
+    def has_border(self, x, y):
+        """Whether a point is on the border."""
+        inside = self.x <= x <= self.x + self.w and self.y <= y <= self.y + self.h
+        return inside and (x in (self.x, self.x + self.w) or y in (self.y, self.y + self.h))
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A way through points, from the border of a box to that of another, with a label that begins at `at`."""
+
+    points: tuple[tuple[int, int], ...]
+    label: str = ""
+    at: tuple[int, int] = (0, 0)
+    kind: str = "line"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file."""
+
+    file: str
+    title: str
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+
+
+def cores():
+    """Yields the boxes of three cores: their volumes, and their instances."""
+    for place, (x, others) in enumerate(((40, "cores 1, 4, 7"), (246, "cores 2, 5"), (452, "cores 3, 6")), 1):
+        yield Box(x, 116, 192, f"data volume {place}", ("outlives its instances",), "disk")
+        yield Box(x, 196, 192, f"core {place}", ("Auto Scaling group of 1", "ECS agent, Neo4j task", f"subnet {place}: {others}"))
+
+
+CLUSTER = Picture(
+    "cluster.svg",
+    "What a cluster is made of",
+    1042,
+    726,
+    (
+        Box(
+            20,
+            50,
+            640,
+            "VPC, with three subnets in one to three zones",
+            ("no SSH, no script on an instance, no permission in EC2",),
+            "zone",
+            410,
+        ),
+        *cores(),
+        Box(40, 372, 398, "replicas", ("one Auto Scaling group of 0 to 100", "a copy of the databases, no data of their own")),
+        Box(452, 372, 192, "your clients", ("security group", "ClientsGroup")),
+        Box(
+            740,
+            50,
+            282,
+            "instance-drainer",
+            (
+                "gives a new instance its volume,",
+                "admits it when its agent is there,",
+                "releases empty and dead ones,",
+                "deregisters stale registrations,",
+                "reports which cores are whole",
+                "Lambda function in Rust",
+            ),
+            "ours",
+            164,
+        ),
+        Box(740, 254, 114, "state table", ("phase, clocks",)),
+        Box(862, 254, 160, "CloudFormation", ("begins and ends",)),
+        Box(
+            740,
+            370,
+            282,
+            "dns-replicator",
+            ("publishes the healthy members,", "never empties a name by mistake", "Lambda function in Rust"),
+            "ours",
+            90,
+        ),
+        Box(20, 512, 220, "ECS cluster", ("services core and replica:", "one task on each instance")),
+        Box(340, 512, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
+        Box(740, 512, 282, "private hosted zone", ("core.neo4j.service  A × n", "replica.neo4j.service  A × n")),
+        Box(20, 634, 220, "Secrets Manager", ("three users, generated", "certificates, yours")),
+        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, thirteen alarms")),
+        Box(740, 634, 282, "what wakes each function", ("events, and a sweep each minute,", "through a FIFO queue of its own")),
+    ),
+    (
+        *(Arrow(((x, 168), (x, 196)), kind="bond") for x in (136, 342, 548)),
+        Arrow(((548, 372), (548, 284)), "Bolt 7687", (558, 332)),
+        Arrow(((740, 142), (644, 142)), "attaches", (670, 134)),
+        Arrow(((644, 208), (740, 208)), "waits in hooks", (650, 230)),
+        Arrow(((800, 214), (800, 254)), "remembers", (808, 238), "soft"),
+        Arrow(((947, 254), (947, 214)), "asks", (955, 238)),
+        Arrow(((947, 306), (947, 370)), "asks", (955, 342)),
+        Arrow(((130, 512), (130, 460)), "places tasks", (138, 490), "soft"),
+        Arrow(((240, 547), (340, 547)), "registers", (256, 539)),
+        Arrow(((490, 512), (490, 460)), "members find each other", (498, 490), "soft"),
+        Arrow(((640, 547), (700, 547), (700, 415), (740, 415)), "read", (650, 539), "soft"),
+        Arrow(((881, 460), (881, 512)), "writes", (889, 490)),
+        Arrow(((130, 634), (130, 582)), "passwords, at the start of a task", (138, 612), "soft"),
+    ),
+)
+
+DNS = Picture(
+    "architecture.svg",
+    "How a member gets into DNS",
+    1042,
+    590,
+    (
+        Box(20, 50, 250, "VPC", (), "zone", 220),
+        Box(40, 84, 210, "ECS service core", ("tasks in host networking",)),
+        Box(40, 182, 210, "ECS service replica", ("may not exist",)),
+        Box(400, 84, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
+        Box(20, 330, 210, "EventBridge rule", ("ECS task state changes",)),
+        Box(20, 416, 210, "schedule", ("a sweep each minute",)),
+        Box(280, 362, 170, "FIFO queue", ("one at a time",)),
+        Box(
+            500,
+            326,
+            220,
+            "dns-replicator",
+            (
+                "observe: all pages, all tasks",
+                "plan: pure, with reasons",
+                "apply: a batch for each name",
+                "Lambda function in Rust",
+            ),
+            "ours",
+        ),
+        Box(
+            780,
+            326,
+            242,
+            "private hosted zone",
+            ("core.neo4j.service  A × n", "replica.neo4j.service  A × n", "discovery.core…  CNAME", "discovery.replica…  CNAME"),
+        ),
+        Box(280, 498, 170, "dead letters", ("two queues, alarms",)),
+        Box(500, 498, 220, "CloudFormation", ("first and last reconciliation",)),
+    ),
+    (
+        Arrow(((250, 110), (400, 110)), "ECS registers", (282, 102)),
+        Arrow(((250, 208), (350, 208), (350, 136), (400, 136)), "ECS registers", (282, 226)),
+        Arrow(((125, 270), (125, 330)), "events", (133, 304), "soft"),
+        Arrow(((230, 356), (256, 356), (256, 380), (280, 380))),
+        Arrow(((230, 442), (256, 442), (256, 396), (280, 396))),
+        Arrow(((450, 388), (500, 388))),
+        Arrow(((365, 414), (365, 498)), "lost messages", (373, 462), "soft"),
+        Arrow(((560, 326), (560, 154)), "reads who is registered, and healthy", (568, 240), "soft"),
+        Arrow(((720, 379), (780, 379)), "batch", (731, 371)),
+        Arrow(((610, 498), (610, 432)), "asks", (618, 470)),
+        Arrow(((900, 326), (900, 119), (700, 119)), "CNAMEs lead to the SRV names", (716, 111), "soft"),
+    ),
+)
+
+
+def width(text, size, bold=False):
+    """Returns at most how wide a text is, in the wide fonts that are named below."""
+    per = {
+        **dict.fromkeys("iljI.,:;'|! ()[]ft", 0.40),
+        "r": 0.46,
+        **dict.fromkeys("cskvxyz-", 0.60),
+        **dict.fromkeys("mwMW×—", 0.98),
+    }
+    ems = (per.get(c, 0.78 if c.isupper() else 0.64) for c in text)
+    return sum(ems) * size * (1.1 if bold else 1.0)
+
+
+def verify(picture):
+    """Yields what is wrong with the geometry of a picture."""
+    boxes = [box for box in picture.boxes if box.kind != "zone"]
+    for box in picture.boxes:
+        if box.x < 0 or box.y < 40 or box.x + box.w > picture.width - 19 or box.y + box.h > picture.height - 19:
+            yield f"{box.name}: leaves the paper"
+        for text, size, bold in [(box.name, NAME, True), *((line, TEXT, False) for line in box.lines)]:
+            if width(text, size, bold) > box.w - 2 * PAD:
+                yield f"{box.name}: {text!r} is wider than its box"
+        if 2 * PAD + NAME - 4 + LINE * len(box.lines) > box.h:
+            yield f"{box.name}: its lines are higher than it"
+    for n, box in enumerate(boxes):
+        yield from (f"{box.name} overlaps {other.name}" for other in boxes[n + 1 :] if box.overlaps(other))
+    labels = []
+    for arrow in picture.arrows:
+        ends = arrow.points[0], arrow.points[-1]
+        for end in ends:
+            if not any(box.has_border(*end) for box in picture.boxes):
+                yield f"an arrow ends nowhere: {end}"
+        for (x1, y1), (x2, y2) in pairwise(arrow.points):
+            if x1 != x2 and y1 != y2:
+                yield f"an arrow is not straight: {arrow.points}"
+            way = Box(min(x1, x2), min(y1, y2), abs(x1 - x2), "an arrow", (), "box", abs(y1 - y2))
+            crossed = (box for box in boxes if way.overlaps(box) or box.overlaps(way))
+            yield from (f"the arrow {arrow.points} crosses {box.name}" for box in crossed)
+        if arrow.label:
+            x, y = arrow.at
+            labels.append(Box(x, y - TEXT, round(width(arrow.label, TEXT)), arrow.label, (), "box", TEXT + 3))
+    for n, label in enumerate(labels):
+        yield from (
+            f"the label {label.name!r} lies on {other.name}" for other in [*boxes, *labels[n + 1 :]] if label.overlaps(other)
+        )
+        for arrow in picture.arrows:
+            for (x1, y1), (x2, y2) in pairwise(arrow.points):
+                way = Box(min(x1, x2), min(y1, y2), abs(x1 - x2) + 1, "way", (), "box", abs(y1 - y2) + 1)
+                if label.overlaps(way):
+                    yield f"the label {label.name!r} lies on the arrow {arrow.points}"
+
+
+def draw(picture):
+    """Returns the SVG of a picture."""
+    title = escape(picture.title)
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {picture.width} {picture.height}"'
+        f' font-family="Verdana, DejaVu Sans, sans-serif" font-size="{NAME}">',
+        "  <!-- Drawn by docs/draw.py: change it there. -->",
+        f"  <title>{title}</title>",
+        f"  <style>{STYLE}\n  </style>",
+        '  <defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<path class="tip" d="M0 0 L8 4 L0 8 z"/></marker></defs>',
+        f'  <rect class="paper" width="{picture.width}" height="{picture.height}" rx="8"/>',
+        f'  <text class="name" x="20" y="30">{title}</text>',
+    ]
+    for box in picture.boxes:
+        out.append(f'  <rect class="{box.kind}" x="{box.x}" y="{box.y}" width="{box.w}" height="{box.h}" rx="6"/>')
+        for n, line in enumerate((box.name, *box.lines)):
+            kind, y = "text" if n else "name", box.y + PAD + NAME - 4 + LINE * n
+            out.append(f'  <text class="{kind}" x="{box.x + PAD}" y="{y}">{escape(line)}</text>')
+    for arrow in picture.arrows:
+        way = " L".join(f"{x} {y}" for x, y in arrow.points)
+        tip = "" if arrow.kind == "bond" else ' marker-end="url(#tip)"'
+        out.append(f'  <path class="{arrow.kind}" d="M{way}"{tip}/>')
+        if arrow.label:
+            out.append(f'  <text class="label" x="{arrow.at[0]}" y="{arrow.at[1]}">{escape(arrow.label)}</text>')
+    return "\n".join([*out, "</svg>", ""])
+
+
+def main():
+    """Draws all pictures, or compares them with what is committed."""
+    faults = []
+    for picture in (CLUSTER, DNS):
+        path = Path(__file__).resolve().parent / picture.file
+        faults += [f"{picture.file}: {fault}" for fault in verify(picture)]
+        drawn = draw(picture)
+        if "--check" not in sys.argv[1:]:
+            path.write_text(drawn)
+        elif not path.exists() or path.read_text() != drawn:
+            faults.append(f"{picture.file} is not what docs/draw.py draws: run python docs/draw.py")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
