@@ -25,7 +25,20 @@ from cfnlint.config import ConfigMixIn
 from cfnlint.decode.decode import decode_str
 from cfnlint.runner import Runner
 from facts import wrong
-from render import INFRA, NAMED, SUBNET, SWITCHES, Refused, Template, deployment, deployments, pairwise, read, tree
+from render import (
+    INFRA,
+    NAMED,
+    SUBNET,
+    SWITCHES,
+    Refused,
+    Template,
+    deployment,
+    deployments,
+    not_as_promised,
+    pairwise,
+    read,
+    tree,
+)
 
 # Parameters that must be refused, by the beginning of the message.
 REFUSALS = {
@@ -89,6 +102,7 @@ def every() -> list[str]:
             places.setdefault(stack, f"{path} of {combination}")
     file, parameters = deployments()["discovery"]
     places |= {stack: f"{path} of {file} alone" for path, stack in tree("root", file, frozenset(parameters.items())).items()}
+    findings += [f"{place}: {line}" for stack, place in places.items() for line in not_as_promised(stack)]
     outlines = {outline(stack.template): place for stack, place in places.items()}
     # The linter reads its rules once, not for each template. The zone is a parameter, and a shape need not use every parameter.
     linter = Runner(ConfigMixIn(regions=["eu-west-1"], ignore_checks=["W3010", "W2001"]))
