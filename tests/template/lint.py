@@ -117,13 +117,25 @@ def every() -> list[str]:
     return findings
 
 
+def quoted_in_vain(text: str, in_flow: bool) -> bool:
+    """Whether a text of words means the same without its quotes. Patterns and single signs are quoted for the reader."""
+    if not any(map(str.isalpha, text)) or set(text) & set('^$[]{}|*/\\"\n') or (in_flow and set(text) & set(",:#'")):
+        return False
+    try:
+        return yaml.safe_load(f"key: {text}") == {"key": text} and yaml.safe_load(f"{text}: value") == {text: "value"}
+    except yaml.YAMLError:
+        return False
+
+
 def style() -> list[str]:
-    """Returns where the templates are not in one style: collections in flow style fit into a line, of 130 characters."""
+    """Returns where the templates are not in one style: a collection in flow style fits into a line of 130 characters, and
+    nothing is quoted in vain."""
     findings = []
     for path in sorted(INFRA.glob("*.yaml")):
         text = path.read_text()
         lines, open_at = text.splitlines(), []
         for event in yaml.parse(text):
+            place = f"{path.name}:{event.start_mark.line + 1}"
             if isinstance(event, yaml.CollectionStartEvent):
                 open_at.append(event)
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -131,6 +143,9 @@ def style() -> list[str]:
                 number = began.start_mark.line
                 if began.flow_style and (event.end_mark.line != number or len(lines[number]) > 130):
                     findings.append(f"{path.name}:{number + 1}: a collection in flow style does not fit into a line")
+            elif isinstance(event, yaml.ScalarEvent) and event.style in {"'", '"'}:
+                in_flow = any(began.flow_style for began in open_at)
+                findings += [f"{place}: {event.value!r} needs no quotes"] * quoted_in_vain(event.value, in_flow)
     return findings
 
 
