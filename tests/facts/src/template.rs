@@ -10,30 +10,6 @@ use std::{
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// A function of the cluster, and where its parts are.
-#[derive(Clone, Copy, Debug)]
-pub struct Function {
-    /// The name of its crate and its binary.
-    pub name: &'static str,
-    /// Its template, from the repository's root.
-    pub template: &'static str,
-    /// The path of its stack in a deployment of the cluster.
-    pub stack: &'static str,
-    /// Its name in the names of the root's outputs.
-    pub output: &'static str,
-}
-
-/// Every function of the cluster.
-pub const FUNCTIONS: [Function; 2] = [
-    Function { name: "dns-replicator", template: "infra/discovery.yaml", stack: "Discovery", output: "DnsReplicator" },
-    Function {
-        name: "instance-drainer",
-        template: "infra/draining.yaml",
-        stack: "Draining",
-        output: "InstanceDrainer",
-    },
-];
-
 /// Returns what `tests/template/render.py` writes for a deployment, in the form that is described there.
 ///
 /// # Panics

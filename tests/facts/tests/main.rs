@@ -9,6 +9,7 @@
 
 mod cluster_template;
 mod drainer_permissions;
+mod functions;
 mod iam;
 mod permissions;
 mod template;

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_facts::template::{FUNCTIONS, all, deployments, read, rendered, resources};
+use cluster_facts::{
+    registry::FUNCTIONS,
+    template::{all, deployments, read, rendered, resources},
+};
 use cluster_sim::inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, messages, play};
 use cluster_world::{ACCOUNT, REGION, cloud_map, queue_arn, route53};
 use serde_json::{Value, json};

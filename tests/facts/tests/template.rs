@@ -1,22 +1,16 @@
 //! Facts about the templates, and about what they and the code or the documents must agree on.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_facts::{
     root,
-    template::{FUNCTIONS, Function as Described, all, dependencies, deployments, read, rendered, resources},
+    template::{all, dependencies, read, resources},
 };
-use cluster_lambda::{Frame, Function};
-use cluster_sim::inside::{Inside, play};
-use dns_replicator::{Names, Replicator};
-use instance_drainer::Drainer;
+use dns_replicator::Names;
 use serde_json::{Value, json};
 
 /// Returns every resource of every template: (path, logical id, resource).
-fn everything() -> Vec<(String, String, Value)> {
+pub(crate) fn everything() -> Vec<(String, String, Value)> {
     let of = |path: String| resources(&read(&path)).into_iter().map(move |(id, resource)| (path.clone(), id, resource));
     all().into_iter().flat_map(of).collect()
 }
@@ -26,161 +20,8 @@ fn of_type(kind: &str) -> Vec<(String, Value)> {
     found.map(|(path, id, resource)| (format!("{path}: {id}"), resource["Properties"].clone())).collect()
 }
 
-fn function(binary: &str) -> Value {
-    let all = everything().into_iter().map(|(_, _, resource)| resource);
-    let mut ours = all.filter(|resource| resource["Metadata"]["BuildProperties"]["Binary"] == binary);
-    ours.next().unwrap_or_else(|| panic!("no function builds {binary}"))
-}
-
-fn names(value: &Value) -> BTreeSet<String> {
+pub(crate) fn names(value: &Value) -> BTreeSet<String> {
     value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
-}
-
-#[test]
-fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
-    let crates = std::fs::read_dir(root().join("lambdas")).unwrap().map(|entry| entry.unwrap().file_name());
-    let crates: BTreeSet<_> = crates.map(|name| name.into_string().unwrap()).collect();
-    assert_eq!(crates, FUNCTIONS.map(|function| function.name.to_owned()).into(), "left: folders, right: FUNCTIONS");
-    let of_root = resources(&read("infra/template.yaml"));
-    for Described { name, template, stack, .. } in FUNCTIONS {
-        let found = resources(&read(template));
-        let of_type = |kind: &str| found.iter().filter(|(_, r)| r["Type"] == kind).collect::<Vec<_>>();
-        let [(id, function)] = of_type("AWS::Serverless::Function")[..] else { panic!("{template} has one function") };
-        assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], json!(name), "{template}");
-        let properties = &function["Properties"];
-        assert_eq!(properties["CodeUri"], json!(format!("../lambdas/{name}/")), "{template}");
-        assert_eq!(properties["Runtime"], json!("provided.al2023"), "{template}");
-        // The root nests it under this name.
-        let (_, nested) = of_root.iter().find(|(id, _)| id == stack).unwrap();
-        assert_eq!(nested["Properties"]["Location"], json!(template.strip_prefix("infra/").unwrap()), "{stack}");
-        // What stands around it stands in queues.yaml.
-        let queues: Vec<_> =
-            found.iter().filter(|(_, resource)| resource["Properties"]["Location"] == "queues.yaml").collect();
-        let [(queues, nested)] = queues[..] else { panic!("{template} nests queues.yaml once") };
-        assert_eq!(queues, "Queues", "{template}");
-        let parameters = &nested["Properties"]["Parameters"];
-        assert_eq!(parameters["Function"], json!(name), "{template}");
-        assert_eq!(parameters["LogGroup"], properties["LoggingConfig"]["LogGroup"], "{template}");
-        assert!(parameters["Consequence"].as_str().is_some_and(|text| text.ends_with('.')), "{template}: a sentence");
-        for kind in ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule"] {
-            assert!(of_type(kind).is_empty(), "{template}: {kind} belongs in queues.yaml");
-        }
-        let url = json!({"Fn::GetAtt": ["Queues", "Outputs.DeadLettersUrl"]});
-        assert_eq!(properties["Environment"]["Variables"]["DEAD_LETTER_QUEUE_URL"], url, "{template}");
-        let [(_, retries)] = of_type("AWS::Lambda::EventInvokeConfig")[..] else { panic!("{template}: one, for {id}") };
-        let lost = json!({"Fn::GetAtt": ["Queues", "Outputs.UndeliveredArn"]});
-        assert_eq!(retries["Properties"]["DestinationConfig"]["OnFailure"]["Destination"], lost, "{template}");
-        assert_eq!(retries["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
-        let [(_, mapping)] = of_type("AWS::Lambda::EventSourceMapping")[..] else { panic!("{template}: one mapping") };
-        let triggers = json!({"Fn::GetAtt": ["Queues", "Outputs.TriggersArn"]});
-        assert_eq!(mapping["Properties"]["EventSourceArn"], triggers, "{template}");
-        assert_eq!(mapping["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
-        // Lambda refuses a mapping whose queue gives a message back before the function can have ended.
-        let patience = &read("infra/queues.yaml")["Resources"]["Triggers"]["Properties"]["VisibilityTimeout"];
-        assert!(patience.as_u64() > properties["Timeout"].as_u64(), "{template}: {patience}");
-    }
-    let nested = everything().into_iter().filter(|(_, _, r)| r["Properties"]["Location"] == "queues.yaml").count();
-    assert_eq!(nested, FUNCTIONS.len(), "queues.yaml is nested by functions alone");
-}
-
-#[test]
-fn each_function_has_its_outputs_in_its_template_and_in_the_root() {
-    let of_root = read("infra/template.yaml")["Outputs"].clone();
-    let mut kept = BTreeSet::new();
-    for Described { template, stack, output, .. } in FUNCTIONS {
-        let own = names(&read(template)["Outputs"]);
-        for (of_root, of_function) in [
-            (format!("{output}Function"), "FunctionName"),
-            (format!("Show{output}Plan"), "ShowPlan"),
-            (format!("Follow{output}Log"), "FollowLog"),
-            (format!("Read{output}DeadLetters"), "ReadDeadLetters"),
-            (format!("Purge{output}DeadLetters"), "PurgeDeadLetters"),
-        ] {
-            kept.insert((of_root, json!({"Fn::GetAtt": [stack, format!("Outputs.{of_function}")]}).to_string()));
-            assert!(own.contains(of_function), "{template} has no output {of_function}");
-        }
-        for of_function in ["FunctionArn", "LogGroup"] {
-            assert!(own.contains(of_function), "{template} has no output {of_function}");
-        }
-    }
-    let speaks_of_one = |name: &String| {
-        FUNCTIONS.iter().any(|function| name.contains(function.output)) || name.ends_with("DeadLetters")
-    };
-    let found = of_root.as_object().unwrap().iter().filter(|(name, _)| speaks_of_one(name));
-    let found: BTreeSet<_> = found.map(|(name, output)| (name.clone(), output["Value"].to_string())).collect();
-    assert_eq!(found, kept, "left: outputs of the root, right: those that follow from FUNCTIONS");
-}
-
-/// The live form of each stack of queues.yaml in a deployment, by the function that it stands around.
-fn around(deployment: &str) -> BTreeMap<String, Value> {
-    let stacks = rendered(deployment)["stacks"].take();
-    let stacks = stacks.as_object().unwrap().values().filter(|stack| stack["file"] == "queues.yaml");
-    stacks.map(|stack| (stack["parameters"]["Function"].as_str().unwrap().to_owned(), stack["live"].clone())).collect()
-}
-
-#[test]
-fn each_function_has_alarms_on_its_dead_letters_on_what_does_not_reach_it_and_on_its_silence() {
-    for deployment in deployments() {
-        let around = around(&deployment);
-        let expected =
-            if deployment == "discovery" { vec!["dns-replicator"] } else { FUNCTIONS.map(|f| f.name).into() };
-        assert_eq!(around.keys().map(String::as_str).collect::<Vec<_>>(), expected, "{deployment}");
-        for (function, stack) in &around {
-            let alarm = |id: &str| stack["Resources"][id]["Properties"].clone();
-            let output = |name: &str| stack["Outputs"][name]["Value"].as_str().unwrap().to_owned();
-            for queue in ["DeadLetters", "Undelivered"] {
-                let (id, arn) = (format!("{queue}Alarm"), output(&format!("{queue}Arn")));
-                let alarm = alarm(&id);
-                let name = json!([{"Name": "QueueName", "Value": arn.rsplit(':').next().unwrap()}]);
-                assert_eq!((&alarm["Namespace"], &alarm["Dimensions"]), (&json!("AWS/SQS"), &name), "{function}: {id}");
-            }
-            let silence = alarm("SilenceAlarm");
-            assert_eq!(silence["Namespace"], json!("Neo4jCluster"), "{function}");
-            assert_eq!(silence["TreatMissingData"], json!("breaching"), "{function}: silence is no data");
-            let minutes = silence["Period"].as_u64().unwrap() * silence["EvaluationPeriods"].as_u64().unwrap() / 60;
-            assert_eq!(minutes, 5, "{function}: as the text says");
-            for id in ["DeadLettersAlarm", "UndeliveredAlarm", "SilenceAlarm"] {
-                let text = alarm(id)["AlarmDescription"].as_str().unwrap().to_owned();
-                assert!(text.contains(function.as_str()) && text.len() <= 1024, "{function}: {id}: {text}");
-                assert!(text.contains("Logs-"), "{function}: {id} does not name the log: {text}");
-            }
-        }
-        // Two functions that shared a metric would hide each other's silence.
-        let metrics: BTreeSet<_> =
-            around.values().map(|s| s["Resources"]["SilenceAlarm"]["Properties"]["MetricName"].to_string()).collect();
-        assert_eq!(metrics.len(), around.len(), "{deployment}: {metrics:?}");
-    }
-}
-
-#[test]
-fn each_variable_that_a_function_reads_is_set_and_no_other() {
-    let asked = RefCell::new(BTreeSet::new());
-    let lookup = |name: &str| {
-        // Those of the SDK, which Lambda sets.
-        if name.starts_with("AWS_") {
-            return None;
-        }
-        asked.borrow_mut().insert(name.to_owned());
-        let value = match name {
-            "HOSTED_ZONE_ID" => "Z1",
-            "DOMAIN" => "neo4j.service",
-            "RECORD_TTL" => "10",
-            "REGISTER_TIMEOUT_SECONDS" => "900",
-            "CORE_COUNT" => "3",
-            "REQUIRE_HEALTHY" | "DRY_RUN" => "true",
-            name if name.ends_with("CLOUD_MAP_SERVICE") => "srv-1",
-            _ => "x",
-        };
-        Some(value.to_owned())
-    };
-    let set = |binary: &str| names(&function(binary)["Properties"]["Environment"]["Variables"]);
-    play(async {
-        let aws = Inside::new().aws();
-        Frame::<Replicator>::new(&lookup, &aws).unwrap();
-        assert_eq!(set(Replicator::NAME), asked.take());
-        Frame::<Drainer>::new(&lookup, &aws).unwrap();
-        assert_eq!(set(Drainer::NAME), asked.take());
-    });
 }
 
 #[test]
@@ -536,20 +377,6 @@ fn the_secrets_that_are_kept_are_found_by_what_the_documents_ask_for() {
         let description = secret["Description"]["Fn::Sub"].as_str().unwrap();
         assert!(description.starts_with(&beginning), "{id}: {description}");
     }
-}
-
-#[test]
-fn each_alarm_has_a_row_in_the_documents_and_each_row_an_alarm() {
-    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
-    let section = monitoring.split("\n## Alarms\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let documented: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).collect();
-    let mut alarms = BTreeSet::new();
-    for path in all() {
-        let resources = read(&path)["Resources"].as_object().cloned().unwrap_or_default();
-        alarms.extend(resources.into_iter().filter(|(_, r)| r["Type"] == "AWS::CloudWatch::Alarm").map(|(id, _)| id));
-    }
-    assert_eq!(alarms, documented);
 }
 
 #[test]

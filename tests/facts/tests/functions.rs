@@ -1,0 +1,260 @@
+//! Facts about every function, walked by the registry: its crate, template, rules, alarms, outputs, variables, metrics, page.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use cluster_facts::{
+    registry::{FUNCTIONS, Registered},
+    root,
+    template::{all, deployments, read, rendered, resources},
+};
+use cluster_lambda::{Description, Messages, SWEEP, telemetry::NAMESPACE};
+use cluster_sim::inside::{Inside, play};
+use serde_json::{Value, json};
+
+use crate::template::{everything, names};
+
+#[test]
+fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
+    let crates = std::fs::read_dir(root().join("lambdas")).unwrap().map(|entry| entry.unwrap().file_name());
+    let crates: BTreeSet<_> = crates.map(|name| name.into_string().unwrap()).collect();
+    assert_eq!(crates, FUNCTIONS.map(|function| function.name().to_owned()).into(), "left: folders, right: FUNCTIONS");
+    let of_root = resources(&read("infra/template.yaml"));
+    for function in FUNCTIONS {
+        let (name, template, stack) = (function.name(), function.template(), function.stack);
+        let found = resources(&read(&template));
+        let of_type = |kind: &str| found.iter().filter(|(_, r)| r["Type"] == kind).collect::<Vec<_>>();
+        let [(id, function)] = of_type("AWS::Serverless::Function")[..] else { panic!("{template} has one function") };
+        assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], json!(name), "{template}");
+        let properties = &function["Properties"];
+        assert_eq!(properties["CodeUri"], json!(format!("../lambdas/{name}/")), "{template}");
+        assert_eq!(properties["Runtime"], json!("provided.al2023"), "{template}");
+        // The root nests it under this name.
+        let (_, nested) = of_root.iter().find(|(id, _)| id == stack).unwrap();
+        assert_eq!(nested["Properties"]["Location"], json!(template.strip_prefix("infra/").unwrap()), "{stack}");
+        // What stands around it stands in queues.yaml.
+        let queues: Vec<_> =
+            found.iter().filter(|(_, resource)| resource["Properties"]["Location"] == "queues.yaml").collect();
+        let [(queues, nested)] = queues[..] else { panic!("{template} nests queues.yaml once") };
+        assert_eq!(queues, "Queues", "{template}");
+        let parameters = &nested["Properties"]["Parameters"];
+        assert_eq!(parameters["Function"], json!(name), "{template}");
+        assert_eq!(parameters["LogGroup"], properties["LoggingConfig"]["LogGroup"], "{template}");
+        for kind in ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule"] {
+            assert!(of_type(kind).is_empty(), "{template}: {kind} belongs in queues.yaml");
+        }
+        let url = json!({"Fn::GetAtt": ["Queues", "Outputs.DeadLettersUrl"]});
+        assert_eq!(properties["Environment"]["Variables"]["DEAD_LETTER_QUEUE_URL"], url, "{template}");
+        let [(_, retries)] = of_type("AWS::Lambda::EventInvokeConfig")[..] else { panic!("{template}: one, for {id}") };
+        let lost = json!({"Fn::GetAtt": ["Queues", "Outputs.UndeliveredArn"]});
+        assert_eq!(retries["Properties"]["DestinationConfig"]["OnFailure"]["Destination"], lost, "{template}");
+        assert_eq!(retries["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
+        let [(_, mapping)] = of_type("AWS::Lambda::EventSourceMapping")[..] else { panic!("{template}: one mapping") };
+        let triggers = json!({"Fn::GetAtt": ["Queues", "Outputs.TriggersArn"]});
+        assert_eq!(mapping["Properties"]["EventSourceArn"], triggers, "{template}");
+        assert_eq!(mapping["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
+        // Lambda refuses a mapping whose queue gives a message back before the function can have ended.
+        let patience = &read("infra/queues.yaml")["Resources"]["Triggers"]["Properties"]["VisibilityTimeout"];
+        assert!(patience.as_u64() > properties["Timeout"].as_u64(), "{template}: {patience}");
+    }
+    let nested = everything().into_iter().filter(|(_, _, r)| r["Properties"]["Location"] == "queues.yaml").count();
+    assert_eq!(nested, FUNCTIONS.len(), "queues.yaml is nested by functions alone");
+}
+
+#[test]
+fn each_function_has_its_outputs_in_its_template_and_in_the_root() {
+    let of_root = read("infra/template.yaml")["Outputs"].clone();
+    let mut kept = BTreeSet::new();
+    for function in FUNCTIONS {
+        let (template, stack, output) = (function.template(), function.stack, function.output());
+        let own = names(&read(&template)["Outputs"]);
+        for (of_root, of_function) in [
+            (format!("{output}Function"), "FunctionName"),
+            (format!("Show{output}Plan"), "ShowPlan"),
+            (format!("Follow{output}Log"), "FollowLog"),
+            (format!("Read{output}DeadLetters"), "ReadDeadLetters"),
+            (format!("Purge{output}DeadLetters"), "PurgeDeadLetters"),
+        ] {
+            kept.insert((of_root, json!({"Fn::GetAtt": [stack, format!("Outputs.{of_function}")]}).to_string()));
+            assert!(own.contains(of_function), "{template} has no output {of_function}");
+        }
+        for of_function in ["FunctionArn", "LogGroup"] {
+            assert!(own.contains(of_function), "{template} has no output {of_function}");
+        }
+    }
+    let speaks_of_one = |name: &String| {
+        FUNCTIONS.iter().any(|function| name.contains(&function.output())) || name.ends_with("DeadLetters")
+    };
+    let found = of_root.as_object().unwrap().iter().filter(|(name, _)| speaks_of_one(name));
+    let found: BTreeSet<_> = found.map(|(name, output)| (name.clone(), output["Value"].to_string())).collect();
+    assert_eq!(found, kept, "left: outputs of the root, right: those that follow from FUNCTIONS");
+}
+
+/// The live form of each stack of a template in a deployment, by the function that it belongs to.
+fn around(deployment: &str, file: &str) -> BTreeMap<String, Value> {
+    let stacks = rendered(deployment)["stacks"].take();
+    let stacks = stacks.as_object().unwrap().values().filter(|stack| stack["file"] == file);
+    stacks.map(|stack| (stack["parameters"]["Function"].as_str().unwrap().to_owned(), stack["live"].clone())).collect()
+}
+
+#[test]
+fn each_function_has_alarms_on_its_dead_letters_on_what_does_not_reach_it_and_on_its_silence() {
+    for deployment in deployments() {
+        let expected: Vec<_> = FUNCTIONS
+            .iter()
+            .filter(|f| deployment != "discovery" || f.stack == "Discovery")
+            .map(Registered::name)
+            .collect();
+        let (queues, silences) = (around(&deployment, "queues.yaml"), around(&deployment, "silence.yaml"));
+        for around in [&queues, &silences] {
+            assert_eq!(around.keys().map(String::as_str).collect::<Vec<_>>(), expected, "{deployment}");
+        }
+        let text = |function: &str, id: &str, alarm: &Value| {
+            let text = alarm["AlarmDescription"].as_str().unwrap();
+            assert!(text.contains(function) && text.len() <= 1024, "{function}: {id}: {text}");
+            assert!(text.contains("Logs-"), "{function}: {id} does not name the log: {text}");
+        };
+        for (function, stack) in &queues {
+            let output = |name: &str| stack["Outputs"][name]["Value"].as_str().unwrap().to_owned();
+            for queue in ["DeadLetters", "Undelivered"] {
+                let (id, arn) = (format!("{queue}Alarm"), output(&format!("{queue}Arn")));
+                let alarm = &stack["Resources"][&id]["Properties"];
+                let name = json!([{"Name": "QueueName", "Value": arn.rsplit(':').next().unwrap()}]);
+                assert_eq!((&alarm["Namespace"], &alarm["Dimensions"]), (&json!("AWS/SQS"), &name), "{function}: {id}");
+                text(function, &id, alarm);
+            }
+        }
+        let mut metrics = BTreeSet::new();
+        for (function, stack) in &silences {
+            let silence = &stack["Resources"]["SilenceAlarm"]["Properties"];
+            assert_eq!(silence["TreatMissingData"], json!("breaching"), "{function}: silence is no data");
+            let minutes = silence["Period"].as_u64().unwrap() * silence["EvaluationPeriods"].as_u64().unwrap() / 60;
+            assert_eq!(minutes, 5, "{function}: as the text says");
+            text(function, "SilenceAlarm", silence);
+            let queue = queues[function]["Outputs"]["TriggersName"]["Value"].as_str().unwrap();
+            assert!(silence["AlarmDescription"].as_str().unwrap().contains(queue), "{function}: the queue is its own");
+            // Another function's metric would hide its silence.
+            let metric = silence["MetricName"].as_str().unwrap();
+            assert!(described(function).metrics.contains(&metric), "{function} never writes {metric}");
+            metrics.insert(metric.to_owned());
+        }
+        assert_eq!(metrics.len(), silences.len(), "{deployment}: {metrics:?}");
+    }
+}
+
+fn described(name: &str) -> Description {
+    FUNCTIONS.iter().find(|function| function.name() == name).unwrap().function
+}
+
+/// The `(source, detail-type)` pairs that the rules of a template let through.
+fn matched(template: &str) -> BTreeSet<(String, String)> {
+    let rules = resources(&read(template)).into_iter().filter(|(_, resource)| resource["Type"] == "AWS::Events::Rule");
+    let patterns = rules.map(|(_, rule)| rule["Properties"]["EventPattern"].clone());
+    let texts =
+        |value: &Value| value.as_array().unwrap().iter().map(|t| t.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let pairs = patterns.flat_map(|pattern| {
+        let kinds = texts(&pattern["detail-type"]);
+        texts(&pattern["source"])
+            .into_iter()
+            .flat_map(move |source| kinds.clone().into_iter().map(move |kind| (source.clone(), kind)))
+    });
+    pairs.collect()
+}
+
+#[test]
+fn each_function_is_woken_by_what_its_rules_let_through_and_by_nothing_else() {
+    let input = &read("infra/queues.yaml")["Resources"]["Sweep"]["Properties"]["Target"]["Input"];
+    let sweep: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
+    assert_eq!((sweep["source"].as_str(), sweep["detail-type"].as_str()), (Some(SWEEP.0), Some(SWEEP.1)));
+    for function in FUNCTIONS {
+        let wakes = function.function.wakes.iter().copied();
+        assert!(wakes.clone().any(|kind| kind == SWEEP), "{} is not swept", function.name());
+        let events = wakes.filter(|kind| *kind != SWEEP);
+        let events: BTreeSet<_> = events.map(|(source, kind)| (source.to_owned(), kind.to_owned())).collect();
+        assert_eq!(matched(&function.template()), events, "left: rules, right: WAKES of {}", function.name());
+    }
+}
+
+#[test]
+fn each_custom_resource_has_the_function_that_answers_for_it() {
+    let answered = FUNCTIONS.iter().flat_map(|function| function.function.custom_resources.iter().copied());
+    let answered: BTreeSet<_> = answered.map(str::to_owned).collect();
+    let types = everything().into_iter().map(|(_, _, resource)| resource["Type"].as_str().unwrap().to_owned());
+    let used: BTreeSet<_> = types.filter(|kind| kind.starts_with("Custom::")).collect();
+    assert_eq!(used, answered, "left: templates, right: CUSTOM_RESOURCES");
+}
+
+#[test]
+fn each_message_has_a_result_where_the_function_gives_one() {
+    for function in FUNCTIONS {
+        let found = resources(&read(&function.template()));
+        let (_, mapping) = found.iter().find(|(_, r)| r["Type"] == "AWS::Lambda::EventSourceMapping").unwrap();
+        let reports = mapping["Properties"]["FunctionResponseTypes"] == json!(["ReportBatchItemFailures"]);
+        assert_eq!(reports, function.function.messages == Messages::Single, "{}", function.name());
+    }
+}
+
+#[test]
+fn each_alarm_watches_a_metric_that_a_function_writes() {
+    let written: BTreeSet<_> =
+        FUNCTIONS.iter().flat_map(|function| function.function.metrics.iter().copied()).collect();
+    for deployment in deployments() {
+        let stacks = rendered(&deployment)["stacks"].take();
+        for (path, stack) in stacks.as_object().unwrap() {
+            for (id, alarm) in resources(&stack["live"]) {
+                let (alarm, namespace) = (&alarm["Properties"], &alarm["Properties"]["Namespace"]);
+                let metric = alarm["MetricName"].as_str().unwrap_or_default();
+                assert!(*namespace != NAMESPACE || written.contains(metric), "{path}/{id}: nobody writes {metric}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_function_has_a_page_and_each_metric_a_row() {
+    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    for function in FUNCTIONS {
+        let page = format!("docs/{}.md", function.name());
+        assert!(root().join(&page).is_file(), "there is no {page}");
+        for metric in function.function.metrics {
+            assert!(monitoring.contains(&format!("| `{metric}`")), "docs/monitoring.md has no row for {metric}");
+        }
+    }
+}
+
+#[test]
+fn each_variable_that_a_function_reads_is_set_and_no_other() {
+    let stacks = rendered("default")["stacks"].take();
+    for function in FUNCTIONS {
+        let live = resources(&stacks[function.stack]["live"]).into_iter();
+        let (_, found) = live.into_iter().find(|(_, resource)| resource["Type"] == "AWS::Lambda::Function").unwrap();
+        let variables = &found["Properties"]["Environment"]["Variables"];
+        let asked = RefCell::new(BTreeSet::new());
+        let lookup = |name: &str| {
+            // Lambda itself sets those of the SDK.
+            if name.starts_with("AWS_") {
+                return None;
+            }
+            asked.borrow_mut().insert(name.to_owned());
+            variables[name].as_str().map(str::to_owned)
+        };
+        play(async { (function.start)(&lookup, &Inside::new().aws()).unwrap() });
+        assert_eq!(names(variables), asked.take(), "left: the template, right: {}", function.name());
+    }
+}
+
+#[test]
+fn each_alarm_has_a_row_in_the_documents_and_each_row_an_alarm() {
+    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    let section = monitoring.split("\n## Alarms\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).collect();
+    let mut alarms = BTreeSet::new();
+    for path in all() {
+        let resources = read(&path)["Resources"].as_object().cloned().unwrap_or_default();
+        alarms.extend(resources.into_iter().filter(|(_, r)| r["Type"] == "AWS::CloudWatch::Alarm").map(|(id, _)| id));
+    }
+    assert_eq!(alarms, documented);
+}
