@@ -29,7 +29,7 @@ fn record(set_identifier: &str, address: &str) -> RecordSet {
 
 fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
     let records = Records { multivalue, occupant: None };
-    // Whoever is published and not listed has stopped, where a test does not say otherwise.
+    // A member that is published but not listed has stopped, unless a test sets something else.
     let unlisted =
         records.multivalue.iter().filter_map(|set| policy().owner.member(&set.set_identifier).map(str::to_owned));
     let unlisted = unlisted.map(|member| (member, Task::Missing)).collect();
@@ -40,7 +40,7 @@ fn text(tier: &Tier) -> String {
     plan(tier, &policy()).to_string()
 }
 
-/// What the zone holds after Route 53 has taken the batch; refuses what Route 53 would refuse.
+/// Returns the tier after Route 53 has applied the batch; panics where Route 53 would refuse.
 fn apply(tier: &Tier, plan: &Plan) -> Tier {
     let mut sets: BTreeMap<String, RecordSet> =
         tier.records.multivalue.iter().map(|set| (set.set_identifier.clone(), set.clone())).collect();
@@ -92,7 +92,7 @@ fn each_state_of_a_task_decides_for_a_new_and_for_a_published_member() {
     ];
     for (task, joins, stays) in table {
         for (published, want) in [(false, joins), (true, stays)] {
-            // A second member keeps the name from running empty, which would decide by itself.
+            // A second member keeps the name from becoming empty, which would decide by itself.
             let other = member("other", "10.0.1.9", running(Health::Healthy));
             let mut sets = vec![record("neo4j/other", "10.0.1.9")];
             sets.extend(published.then(|| record("neo4j/a", "10.0.1.1")));
@@ -220,7 +220,7 @@ fn above_the_limit_the_published_members_stay_and_the_rest_is_counted() {
 }
 
 #[test]
-fn an_occupied_name_is_left_alone_and_said_so_with_the_reason() {
+fn an_occupied_name_is_left_alone_and_reported_with_the_reason() {
     let ready = || vec![member("a", "10.0.1.1", running(Health::Healthy)), member("b", "10.0.1.2", stopping())];
     let given = |occupant| {
         let mut tier = tier(ready(), vec![]);
@@ -239,11 +239,15 @@ fn an_occupied_name_is_left_alone_and_said_so_with_the_reason() {
     ");
     let plan = plan(&given(Occupant::Cname), &policy());
     let waiting = plan.occupied.as_ref().map(|occupied| occupied.waiting);
-    assert_eq!((plan.published, plan.truncated, waiting), (0, 0, Some(1)), "who is unfit does not wait for the name");
+    assert_eq!(
+        (plan.published, plan.truncated, waiting),
+        (0, 0, Some(1)),
+        "an unfit member does not wait for the name"
+    );
 }
 
 #[test]
-fn an_occupied_name_is_said_although_nobody_waits_for_it() {
+fn an_occupied_name_is_reported_although_no_member_waits_for_it() {
     let mut tier = Tier { service: Some(Service::Wants(0)), ..tier(vec![], vec![]) };
     tier.records.occupant = Some(Occupant::Cname);
     let plan = plan(&tier, &policy());

@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn a_name_runs_empty_only_on_the_word_of_ecs(before in any_tier()) {
+    fn a_name_is_emptied_only_when_ecs_wants_no_task(before in any_tier()) {
         let after = apply(&before, &plan(&before, &policy()));
         if ours(&before) > 0 && ours(&after) == 0 {
             prop_assert!(matches!(before.service, Some(Service::Wants(0) | Service::Missing)), "{:?}", before.service);
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn who_runs_stays_whatever_the_list_leaves_out(before in any_tier(), lost in any::<prop::sample::Index>()) {
+    fn a_running_member_stays_whatever_the_list_leaves_out(before in any_tier(), lost in any::<prop::sample::Index>()) {
         let whole = plan(&before, &policy());
         let whole = apply(&before, &whole);
         let mut part = whole.clone();
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_the_readings_does_not_matter(before in any_tier()) {
+    fn the_order_of_what_is_observed_does_not_matter(before in any_tier()) {
         let mut turned = before.clone();
         turned.registered.reverse();
         turned.records.multivalue.reverse();

@@ -51,7 +51,7 @@ fn another_place_is_refused_and_more_cores_are_not() {
     for wanted in [wanted(3, &other, ""), wanted(3, &zones(), "arn:key")] {
         let refused = made.refuse_change(&wanted, Some(3)).unwrap_err();
         let text = refused.to_string();
-        assert!(text.contains("made with zones=a,b,c;key=, and cannot be had with zones=a,b,"), "{text}");
+        assert!(text.contains("created with zones=a,b,c;key=, and this update requests zones=a,b,"), "{text}");
     }
 }
 

@@ -7,7 +7,7 @@ fn silence_is_counted_by_our_own_clock_and_a_connection_since_then_ends_it() {
     assert!(!silent(registered(Some("1"), 1), 0).is_silent(now()));
     assert!(silent(registered(Some("1"), 1), 6).is_silent(now()));
     assert!(!ContainerInstance { connected: true, ..silent(registered(Some("1"), 1), 6) }.is_silent(now()));
-    // A connection that no pass has seen: the clock runs on from an earlier loss.
+    // A connection that no round has seen: the clock runs on from an earlier loss.
     let mut back = silent(registered(Some("1"), 2), 90);
     back.tasks[1].connected_at = Some(at(2));
     assert!(!back.is_silent(now()));
@@ -27,11 +27,11 @@ fn a_clock_runs_from_the_first_sight_to_the_reconnection() {
     clocks.see_connections(&mut found, later);
     assert_eq!(found.map(|found| found.disconnected_since), [Some(now()), Some(later)]);
     assert_eq!(clocks.disconnected["arn:1"], Away { since: now(), seen: later });
-    // A second look at once is not worth a write.
+    // A second sighting at once is not worth a write.
     let before = clocks.clone();
     clocks.see_connections(&mut [lost("arn:1"), lost("arn:2")], later + SignedDuration::from_secs(30));
     assert_eq!(clocks, before);
-    // Nobody looked for a while: it may have been there.
+    // Nobody looked for a while: the agent may have been connected.
     let after = later + SignedDuration::from_secs(181);
     let mut found = [lost("arn:1"), lost("arn:2")];
     clocks.see_connections(&mut found, after);

@@ -43,8 +43,8 @@ fn what_only_people_can_mend_is_never_attached_and_gets_no_heartbeat() {
     volume vol-1 has the tag neo4j:cluster=(none), not neo4j: correct the group's tag neo4j:volume, or the volume's tag
     volume vol-1 has the tag neo4j:core=2, not 1: correct the group's tag neo4j:volume, or the volume's tag
     volume vol-1 is in zone eu-west-1a, but the instance is in eu-west-1b: correct the group's subnet
-    volume vol-1 is in state error: this core stays away, since no snapshot may stand in for the volume of one core of a living cluster; keep the others whole, and move to a second stack
-    volume vol-1 is in state deleting: this core stays away, since no snapshot may stand in for the volume of one core of a living cluster; keep the others whole, and move to a second stack
+    volume vol-1 is in state error: this core stays down, since no snapshot may stand in for the volume of one core of a running cluster; keep the others whole, and move to a second stack
+    volume vol-1 is in state deleting: this core stays down, since no snapshot may stand in for the volume of one core of a running cluster; keep the others whole, and move to a second stack
     ");
 }
 
@@ -88,7 +88,7 @@ fn an_agent_has_its_time_to_register_and_not_more() {
         assert_eq!(waits(&launching(Some(attached(10)), found.clone()), false), registering);
         let never = Reason::NeverRegistered { volume, seconds: 600, agent };
         assert_eq!(verdict(&launching(Some(attached(11)), found.clone())), (Action::Refuse, never));
-        // EC2 did not say since when: the hook's own time-out is the only one.
+        // EC2 did not report since when: the hook's own timeout is the only one.
         let (id, mut unsaid) = attached(11);
         unsaid.attachments[0].since = None;
         assert_eq!(waits(&launching(Some((id, unsaid)), found), false), registering);
@@ -124,13 +124,14 @@ fn of_two_launching_instances_one_gets_the_volume() {
     let groups = vec![group(1, both)];
     insta::assert_snapshot!(text(&observed(Phase::Complete, groups, Some(free()), None)), @r"
     + neo4j-core-1 i-1 attach vol-1: volume vol-1 is available
-    = neo4j-core-1 i-2 waits: volume vol-1 is held by i-1, which must let go of it first
+    = neo4j-core-1 i-2 waits: volume vol-1 is held by i-1, which must release it first
     ");
 }
 
 #[test]
 fn a_replica_is_admitted_when_its_agent_is_there() {
-    let given = |host| observed(Phase::Complete, vec![replicas(vec![instance("i-1", State::PendingWait)])], None, host);
+    let given =
+        |found| observed(Phase::Complete, vec![replicas(vec![instance("i-1", State::PendingWait)])], None, found);
     assert_eq!(verdict(&given(Some(registered(None, 0)))), (Action::Admit, Reason::Connected));
     let absent = Reason::AwaitingAgent("has not registered".into());
     assert_eq!(waits(&given(None), false), absent);

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn an_instance_is_let_go_only_when_nothing_is_lost_with_it() {
+fn an_instance_is_released_only_when_nothing_is_lost_with_it() {
     let (drain, wait) =
         (Action::Drain { container_instances: vec!["arn:1".into()] }, Action::Wait { heartbeat: false });
     let connected = |tasks| Some(registered(Some("1"), tasks));
@@ -51,12 +51,12 @@ fn other_peoples_tasks_are_drained_and_what_does_not_stop_is_named() {
         let with = |found| verdict(&held(State::TerminatingWait, phase, Some(found)));
         assert_eq!(with(foreign(registered(Some("1"), 0))), (drain.clone(), Reason::Emptied), "{phase}");
         let waits = (Action::Wait { heartbeat: false }, named.clone());
-        assert_eq!(with(foreign(draining(registered(Some("1"), 0)))), waits, "{phase}: no quorum hangs on these");
+        assert_eq!(with(foreign(draining(registered(Some("1"), 0)))), waits, "{phase}: no quorum depends on these");
     }
 }
 
 #[test]
-fn every_registration_of_an_instance_is_asked_and_deregistered() {
+fn every_registration_of_an_instance_is_judged_and_deregistered() {
     let second = |found: ContainerInstance| ContainerInstance { arn: "arn:2".into(), ..found };
     let both = Action::Deregister { container_instances: vec!["arn:1".into(), "arn:2".into()], force: true };
     let with = |phase, first: &ContainerInstance, other: ContainerInstance| {
@@ -69,14 +69,18 @@ fn every_registration_of_an_instance_is_asked_and_deregistered() {
     assert_eq!(with(Phase::Complete, &tasks, none.clone()), (both.clone(), Reason::Dead));
     let two = second(silent(registered(Some("1"), 2), 6));
     assert_eq!(with(Phase::Deleting, &tasks, two), (both, Reason::Silent));
-    // Whatever the other one is like, ECS counts on the tasks of the silent one, and nobody can stop them.
+    // Whatever the state of the other one, ECS counts on the tasks of the silent one, and nobody can stop them.
     let back = second(registered(Some("1"), 0));
     for other in [none, second(silent(registered(Some("1"), 0), 1)), back.clone(), draining(back.clone())] {
         for phase in [Phase::Creating, Phase::Deleting] {
             assert_eq!(with(phase, &tasks, other.clone()), (deregister(true), Reason::Silent), "{other:?}");
         }
     }
-    assert_eq!(with(Phase::Complete, &tasks, back).1, Reason::QuorumUnproven(1), "the agent speaks by the second");
+    assert_eq!(
+        with(Phase::Complete, &tasks, back).1,
+        Reason::QuorumUnproven(1),
+        "the agent is connected under the second"
+    );
     let away = silent(registered(Some("1"), 1), 4);
     let empty = draining(second(registered(Some("1"), 0)));
     assert_eq!(with(Phase::Deleting, &away, empty).1, Reason::AgentAway);
@@ -143,21 +147,21 @@ fn dead_instances_are_deregistered_one_at_a_time() {
     - neo4j-core-1 i-1 deregister by force: it is dead: EC2's status checks fail, and ECS has lost its agent for more than five minutes
     = neo4j-core-2 i-2 waits: it is dead, but instances are deregistered one at a time: another core must be in service first
     ");
-    // The first one has gone, and its replacement is on its way: the second waits for it, and no longer.
+    // The first one is gone, and its replacement is on its way: the second waits until that is in service.
     let mut later = observed.clone();
     later.groups[0].instances = vec![instance("i-3", State::PendingWait)];
     later.container_instances.remove(0);
     assert!(text(&later).contains("i-2 waits: it is dead"), "{}", text(&later));
     later.groups[0].instances = vec![instance("i-3", State::Other("InService".into()))];
     assert!(text(&later).contains("i-2 deregister by force: it is dead"), "{}", text(&later));
-    // One that never comes back, as when its volume is broken, holds the other up for half an hour and not for ever.
+    // One that never comes back, as when its volume is broken, holds the other up for half an hour and not forever.
     later.groups[0].instances = vec![instance("i-3", State::PendingWait)];
     for (minutes, deregisters) in [(30, false), (31, true)] {
         later.not_whole = [(1, now() - SignedDuration::from_mins(minutes))].into();
         let text = text(&later);
         assert_eq!(text.contains("i-2 deregister by force"), deregisters, "{text}");
     }
-    // One whose instance is retained, but works, is not on its way back.
+    // One whose instance is retained but works is not on its way back.
     later.not_whole.clear();
     later.groups[0].instances = vec![instance("i-1", State::Retained), instance("i-3", State::PendingWait)];
     later.container_instances.push(on("i-1", registered(Some("1"), 1)));

@@ -61,7 +61,7 @@ fn task(group: &str, n: usize) -> Task {
     Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at }
 }
 
-/// The registration of `i-1`, with so many tasks of the cluster on it.
+/// Returns the registration of `i-1`, with so many tasks of the cluster on it.
 fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
     ContainerInstance {
         arn: "arn:1".into(),
@@ -83,7 +83,7 @@ fn draining(found: ContainerInstance) -> ContainerInstance {
     ContainerInstance { status: "DRAINING".into(), ..found }
 }
 
-/// Its agent was first seen disconnected so many minutes ago.
+/// Returns a registration whose agent was first seen disconnected so many minutes ago.
 fn silent(found: ContainerInstance, minutes: i64) -> ContainerInstance {
     let disconnected_since = Some(now() - SignedDuration::from_mins(minutes));
     ContainerInstance { connected: false, disconnected_since, ..found }
@@ -99,12 +99,12 @@ fn observed(
     Observed { phase, groups, volumes, container_instances, not_whole: [].into() }
 }
 
-/// Instance `i-1` of core 1 is launching, in a cluster that is complete.
+/// Returns a complete cluster in which instance `i-1` of core 1 is launching.
 fn launching(volume: Option<(VolumeId, Volume)>, found: Option<ContainerInstance>) -> Observed {
     observed(Phase::Complete, vec![group(1, vec![instance("i-1", State::PendingWait)])], volume, found)
 }
 
-/// Instance `i-1` of core 1 is held in this state.
+/// Returns a cluster in which instance `i-1` of core 1 is held in this state.
 fn held(state: State, phase: Phase, found: Option<ContainerInstance>) -> Observed {
     observed(phase, vec![group(1, vec![instance("i-1", state)])], None, found)
 }
@@ -113,7 +113,7 @@ fn text(observed: &Observed) -> String {
     plan(observed, &policy(), now()).to_string()
 }
 
-/// What is decided about `i-1`, with the name of the reason.
+/// Returns what is decided about `i-1`, and why.
 fn verdict(observed: &Observed) -> (Action, Reason) {
     let plan = plan(observed, &policy(), now());
     let step = plan.steps.into_iter().find(|step| step.instance == "i-1").unwrap();
@@ -127,7 +127,7 @@ fn waits(observed: &Observed, heartbeat: bool) -> Reason {
 }
 
 #[test]
-fn a_plan_says_of_each_instance_what_becomes_of_it_and_why() {
+fn a_plan_names_what_to_do_about_each_instance_and_why() {
     let held = |ids: &[(&str, State)]| ids.iter().map(|(id, state)| instance(id, state.clone())).collect();
     let groups = vec![
         group(1, held(&[("i-new", State::PendingWait), ("i-second", State::PendingWait)])),
@@ -155,20 +155,20 @@ fn a_plan_says_of_each_instance_what_becomes_of_it_and_why() {
         Observed { phase: Phase::Complete, groups, volumes: volumes.into(), container_instances, not_whole: [].into() };
     insta::assert_snapshot!(text(&observed), @r"
     + neo4j-core-1 i-new attach vol-1: volume vol-1 is available
-    = neo4j-core-1 i-second waits: volume vol-1 is held by i-new, which must let go of it first
-    = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must let go of it first
+    = neo4j-core-1 i-second waits: volume vol-1 is held by i-new, which must release it first
+    = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must release it first
     = neo4j-core-2 i-old waits: tasks on it: 1, and nothing can prove yet that the others have quorum without them: when the hook runs out, Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its tasks
     + neo4j-core-3 i-3 admit: volume vol-3 is attached, and the ECS agent is connected
     = neo4j-core-3 i-kept waits: Auto Scaling retains it with tasks on it: 2, since nothing could prove that the others have quorum without them: once the other cores are healthy, set its container instance to DRAINING and stop its tasks; the rest follows
     - neo4j-core-4 i-4 refuse: volume vol-4 was attached more than 600 s ago, but the ECS agent has not registered: look at the instance's console output for the mount and for ecs.service
-    - neo4j-replica i-gone release: it is no container instance of the ECS cluster: it never joined, or has left
+    - neo4j-replica i-gone release: it is not a container instance of the ECS cluster: it never joined, or has left
     + neo4j-replica i-r admit: the ECS agent is connected
-    - neo4j-core-4 i-lost deregister by force: its instance is gone and volume vol-4 is free of it, but ECS still counts on its tasks
+    - neo4j-core-4 i-lost deregister by force: its instance is gone and no longer holds volume vol-4, but ECS still counts on its tasks
     ");
 }
 
 #[test]
-fn nothing_is_planned_for_who_is_not_held() {
+fn nothing_is_planned_for_an_instance_that_is_not_held() {
     for state in [
         "Pending",
         "Pending:Proceed",

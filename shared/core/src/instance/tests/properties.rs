@@ -4,7 +4,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
 
-/// What the world looks like once EC2 has taken every attachment; refuses what EC2 would refuse.
+/// Returns the observation once EC2 has made every attachment; panics where EC2 would refuse.
 fn apply(observed: &Observed, plan: &Plan) -> Observed {
     let mut after = observed.clone();
     for step in &plan.steps {
@@ -90,7 +90,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
     })
 }
 
-/// The steps of a plan, each with the group and the instance that it is about.
+/// Returns the steps of a plan, each with its group and its instance.
 fn steps(observed: &Observed) -> Vec<(Step, Group, Instance)> {
     let found = |step: &Step| {
         let group = observed.groups.iter().find(|group| group.name == step.group).unwrap();
@@ -100,7 +100,7 @@ fn steps(observed: &Observed) -> Vec<(Step, Group, Instance)> {
     steps.map(|step| (found(&step), step)).map(|((group, instance), step)| (step, group, instance)).collect()
 }
 
-/// Whether EC2 says that an instance is of no use any more.
+/// Returns whether EC2 reports that an instance has failed.
 fn fails(instance: &Instance) -> bool {
     matches!(instance.status, Some(InstanceStatus::Impaired | InstanceStatus::Gone))
 }
@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn a_volume_is_given_away_once(observed in any_observed()) {
+    fn a_volume_is_assigned_once(observed in any_observed()) {
         let mut given = BTreeSet::new();
         for (step, ..) in steps(&observed) {
             if let Action::Attach { volume } = step.action {
@@ -163,8 +163,8 @@ proptest! {
                 prop_assert!(!matches!(step.action, Action::Drain { .. }), "{step}");
             }
             if observed.phase == Phase::Complete && ours {
-                let lets_go = matches!(step.action, Action::Release | Action::Drain { .. } | Action::Terminate);
-                prop_assert!(!lets_go, "{step}");
+                let releases = matches!(step.action, Action::Release | Action::Drain { .. } | Action::Terminate);
+                prop_assert!(!releases, "{step}");
                 let silent = found.iter().all(|found| found.is_silent(now()));
                 let deregisters = matches!(step.action, Action::Deregister { .. });
                 prop_assert!(!deregisters || (silent && fails(&instance)), "{step}");
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_let_go_that_ecs_still_counts_on(observed in any_observed()) {
+    fn nothing_is_released_that_ecs_still_counts_on(observed in any_observed()) {
         for (step, ..) in steps(&observed) {
             let registered = !observed.of(&step.instance).is_empty();
             prop_assert!(!(registered && matches!(step.action, Action::Release | Action::Terminate)), "{step}");
@@ -181,19 +181,19 @@ proptest! {
     }
 
     #[test]
-    fn every_held_instance_has_one_step_and_nobody_else(observed in any_observed()) {
+    fn every_held_instance_has_one_step_and_no_other_has_any(observed in any_observed()) {
         let held = observed.groups.iter().flat_map(|group| &group.instances).filter(|i| i.state.is_held());
         let held: Vec<_> = held.map(|instance| instance.id.clone()).collect();
         let mut planned: Vec<_> = steps(&observed).into_iter().map(|(step, ..)| step.instance).collect();
         planned.sort();
-        // When the cluster goes, silent registrations are deregistered too.
+        // When the cluster is deleted, silent registrations are deregistered too.
         if observed.phase != Phase::Deleting {
             prop_assert_eq!(held.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), planned);
         }
     }
 
     #[test]
-    fn whoever_can_be_reached_is_never_deregistered_by_force(observed in any_observed()) {
+    fn an_instance_that_can_be_reached_is_never_deregistered_by_force(observed in any_observed()) {
         let mut dead = 0;
         for (step, _, instance) in steps(&observed) {
             let Action::Deregister { container_instances, force } = &step.action else { continue };

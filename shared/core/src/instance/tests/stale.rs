@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn when_the_cluster_goes_silent_registrations_go_first_whether_held_or_not() {
+fn silent_registrations_go_first_when_the_cluster_is_deleted() {
     let one = |found: ContainerInstance| {
         let groups = vec![group(1, vec![instance("i-1", State::Other("InService".into()))]), replicas(vec![])];
         let mut observed = observed(Phase::Deleting, groups, None, Some(found.clone()));
@@ -19,7 +19,7 @@ fn when_the_cluster_goes_silent_registrations_go_first_whether_held_or_not() {
 }
 
 #[test]
-fn only_a_registration_whose_volume_has_let_go_is_stale() {
+fn only_a_registration_that_no_longer_holds_its_volume_is_stale() {
     let stale = |connected: bool, core: &str, holder: &str| {
         let held = volume(1, VolumeStatus::InUse, vec![attachment(holder, true, 1)]);
         let mut observed = launching(Some(held), None);
@@ -29,5 +29,5 @@ fn only_a_registration_whose_volume_has_let_go_is_stale() {
     assert!(stale(false, "1", "i-1"));
     assert!(!stale(true, "1", "i-1"), "its agent is there");
     assert!(!stale(false, "1", "i-gone"), "it still has the volume");
-    assert!(!stale(false, "2", "i-1"), "nothing is known of that core's volume");
+    assert!(!stale(false, "2", "i-1"), "nothing is known about that core's volume");
 }

@@ -2,7 +2,7 @@ use super::*;
 
 type Change = Box<dyn FnOnce(&mut Observed)>;
 
-/// Core 1 as it should be, after `change`, with why it is not whole.
+/// Returns why core 1, as it should be but for `change`, is not whole.
 fn fault_of(change: impl FnOnce(&mut Observed)) -> Option<String> {
     let groups = vec![group(1, vec![instance("i-1", State::Other("InService".into()))])];
     let mut observed = observed(Phase::Complete, groups, Some(attached(90)), Some(registered(Some("1"), 1)));
@@ -67,14 +67,14 @@ fn a_core_is_whole_or_the_cause_is_named() {
     no Auto Scaling group of the cluster has the tag neo4j:core=1: deploy the stack again
     several Auto Scaling groups have the tag of this core: neo4j-core-1, neo4j-copy: take it off those that are not the stack's
     its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose another instance type of the same memory
-    its Auto Scaling group neo4j-core-1 has no instance, and Auto Scaling said of its last launch that failed: We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z): if that lasts, choose another instance type of the same memory
+    its Auto Scaling group neo4j-core-1 has no instance, and Auto Scaling reports of its last failed launch: We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z): if that lasts, choose another instance type of the same memory
     its Auto Scaling group neo4j-core-1 is to have no instance: set its desired capacity to 1
     its instance i-1 is Standby
-    its instance i-1 is Pending:Wait: volume vol-1 is held by i-0, which must let go of it first
+    its instance i-1 is Pending:Wait: volume vol-1 is held by i-0, which must release it first
     its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose another instance type of the same memory
     its group names no data volume: give the group the tag neo4j:volume
     the cluster has no volume vol-1: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster
-    volume vol-1 is held by i-0, which must let go of it first
+    volume vol-1 is held by i-0, which must release it first
     volume vol-1 is not attached to its instance i-1, which is in service: replace the instance
     the ECS agent of its instance i-1 has not registered: look at ecs.service on the instance by Session Manager, or replace it
     the ECS agent of its instance i-1 is not connected: look at ecs.service on the instance by Session Manager, or replace it
@@ -83,7 +83,7 @@ fn a_core_is_whole_or_the_cause_is_named() {
     no task of the cluster runs on its instance i-1: look at the events of the ECS service
     no task of the cluster runs on its instance i-1: look at the events of the ECS service
     its task task-0 is PENDING, not RUNNING
-    its task task-0 runs since 2026-11-23T09:56:00Z: it counts as whole when it has run for five minutes
+    its task task-0 has been running since 2026-11-23T09:56:00Z: the core counts as whole after five minutes
     no task of the cluster runs on its instance i-1: look at the events of the ECS service
     ");
 }
