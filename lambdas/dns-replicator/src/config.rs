@@ -115,38 +115,15 @@ impl Target {
             value: names.cluster_name.clone(),
             form: "1 to 64 letters, digits, '-', '_' or '.'",
         })?;
-        let domain = names.domain.trim_end_matches('.');
-        let label = |label: &str| {
-            (1..=63).contains(&label.len()) && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
-        };
-        // The 255 octets of a DNS name, less «replica.» and what the wire format adds.
-        if domain.len() > 240 || !domain.split('.').all(label) {
-            return Err(WrongName {
-                field: "domain",
-                value: names.domain,
-                form: "a domain name such as neo4j.service",
-            });
-        }
-        let zone = names.hosted_zone_id.trim_start_matches("/hostedzone/");
-        if !zone.starts_with('Z') || !zone.chars().all(|c| c.is_ascii_alphanumeric()) {
-            let form = "the id of a Route 53 hosted zone such as Z0123456789ABCDEFGHIJ";
-            return Err(WrongName { field: "hosted_zone_id", value: names.hosted_zone_id, form });
-        }
-        let services = [
-            ("core_cloud_map_service", &names.core_cloud_map_service),
-            ("replica_cloud_map_service", &names.replica_cloud_map_service),
-        ];
-        for (field, value) in services {
-            if !value.starts_with("srv-") {
-                let form = "the id of a Cloud Map service such as srv-0123456789abcdef";
-                return Err(WrongName { field, value: value.clone(), form });
-            }
-        }
+        let domain = Name::new(checked_domain(&names.domain)?);
+        let hosted_zone = checked_zone(&names.hosted_zone_id)?.to_owned();
+        check_service("core_cloud_map_service", &names.core_cloud_map_service)?;
+        check_service("replica_cloud_map_service", &names.replica_cloud_map_service)?;
         let name = |tier: &str| Name::new(&format!("{tier}.{domain}"));
         Ok(Self {
             owner,
-            hosted_zone: zone.to_owned(),
-            domain: Name::new(domain),
+            hosted_zone,
+            domain: domain.clone(),
             ecs_cluster: names.ecs_cluster,
             tiers: [
                 TierTarget {
@@ -178,6 +155,29 @@ impl Target {
     pub fn has_names_of(&self, other: &Self) -> bool {
         (&self.owner, &self.hosted_zone, &self.domain) == (&other.owner, &other.hosted_zone, &other.domain)
     }
+}
+
+fn checked_domain(value: &str) -> Result<&str, WrongName> {
+    let domain = value.trim_end_matches('.');
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+    };
+    // The 255 octets of a DNS name, less «replica.» and what the wire format adds.
+    let valid = domain.len() <= 240 && domain.split('.').all(label);
+    let form = "a domain name such as neo4j.service";
+    if valid { Ok(domain) } else { Err(WrongName { field: "domain", value: value.to_owned(), form }) }
+}
+
+fn checked_zone(value: &str) -> Result<&str, WrongName> {
+    let zone = value.trim_start_matches("/hostedzone/");
+    let valid = zone.starts_with('Z') && zone.chars().all(|c| c.is_ascii_alphanumeric());
+    let form = "the id of a Route 53 hosted zone such as Z0123456789ABCDEFGHIJ";
+    if valid { Ok(zone) } else { Err(WrongName { field: "hosted_zone_id", value: value.to_owned(), form }) }
+}
+
+fn check_service(field: &'static str, value: &str) -> Result<(), WrongName> {
+    let form = "the id of a Cloud Map service such as srv-0123456789abcdef";
+    if value.starts_with("srv-") { Ok(()) } else { Err(WrongName { field, value: value.to_owned(), form }) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_ecs::types::HealthStatus;
+use aws_sdk_ecs::types::{HealthStatus, Task as Described};
 use aws_sdk_servicediscovery::types::InstanceSummary;
 use cluster_core::dns::{Health, Registration, Service, Task, is_task_id};
 use cluster_lambda::{Failure, is_refusal};
@@ -31,6 +31,18 @@ impl Instance {
             _ => tasks.of(&self.id),
         };
         Registration { id: self.id, address: self.address, task }
+    }
+}
+
+fn known(task: &Described) -> Task {
+    Task::Known {
+        last_status: task.last_status().unwrap_or("UNKNOWN").to_owned(),
+        wanted: task.desired_status() == Some("RUNNING"),
+        health: match task.health_status() {
+            Some(HealthStatus::Healthy) => Health::Healthy,
+            Some(HealthStatus::Unhealthy) => Health::Unhealthy,
+            _ => Health::Unknown,
+        },
     }
 }
 
@@ -118,16 +130,7 @@ impl Members {
             };
             for task in answer.tasks.unwrap_or_default() {
                 let Some(id) = task.task_arn().and_then(last_part) else { continue };
-                let known = Task::Known {
-                    last_status: task.last_status().unwrap_or("UNKNOWN").to_owned(),
-                    wanted: task.desired_status() == Some("RUNNING"),
-                    health: match task.health_status() {
-                        Some(HealthStatus::Healthy) => Health::Healthy,
-                        Some(HealthStatus::Unhealthy) => Health::Unhealthy,
-                        _ => Health::Unknown,
-                    },
-                };
-                tasks.insert(id.to_owned(), known);
+                tasks.insert(id.to_owned(), known(&task));
             }
             for failure in answer.failures.unwrap_or_default() {
                 let Some(id) = failure.arn().and_then(last_part) else { continue };

@@ -13,12 +13,12 @@ const PHASE_ID: &str = "phase";
 /// The origins of the data volumes.
 pub(crate) const DATA_VOLUME_ORIGINS: &str = "Custom::DataVolumeOrigins";
 
-/// The properties of `Custom::DataVolumeOrigins`. CloudFormation passes numbers as texts.
+/// The properties of `Custom::DataVolumeOrigins`. CloudFormation passes numbers as strings.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct OriginProperties {
     cores: String,
-    /// The snapshots: one for each core, core 1 first; or none, which may come as one empty text.
+    /// The snapshots: one for each core, core 1 first; or none, which may come as one empty string.
     #[serde(default)]
     snapshots: Vec<String>,
     /// The zones of the three subnets.

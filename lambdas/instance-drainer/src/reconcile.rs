@@ -217,8 +217,8 @@ impl Drainer {
         Ok(match self.volumes.attach(volume, &step.instance).await? {
             Attached::Asked => Applied::Yes,
             Attached::Taken => {
-                tracing::info!(%step, "the volume is not free any more: the next round looks again");
-                Applied::PutOff("the volume is not free any more".to_owned())
+                tracing::info!(%step, "the volume is no longer free: the next round looks again");
+                Applied::PutOff("the volume is no longer free".to_owned())
             }
             Attached::NotNow(why) => {
                 tracing::warn!(%step, why, "not possible right now: the next round looks again");

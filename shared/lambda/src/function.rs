@@ -10,7 +10,7 @@ use crate::{Aws, Failure, Frame, env::Lookup, queue::Trigger, telemetry::MetricS
 pub const SWEEP: (&str, &str) = ("neo4j.cluster", "Sweep");
 
 /// A function of the cluster: it observes, plans, and applies the plan.
-#[expect(async_fn_in_trait, reason = "a function runs on one thread, so nobody asks whether its futures are `Send`")]
+#[expect(async_fn_in_trait, reason = "a function runs on one thread, so its futures need not be `Send`")]
 pub trait Function: Sized {
     /// The name of its crate, its binary, its page in `docs/`, and of everything else that belongs to it.
     const NAME: &'static str;

@@ -80,7 +80,7 @@ pub fn is_task_id(id: &str) -> bool {
 impl Registration {
     /// Makes the registration of a published member that Cloud Map does not list.
     pub(super) fn unlisted(id: &str, record: &RecordSet, tasks: &BTreeMap<String, Task>) -> Self {
-        let task = tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("nobody asked".to_owned()));
+        let task = tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("it was not asked".to_owned()));
         Self { id: id.to_owned(), address: record.values.first().cloned(), task }
     }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A DNS name as Route 53 answers it: lower case, with a trailing dot.
+/// A DNS name as Route 53 returns it: lower case, with a trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 

@@ -42,7 +42,7 @@ pub struct Observed {
     /// The volumes with the cluster's tag, by id.
     pub volumes: BTreeMap<VolumeId, Volume>,
     /// The container instances of the ECS cluster. One EC2 instance may have several: an agent that has lost its
-    /// checkpoint registers anew, and the first registration stays.
+    /// checkpoint registers again, and the first registration stays.
     pub container_instances: Vec<ContainerInstance>,
     /// The times since which cores have not been whole, by number, as remembered before this observation.
     pub not_whole: BTreeMap<u8, Timestamp>,

@@ -78,7 +78,7 @@ pub enum Fault {
         instance: InstanceId,
     },
     /// The agent takes no tasks.
-    #[error("the ECS agent of its instance {instance} {agent}: {}", mend(.agent))]
+    #[error("the ECS agent of its instance {instance} {agent}: {}", remedy(.agent))]
     Agent {
         /// The instance.
         instance: InstanceId,
@@ -112,7 +112,7 @@ fn last_failure(message: Option<&str>) -> String {
 }
 
 /// Returns what to do about an agent.
-fn mend(agent: &str) -> &'static str {
+fn remedy(agent: &str) -> &'static str {
     if agent.ends_with("not ACTIVE") {
         "set it to ACTIVE, or replace the instance"
     } else {

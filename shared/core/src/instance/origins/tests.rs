@@ -22,7 +22,7 @@ fn a_physical_id_remembers_snapshots_zones_and_key() {
 
 #[test]
 fn blank_volumes_and_foreign_ids_remember_no_snapshot() {
-    // CloudFormation passes an empty list as one empty text.
+    // CloudFormation passes an empty list as one empty string.
     let blank = Origins::new(5, vec![String::new()], &zones(), "").unwrap();
     assert_eq!(blank.to_string(), "snapshots=;zones=a,b,c;key=");
     for origins in [blank, Origins::remembered("snapshots=;zones=a,b,c;key="), Origins::remembered("something")] {

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn silence_is_counted_by_our_own_clock_and_a_connection_since_then_ends_it() {
     let at = |minutes: i64| now() - SignedDuration::from_mins(minutes);
-    // The task connected forty minutes ago, which says nothing about how long its agent has been away.
+    // The task connected forty minutes ago, which proves nothing about how long its agent has been disconnected.
     assert!(!silent(registered(Some("1"), 1), 0).is_silent(now()));
     assert!(silent(registered(Some("1"), 1), 6).is_silent(now()));
     assert!(!ContainerInstance { connected: true, ..silent(registered(Some("1"), 1), 6) }.is_silent(now()));

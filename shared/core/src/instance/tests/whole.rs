@@ -24,7 +24,7 @@ fn a_core_is_whole_or_the_cause_is_named() {
     assert_eq!(
         fault_of(|o| (o.phase, o.groups) = (Phase::Deleting, vec![])),
         None,
-        "nothing is expected of it any more"
+        "nothing is expected of a cluster that is being deleted"
     );
     assert_eq!(fault_of(|o| o.phase = Phase::Creating), None);
     let no_capacity = "We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z)";
@@ -57,7 +57,7 @@ fn a_core_is_whole_or_the_cause_is_named() {
         Box::new(|o| ci(o).tasks[0].status = "PENDING".into()),
         Box::new(|o| ci(o).tasks[0].started_at = Some(now() - SignedDuration::from_mins(4))),
         Box::new(|o| {
-            // Its agent has registered anew, and ECS still counts on the task of the first registration.
+            // Its agent has registered again, and ECS still counts on the task of the first registration.
             let old = silent(registered(Some("1"), 1), 600);
             o.container_instances = vec![old, ContainerInstance { arn: "arn:2".into(), ..registered(Some("1"), 0) }];
         }),
