@@ -61,7 +61,7 @@ pub enum OriginsRefused {
 }
 
 impl Origins {
-    /// Makes the origins that a new stack requests. Snapshots are one for each core, core 1 first; empty texts are
+    /// Makes the origins that a new stack requests. Snapshots are one for each core, core 1 first; empty strings are
     /// ignored.
     pub fn new(cores: u8, snapshots: Vec<String>, zones: &[String], key: &str) -> Result<Self, OriginsRefused> {
         let snapshots: Vec<_> = snapshots.into_iter().filter(|id| !id.is_empty()).collect();
