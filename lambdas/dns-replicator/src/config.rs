@@ -5,12 +5,12 @@ use cluster_lambda::{
 };
 use serde::Deserialize;
 
-/// What the function needs to know, read once at its start.
+/// The configuration of the function, read once at its start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What is replicated from where to where.
     pub target: Target,
-    /// Seconds that resolvers may keep an answer.
+    /// The seconds for which resolvers may cache an answer.
     pub ttl: u32,
     /// Whether a new member must be `HEALTHY` to be published.
     pub require_healthy: bool,
@@ -39,46 +39,47 @@ impl Config {
         Ok(Self { target, ttl, require_healthy: env::parsed(lookup, "REQUIRE_HEALTHY", "true or false")? })
     }
 
-    /// How the decision writes.
+    /// Returns the configuration of the plan.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy { owner: self.target.owner.clone(), ttl: self.ttl, require_healthy: self.require_healthy }
     }
 }
 
-/// The names of what is replicated, as the template says them: to the function as environment variables, to its custom
-/// resource as properties. The properties tell a later deletion what an earlier version of the stack had written.
+/// The names of what is replicated. The template passes them to the function as environment variables, and to its
+/// custom resource as properties. From the properties a later deletion knows what an earlier version of the stack had
+/// written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Names {
     /// The owner of the record sets.
     pub cluster_name: String,
-    /// The records are `core.<domain>` and `replica.<domain>`.
+    /// The domain of the records `core.<domain>` and `replica.<domain>`.
     pub domain: String,
-    /// The zone of the records.
+    /// The id of the hosted zone of the records.
     pub hosted_zone_id: String,
-    /// Name or ARN.
+    /// The name or ARN of the ECS cluster.
     pub ecs_cluster: String,
-    /// The service's name.
+    /// The name of the cores' ECS service.
     pub core_ecs_service: String,
-    /// `srv-…`.
+    /// The id of the cores' Cloud Map service, `srv-…`.
     pub core_cloud_map_service: String,
-    /// The service's name. It need not exist.
+    /// The name of the replicas' ECS service, which need not exist.
     pub replica_ecs_service: String,
-    /// `srv-…`.
+    /// The id of the replicas' Cloud Map service, `srv-…`.
     pub replica_cloud_map_service: String,
 }
 
 /// What is replicated from where to where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Whose record sets these are.
+    /// The owner of the record sets.
     pub owner: Owner,
     /// The zone's id, without a path.
     pub hosted_zone: String,
-    /// The records' names end with it.
+    /// The domain that the records' names end with.
     pub domain: Name,
-    /// Name or ARN.
+    /// The name or ARN of the ECS cluster.
     pub ecs_cluster: String,
     /// Core and replica, in the order in which Route 53 lists their names.
     pub tiers: [TierTarget; 2],
@@ -91,13 +92,13 @@ pub struct TierTarget {
     pub tier: &'static str,
     /// The name of its records.
     pub name: Name,
-    /// The service's name.
+    /// The name of its ECS service.
     pub ecs_service: String,
-    /// The service's id.
+    /// The id of its Cloud Map service.
     pub cloud_map_service: String,
 }
 
-/// A name that is not what it should be.
+/// A name in the wrong form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {value:?}, but should be {form}")]
 pub struct WrongName {
@@ -114,38 +115,15 @@ impl Target {
             value: names.cluster_name.clone(),
             form: "1 to 64 letters, digits, '-', '_' or '.'",
         })?;
-        let domain = names.domain.trim_end_matches('.');
-        let label = |label: &str| {
-            (1..=63).contains(&label.len()) && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
-        };
-        // 255 octets of a DNS name, less «replica.» and what the wire format adds.
-        if domain.len() > 240 || !domain.split('.').all(label) {
-            return Err(WrongName {
-                field: "domain",
-                value: names.domain,
-                form: "a domain name such as neo4j.service",
-            });
-        }
-        let zone = names.hosted_zone_id.trim_start_matches("/hostedzone/");
-        if !zone.starts_with('Z') || !zone.chars().all(|c| c.is_ascii_alphanumeric()) {
-            let form = "the id of a Route 53 hosted zone such as Z0123456789ABCDEFGHIJ";
-            return Err(WrongName { field: "hosted_zone_id", value: names.hosted_zone_id, form });
-        }
-        let services = [
-            ("core_cloud_map_service", &names.core_cloud_map_service),
-            ("replica_cloud_map_service", &names.replica_cloud_map_service),
-        ];
-        for (field, value) in services {
-            if !value.starts_with("srv-") {
-                let form = "the id of a Cloud Map service such as srv-0123456789abcdef";
-                return Err(WrongName { field, value: value.clone(), form });
-            }
-        }
+        let domain = Name::new(checked_domain(&names.domain)?);
+        let hosted_zone = checked_zone(&names.hosted_zone_id)?.to_owned();
+        check_service("core_cloud_map_service", &names.core_cloud_map_service)?;
+        check_service("replica_cloud_map_service", &names.replica_cloud_map_service)?;
         let name = |tier: &str| Name::new(&format!("{tier}.{domain}"));
         Ok(Self {
             owner,
-            hosted_zone: zone.to_owned(),
-            domain: Name::new(domain),
+            hosted_zone,
+            domain: domain.clone(),
             ecs_cluster: names.ecs_cluster,
             tiers: [
                 TierTarget {
@@ -164,18 +142,42 @@ impl Target {
         })
     }
 
-    /// Identifies what was written where. CloudFormation takes another one for a replacement and has the old removed.
+    /// Returns an id of what is written where. CloudFormation treats a changed one as a replacement, and has the old
+    /// one removed.
     #[must_use]
     pub fn physical_id(&self) -> String {
         let registries = self.tiers.each_ref().map(|tier| tier.cloud_map_service.as_str()).join("/");
         format!("{}@{}/{}/{registries}", self.owner, self.hosted_zone, self.domain)
     }
 
-    /// Whether both write the same record sets.
+    /// Returns whether both write the same record sets.
     #[must_use]
     pub fn has_names_of(&self, other: &Self) -> bool {
         (&self.owner, &self.hosted_zone, &self.domain) == (&other.owner, &other.hosted_zone, &other.domain)
     }
+}
+
+fn checked_domain(value: &str) -> Result<&str, WrongName> {
+    let domain = value.trim_end_matches('.');
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+    };
+    // The 255 octets of a DNS name, less «replica.» and what the wire format adds.
+    let valid = domain.len() <= 240 && domain.split('.').all(label);
+    let form = "a domain name such as neo4j.service";
+    if valid { Ok(domain) } else { Err(WrongName { field: "domain", value: value.to_owned(), form }) }
+}
+
+fn checked_zone(value: &str) -> Result<&str, WrongName> {
+    let zone = value.trim_start_matches("/hostedzone/");
+    let valid = zone.starts_with('Z') && zone.chars().all(|c| c.is_ascii_alphanumeric());
+    let form = "the id of a Route 53 hosted zone such as Z0123456789ABCDEFGHIJ";
+    if valid { Ok(zone) } else { Err(WrongName { field: "hosted_zone_id", value: value.to_owned(), form }) }
+}
+
+fn check_service(field: &'static str, value: &str) -> Result<(), WrongName> {
+    let form = "the id of a Cloud Map service such as srv-0123456789abcdef";
+    if value.starts_with("srv-") { Ok(()) } else { Err(WrongName { field, value: value.to_owned(), form }) }
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::{Names, Replicator, Target};
 
-/// The records of a stack: a first round when it is created or changed, a last one when it is deleted.
+/// The records of a stack: its creation and each change make a first round, its deletion removes them.
 pub(crate) const RECORDS: &str = "Custom::DnsRecords";
-/// The first thing that is asked when the stack is deleted, while everything still works.
+/// The first resource that is deleted with the stack, while everything still works.
 pub(crate) const GUARD: &str = "Custom::DnsGuard";
 
 impl Replicator {
-    /// Answers a request about one of the two.
+    /// Answers a request about one of the two custom resources.
     pub(crate) async fn answer_for(
         &self,
         frame: &Frame<Self>,
@@ -28,7 +28,8 @@ impl Replicator {
             CustomResource::Create(create) => first_round(frame, &create.resource_properties).await,
             CustomResource::Update(update) => {
                 let new = target(&update.resource_properties)?;
-                // A replaced target is cleaned up when all else has succeeded, where a refusal would come too late.
+                // A replaced target is cleaned up once everything else has succeeded, when a refusal would come too
+                // late.
                 if let Ok(old) = target(&update.old_resource_properties)
                     && old.physical_id() != new.physical_id()
                 {

@@ -15,7 +15,7 @@ use crate::{
     zone::Zone,
 };
 
-/// The event of ECS that tells of a task. ECS promises none when only a task's health changes: the sweep sees that.
+/// The event of ECS about a task. ECS promises none when only a task's health changes: the sweep sees that.
 const TASK_CHANGED: (&str, &str) = ("aws.ecs", "ECS Task State Change");
 
 const CHANGES: &str = "DnsChanges";
@@ -25,7 +25,7 @@ const MEMBERS_TRUNCATED: &str = "DnsMembersTruncated";
 const RECORDS_PUBLISHED: &str = "DnsRecordsPublished";
 const REPLICATION_LAG: &str = "DnsReplicationLagMs";
 
-/// The function: its configuration and its view of the world.
+/// The function: its configuration and its clients.
 #[derive(Debug)]
 pub struct Replicator {
     pub(crate) config: Config,
@@ -83,8 +83,8 @@ impl Function for Replicator {
         outcome.answer()
     }
 
-    /// Returns the metrics of each name that the round is done with, whatever became of the other. `DnsDivergence` stands
-    /// for a round that came to an end for both, since its absence is what silence is alarmed on.
+    /// Returns the metrics of each name that the round has completed, whatever became of the other. `DnsDivergence`
+    /// means that the round ended for both: the alarm on silence watches for its absence.
     fn metrics(&self, round: &Round, reconciled: &Reconciled<Outcome>, now: Timestamp) -> Vec<MetricSet> {
         let Some(outcome) = &reconciled.outcome else { return Vec::new() };
         let diverged = reconciled.failures.iter().any(|failure| failure.kind() == Kind::Diverged);
@@ -128,7 +128,7 @@ impl Function for Replicator {
     }
 }
 
-/// Returns when the oldest change of a task happened that a round answers.
+/// Returns when the oldest task change happened that woke a round.
 fn oldest(round: &Round) -> Option<Timestamp> {
     let changes = round.triggers.iter().filter(|trigger| trigger.kind() == TASK_CHANGED);
     changes.filter_map(|trigger| trigger.time).min()

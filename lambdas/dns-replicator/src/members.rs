@@ -1,13 +1,13 @@
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_ecs::types::HealthStatus;
+use aws_sdk_ecs::types::{HealthStatus, Task as Described};
 use aws_sdk_servicediscovery::types::InstanceSummary;
 use cluster_core::dns::{Health, Registration, Service, Task, is_task_id};
 use cluster_lambda::{Failure, is_refusal};
 
 use crate::config::{Target, TierTarget};
 
-/// `DescribeTasks` takes at most this many.
+/// The most tasks that one call of `DescribeTasks` takes.
 const TASKS_PER_CALL: usize = 100;
 
 /// An instance of a Cloud Map service.
@@ -21,10 +21,10 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// The instance together with what ECS says of its task.
+    /// Adds what ECS reports about its task.
     pub(crate) fn with_task(self, tasks: &Tasks, cluster: &str) -> Registration {
         let task = match self.cluster {
-            // Another cluster knows nothing of this task, which says nothing about it.
+            // That this cluster does not know a task of another one proves nothing.
             Some(other) if Some(other.as_str()) != last_part(cluster) => {
                 Task::Unknown(format!("it belongs to cluster {other}, not to {cluster}"))
             }
@@ -34,13 +34,25 @@ impl Instance {
     }
 }
 
+fn known(task: &Described) -> Task {
+    Task::Known {
+        last_status: task.last_status().unwrap_or("UNKNOWN").to_owned(),
+        wanted: task.desired_status() == Some("RUNNING"),
+        health: match task.health_status() {
+            Some(HealthStatus::Healthy) => Health::Healthy,
+            Some(HealthStatus::Unhealthy) => Health::Unhealthy,
+            _ => Health::Unknown,
+        },
+    }
+}
+
 fn instance(summary: InstanceSummary) -> Option<Instance> {
     let mut attributes = summary.attributes.unwrap_or_default();
     let address = attributes.remove("AWS_INSTANCE_IPV4");
     Some(Instance { id: summary.id?, address, cluster: attributes.remove("ECS_CLUSTER_NAME") })
 }
 
-/// What ECS said of the tasks that it was asked for.
+/// The answer of ECS about the requested tasks.
 #[derive(Clone, Debug)]
 pub(crate) enum Tasks {
     /// By task id.
@@ -50,12 +62,12 @@ pub(crate) enum Tasks {
 }
 
 impl Tasks {
-    /// None of these exists any more.
+    /// Returns the answer that none of these tasks exists any more.
     pub(crate) fn none_left<'a>(instances: impl Iterator<Item = &'a Instance>) -> Self {
         Self::Described(instances.map(|instance| (instance.id.clone(), Task::Missing)).collect())
     }
 
-    /// What it said of one.
+    /// Returns what ECS reports about one task.
     pub(crate) fn of(&self, id: &str) -> Task {
         match self {
             _ if !is_task_id(id) => Task::Foreign,
@@ -65,7 +77,7 @@ impl Tasks {
     }
 }
 
-/// Who is registered in Cloud Map, and what ECS says of them.
+/// The members that Cloud Map lists, and their tasks in ECS.
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
     cloud_map: aws_sdk_servicediscovery::Client,
@@ -79,14 +91,14 @@ impl Members {
         Self { cloud_map, ecs }
     }
 
-    /// All instances of each tier's Cloud Map service, or nothing where there is no such service. Each tier's reading
-    /// fails for itself.
+    /// Lists all instances of each tier's Cloud Map service; nothing where there is no such service. A failure for one
+    /// tier leaves the other.
     pub(crate) async fn listed(&self, target: &Target) -> [Result<Option<Vec<Instance>>, Failure>; 2] {
         let [core, replica] = &target.tiers;
         tokio::join!(biased; self.instances(core), self.instances(replica)).into()
     }
 
-    /// All instances of a tier's Cloud Map service, or nothing when there is no such service.
+    /// Lists all instances of a tier's Cloud Map service; nothing when there is no such service.
     async fn instances(&self, tier: &TierTarget) -> Result<Option<Vec<Instance>>, Failure> {
         let service = &tier.cloud_map_service;
         let mut pages = self.cloud_map.list_instances().service_id(service).into_paginator().send();
@@ -104,8 +116,8 @@ impl Members {
         Ok(Some(instances))
     }
 
-    /// What ECS says of the tasks with these ids. Asking by id, not by listing what runs, tells a task that stopped from
-    /// one that a stale list has left out.
+    /// Describes the tasks with these ids. Asking by id, and not for a list of what runs, distinguishes a stopped task
+    /// from one that a stale list leaves out.
     pub(crate) async fn tasks(&self, cluster: &str, ids: impl Iterator<Item = &str>) -> Result<Tasks, Failure> {
         let ids: BTreeSet<&str> = ids.filter(|id| is_task_id(id)).collect();
         let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
@@ -118,16 +130,7 @@ impl Members {
             };
             for task in answer.tasks.unwrap_or_default() {
                 let Some(id) = task.task_arn().and_then(last_part) else { continue };
-                let known = Task::Known {
-                    last_status: task.last_status().unwrap_or("UNKNOWN").to_owned(),
-                    wanted: task.desired_status() == Some("RUNNING"),
-                    health: match task.health_status() {
-                        Some(HealthStatus::Healthy) => Health::Healthy,
-                        Some(HealthStatus::Unhealthy) => Health::Unhealthy,
-                        _ => Health::Unknown,
-                    },
-                };
-                tasks.insert(id.to_owned(), known);
+                tasks.insert(id.to_owned(), known(&task));
             }
             for failure in answer.failures.unwrap_or_default() {
                 let Some(id) = failure.arn().and_then(last_part) else { continue };
@@ -141,8 +144,8 @@ impl Members {
         Ok(Tasks::Described(tasks))
     }
 
-    /// How many tasks ECS wants for each of these services, by name, or why it did not say. At most ten; none costs no
-    /// call.
+    /// Returns how many tasks ECS wants for each of these services, by name, or why that is unknown. Takes at most ten
+    /// names; without any it makes no call.
     pub(crate) async fn services(
         &self,
         cluster: &str,
@@ -169,14 +172,14 @@ impl Members {
         }
         for failure in answer.failures.unwrap_or_default() {
             let Some(name) = failure.arn().and_then(last_part) else { continue };
-            let said = match failure.reason() {
+            let wanted = match failure.reason() {
                 Some("MISSING") => Ok(Service::Missing),
                 reason => {
                     let reason = reason.unwrap_or("no reason");
-                    Err(format!("ECS said nothing of service {name} in cluster {cluster}: {reason}"))
+                    Err(format!("ECS gave no answer about service {name} in cluster {cluster}: {reason}"))
                 }
             };
-            services.insert(name.to_owned(), said);
+            services.insert(name.to_owned(), wanted);
         }
         Ok(services)
     }
@@ -185,7 +188,7 @@ impl Members {
     pub(crate) async fn deregister(&self, service: &str, id: &str) -> Result<(), Failure> {
         match self.cloud_map.deregister_instance().service_id(service).instance_id(id).send().await {
             Ok(_) => Ok(()),
-            // Somebody else was first, or asked already.
+            // Somebody else was first, or the request was made already.
             Err(error) if is_refusal(&error, &["InstanceNotFound", "DuplicateRequest"]) => Ok(()),
             Err(error) => {
                 Err(Failure::call(&format!("deregister instance {id} of Cloud Map service {service}"), error))
@@ -194,7 +197,7 @@ impl Members {
     }
 }
 
-/// The id at the end of an ARN; an id without one is its own.
+/// Returns the id at the end of an ARN; an id that is no ARN is returned as it is.
 fn last_part(arn: &str) -> Option<&str> {
     arn.rsplit('/').next()
 }

@@ -6,8 +6,8 @@ use cluster_lambda::Failure;
 use crate::{Replicator, config::TierTarget, members::Instance};
 
 impl Replicator {
-    /// Observes both tiers. What concerns only one of them fails only that one: nothing is concluded from a part of its
-    /// observed state, while the other's is whole.
+    /// Observes both tiers. A failure that concerns only one of them fails only that one: nothing is concluded from a
+    /// part of its state, while the other's is complete.
     pub(crate) async fn observe(&self) -> Result<Vec<Result<Tier, Failure>>, Failure> {
         let target = &self.config.target;
         let names = target.tiers.each_ref().map(|tier| &tier.name);
@@ -16,14 +16,14 @@ impl Replicator {
             self.members.listed(target),
             self.zone.records(&target.hosted_zone, names)
         );
-        let listed: Vec<_> = target.tiers.iter().zip(listed).map(|(tier, listed)| there(tier, listed?)).collect();
+        let listed: Vec<_> = target.tiers.iter().zip(listed).map(|(tier, listed)| existing(tier, listed?)).collect();
         let whole = async {
             let records = records?.ok_or_else(|| no_such_zone(&target.hosted_zone))?;
             let published = records.each_ref().map(|records| {
                 let sets = records.multivalue.iter();
                 sets.filter_map(|set| target.owner.member(&set.set_identifier)).map(str::to_owned).collect()
             });
-            // Nobody asks about the tasks of a tier that could not be listed.
+            // The tasks of a tier that could not be listed are not requested.
             let read = listed
                 .iter()
                 .zip(&published)
@@ -61,7 +61,8 @@ impl Replicator {
         Ok(tiers)
     }
 
-    /// Asks ECS how many tasks the services of empty tiers are to have. What it does not say of one fails only that tier.
+    /// Asks ECS how many tasks the services of empty tiers should have. A missing answer about one fails only that
+    /// tier.
     async fn add_services(&self, tiers: &mut [Result<Tier, Failure>]) {
         let target = &self.config.target;
         let needs =
@@ -70,14 +71,14 @@ impl Replicator {
         let names: Vec<_> = empty.map(|(_, target)| target.ecs_service.as_str()).collect();
         let wanted = self.members.services(&target.ecs_cluster, &names).await;
         for (tier, target) in tiers.iter_mut().zip(&target.tiers).filter(|(tier, _)| needs(tier)) {
-            let said = match &wanted {
+            let service = match &wanted {
                 Ok(services) => services.get(&target.ecs_service),
                 Err(failure) => {
                     *tier = Err(Failure::of_kind(failure.kind(), failure.chain()));
                     continue;
                 }
             };
-            match (tier.as_mut(), said) {
+            match (tier.as_mut(), service) {
                 (Ok(tier), Some(Ok(service))) => tier.service = Some(*service),
                 (Ok(_), Some(Err(why))) => *tier = Err(Failure::transient(why)),
                 _ => {}
@@ -90,8 +91,8 @@ fn no_such_zone(zone: &str) -> Failure {
     Failure::permanent(format!("there is no hosted zone {zone}: correct the parameter HostedZoneId"))
 }
 
-/// Returns what a tier's Cloud Map service lists, or why there is no such service.
-fn there(tier: &TierTarget, listed: Option<Vec<Instance>>) -> Result<Vec<Instance>, Failure> {
+/// Returns the instances of a tier's Cloud Map service, or the failure that it does not exist.
+fn existing(tier: &TierTarget, listed: Option<Vec<Instance>>) -> Result<Vec<Instance>, Failure> {
     let (name, service) = (tier.tier, &tier.cloud_map_service);
     listed.ok_or_else(|| {
         Failure::permanent(format!(

@@ -8,27 +8,27 @@ use crate::{
     zone::Applied,
 };
 
-/// What a round did.
+/// The outcome of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The tiers whose names are as they should be, or would be if this were no dry run.
     pub tiers: Vec<TierOutcome>,
-    /// Whether nothing was to be written.
+    /// Whether this was a dry run.
     pub dry_run: bool,
 }
 
-/// What a round did with the name of one tier.
+/// The outcome of a round for the name of one tier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierOutcome {
     /// `core` or `replica`.
     pub tier: &'static str,
-    /// What was planned last.
+    /// The last plan.
     pub plan: Plan,
     /// Whether it was written. False in a dry run and when there was nothing to write.
     pub applied: bool,
 }
 
-/// What became of a plan.
+/// The result of writing a plan.
 enum Written {
     /// The name is as it should be.
     Done(TierOutcome),
@@ -37,7 +37,7 @@ enum Written {
 }
 
 impl Outcome {
-    /// Returns what the function answers to whoever asked.
+    /// Returns the function's answer to its invoker.
     #[must_use]
     pub fn answer(&self) -> Value {
         let published: Map<_, _> =
@@ -54,7 +54,7 @@ impl Outcome {
 }
 
 impl Replicator {
-    /// Makes the zone say what Cloud Map and ECS say: observes everything, plans, writes one batch for each name.
+    /// Makes the zone agree with Cloud Map and ECS: observes everything, plans, and writes one batch for each name.
     pub(crate) async fn round(&self, mode: Mode) -> Reconciled<Outcome> {
         let (policy, dry_run) = (self.config.policy(), mode != Mode::Act);
         let plan = async || {
@@ -64,11 +64,11 @@ impl Replicator {
         self.converge(&self.config.target, dry_run, plan).await
     }
 
-    /// Plans and writes, each name for itself: whatever becomes of one, the other is written. One after the other, since
+    /// Plans and writes each name by itself: whatever becomes of one, the other is written. One after the other, since
     /// Route 53 refuses a second change of a zone while it works on the first (`PriorRequestNotComplete`).
     ///
-    /// A refused batch was planned from a stale observation, so it is planned once more from the beginning. Refused again,
-    /// somebody else keeps writing the same records, or the zone does not allow them.
+    /// A refused batch was planned from a stale observation, so it is planned once more from the beginning. If that is
+    /// refused too, somebody else keeps writing the same records, or the zone does not allow them.
     pub(crate) async fn converge(
         &self,
         target: &Target,
@@ -140,7 +140,7 @@ impl Replicator {
     }
 }
 
-/// Writes one line for each planned change and for each thing that stays against expectation.
+/// Logs one line for each planned change, and for each thing that is left as it is.
 fn log(plan: &Plan, dry_run: bool) {
     for change in &plan.changes {
         tracing::info!(%change, dry_run, "planned");

@@ -4,13 +4,13 @@ use cluster_lambda::Failure;
 use crate::{Replicator, config::Target, members::Tasks};
 
 impl Replicator {
-    /// Refuses while tasks of the target are registered and may run: their members would vanish from DNS, or stay there
-    /// for ever, under their clients.
+    /// Refuses while tasks of the target are registered and may run: their clients would lose them from DNS, or find
+    /// them there forever.
     pub(crate) async fn refuse_while_in_use(&self, target: &Target) -> Result<(), Failure> {
         self.out_of_use(target).await.map(drop)
     }
 
-    /// What is registered and certainly the rest of stopped tasks; a failure as long as anything else is.
+    /// Returns the registrations that are certainly left over from stopped tasks; fails while there is any other.
     async fn out_of_use(&self, target: &Target) -> Result<[Vec<Registration>; 2], Failure> {
         let left = self.left_over(target).await?;
         for (tier, registered) in target.tiers.iter().zip(&left) {
@@ -23,17 +23,17 @@ impl Replicator {
         Ok(left)
     }
 
-    /// Removes what would keep a stack from being deleted: our record sets, unless the names live on, and instances of
-    /// tasks that are no more. Answers how many record sets went.
+    /// Removes what would keep a stack from being deleted: our record sets, unless the names stay in use, and the
+    /// instances of stopped tasks. Returns how many record sets it removed.
     ///
-    /// A transient failure means «not yet»: Cloud Map forgets some seconds after it was asked, and whoever called looks
-    /// again later.
+    /// A transient failure means «not yet»: Cloud Map removes an instance some seconds after the request, and the
+    /// caller tries again later.
     pub(crate) async fn tear_down(&self, target: &Target) -> Result<usize, Failure> {
-        // Only what this one reading has cleared is deregistered: whoever registers from now on is not in it.
+        // Only what this one observation has cleared is deregistered: a task that registers from now on is not in it.
         let left = self.out_of_use(target).await?;
         let serving = &self.config.target;
-        let names_live_on = target != serving && target.has_names_of(serving);
-        let removed = if names_live_on { 0 } else { self.remove_records(target).await? };
+        let names_stay = target != serving && target.has_names_of(serving);
+        let removed = if names_stay { 0 } else { self.remove_records(target).await? };
         for (tier, registered) in target.tiers.iter().zip(&left) {
             for Registration { id, .. } in registered {
                 self.members.deregister(&tier.cloud_map_service, id).await?;
@@ -48,14 +48,14 @@ impl Replicator {
         Ok(removed)
     }
 
-    /// What is registered in either service, each with its task; a service that is gone has nothing.
+    /// Returns the registrations in both services, with their tasks; a service that is gone has none.
     async fn left_over(&self, target: &Target) -> Result<[Vec<Registration>; 2], Failure> {
         let [core, replica] = self.members.listed(target).await;
         let listed = [core?, replica?].map(Option::unwrap_or_default);
         let ids = listed.iter().flatten().map(|instance| instance.id.as_str());
         let cluster = &target.ecs_cluster;
         let tasks = match self.members.tasks(cluster, ids).await? {
-            // The cluster's tasks went before it.
+            // A cluster is deleted only after its tasks.
             Tasks::NoSuchCluster => Tasks::none_left(listed.iter().flatten()),
             tasks @ Tasks::Described(_) => tasks,
         };

@@ -18,10 +18,10 @@ pub(crate) struct Zone {
     client: Client,
 }
 
-/// What Route 53 made of a batch.
+/// The answer of Route 53 to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Applied {
-    /// Taken as a whole.
+    /// Applied as a whole.
     Accepted,
     /// Refused as a whole, with its reasons: the plan was made from a stale observation, or breaks a rule of the zone.
     Refused(String),
@@ -34,12 +34,12 @@ impl Zone {
         Self { client }
     }
 
-    /// What stands under each name, in the order given; nothing when there is no such zone.
+    /// Reads the records under each name, in the order given; nothing when there is no such zone.
     ///
-    /// One walk that begins at the first name and jumps from name to name: a zone of somebody else's may hold ten
-    /// thousand records. The names must come in the order in which Route 53 lists them, so that a walk that has reached
-    /// the end of the zone has passed them all. A walk begins at the name's first type, whichever that is: a CNAME is
-    /// seen as well. («`ListResourceRecordSets`», Amazon Route 53 API reference: sorted by name, then type.)
+    /// Makes one walk that begins at the first name and jumps from name to name: somebody else's zone may hold ten
+    /// thousand records. The names must be in the order in which Route 53 lists them, so that a walk that reaches the
+    /// end of the zone has covered all of them. A walk begins at the name's first type, whichever that is, so it sees a
+    /// CNAME as well. («`ListResourceRecordSets`», Amazon Route 53 API reference: sorted by name, then type.)
     pub(crate) async fn records<const N: usize>(
         &self,
         zone: &str,
@@ -89,8 +89,8 @@ impl Zone {
         let answer = self.client.change_resource_record_sets().hosted_zone_id(zone).change_batch(batch).send().await;
         let Err(error) = answer else { return Ok(Applied::Accepted) };
         if let Some(ChangeResourceRecordSetsError::InvalidChangeBatch(refused)) = error.as_service_error() {
-            let said = refused.messages().join(" ");
-            return Ok(Applied::Refused(if said.is_empty() { refused.to_string() } else { said }));
+            let reasons = refused.messages().join(" ");
+            return Ok(Applied::Refused(if reasons.is_empty() { refused.to_string() } else { reasons }));
         }
         let managed = error.message().is_some_and(|message| message.contains("can only be managed through"));
         let failure = Failure::call(&format!("change the records of {name} in zone {zone}"), error);
@@ -103,7 +103,7 @@ impl Zone {
     }
 }
 
-/// What a walk has found under one name. A walk may pass the same set twice; it counts once.
+/// The records that a walk has found under one name. A walk may meet the same set twice; it counts once.
 #[derive(Debug, Default)]
 struct Found {
     multivalue: BTreeMap<String, RecordSet>,
@@ -118,7 +118,7 @@ impl Found {
                 self.occupant = Some(Occupant::Cname);
                 return;
             }
-            // Goes with any A record.
+            // Allowed beside any A record.
             _ => return,
         };
         let (Some(id), Some(true), Some(ttl)) = (identifier, set.multi_value_answer(), set.ttl()) else {

@@ -5,18 +5,18 @@ use cluster_lambda::{
 };
 use jiff::SignedDuration;
 
-/// What the function needs to know, read once at its start.
+/// The configuration of the function, read once at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The name that the groups and volumes of the cluster carry as their tag `neo4j:cluster`.
     pub cluster: String,
-    /// Name or ARN.
+    /// The name or ARN of the ECS cluster.
     pub ecs_cluster: String,
     /// The name of the `DynamoDB` table.
     pub state_table: String,
     /// How many cores the cluster has.
     pub cores: u8,
-    /// The ECS services of both tiers, whose tasks are the cluster's own.
+    /// The ECS services of both tiers, whose tasks are members of the cluster.
     pub services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
@@ -26,7 +26,7 @@ impl Config {
     /// Reads the environment. Refuses the first variable that is missing or wrong, by name and value.
     pub fn read(lookup: &impl Lookup) -> Result<Self, Failure> {
         let cluster = env::required(lookup, "CLUSTER_NAME")?;
-        // The form of all names of a cluster; filters of EC2 would take a `*` or a `?` in it for «any».
+        // The form of all names of a cluster; EC2 filters would treat a `*` or a `?` in it as a wildcard.
         if Owner::new(&cluster).is_none() {
             return Err(env::wrong("CLUSTER_NAME", &cluster, "1 to 64 letters, digits, '-', '_' or '.'"));
         }
@@ -53,7 +53,7 @@ impl Config {
         })
     }
 
-    /// What the decision goes by.
+    /// Returns the configuration of the plan.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {

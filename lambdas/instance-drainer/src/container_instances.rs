@@ -13,7 +13,7 @@ use cluster_core::{
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
-/// `DescribeContainerInstances` and `DescribeTasks` take at most this many.
+/// The most ids that one call of `DescribeContainerInstances` or `DescribeTasks` takes.
 const PER_CALL: usize = 100;
 
 /// The container instances of the ECS cluster, and the tasks on them.
@@ -30,12 +30,12 @@ impl ContainerInstances {
         Self { client, cluster }
     }
 
-    /// Returns all container instances, still without their tasks, or nothing when there is no such cluster.
+    /// Returns all container instances, still without their tasks; nothing when there is no such cluster.
     pub(crate) async fn all(&self) -> Result<Option<Vec<ContainerInstance>>, Failure> {
         self.found(None).await
     }
 
-    /// Returns those of certain EC2 instances, asked for one by one, so that no list can leave them out.
+    /// Returns those of certain EC2 instances, requested by id, so that no list can leave them out.
     pub(crate) async fn of(&self, instances: &[&InstanceId]) -> Result<Option<Vec<ContainerInstance>>, Failure> {
         self.found(Some(format!(
             "ec2InstanceId in [{}]",
@@ -46,7 +46,7 @@ impl ContainerInstances {
 
     async fn found(&self, filter: Option<String>) -> Result<Option<Vec<ContainerInstance>>, Failure> {
         let cluster = &self.cluster;
-        // Without a status it lists all that are not INACTIVE, so those that are DRAINING too (API reference of
+        // Without a status it lists all that are not INACTIVE, so also those that are DRAINING (API reference of
         // ListContainerInstances, `status`).
         let asked = self.client.list_container_instances().cluster(cluster).set_filter(filter);
         let mut pages = asked.into_paginator().send();
@@ -68,7 +68,7 @@ impl ContainerInstances {
         Ok(Some(found))
     }
 
-    /// Describes at most [`PER_CALL`]; one that is left out is gone.
+    /// Describes at most [`PER_CALL`] of them. One that ECS reports as missing is gone.
     async fn describe(&self, arns: &[String]) -> Result<Vec<Described>, Failure> {
         let cluster = &self.cluster;
         let asked = self.client.describe_container_instances().cluster(cluster);
@@ -83,14 +83,14 @@ impl ContainerInstances {
         Ok(answer.container_instances.unwrap_or_default())
     }
 
-    /// Gives each container instance its tasks that are to run.
+    /// Adds to each container instance its tasks that should run.
     ///
-    /// One list for the whole cluster: asked one by one, a hundred instances would be hundreds of calls.
+    /// Makes one list for the whole cluster: one for each of a hundred instances would cost hundreds of calls.
     pub(crate) async fn add_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
         self.add(found, DesiredStatus::Running).await
     }
 
-    /// Adds those that are being stopped and have not stopped, which ECS's own counts leave out (API reference of
+    /// Adds the tasks that are being stopped but have not stopped, which ECS's own counts leave out (API reference of
     /// `ContainerInstance`, `runningTasksCount`).
     pub(crate) async fn add_stopping_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
         self.add(found, DesiredStatus::Stopped).await
@@ -129,12 +129,12 @@ impl ContainerInstances {
         Ok(arns)
     }
 
-    /// Deregisters a container instance; by force also one with tasks, which ECS then takes for stopped. Answers whether
-    /// it was still there: ECS deregisters by itself the instances whose end it sees.
+    /// Deregisters a container instance; by force also one with tasks, which ECS then considers stopped. Returns
+    /// whether it was still there: ECS itself deregisters an instance that it sees terminate.
     pub(crate) async fn deregister(&self, arn: &ContainerInstanceArn, force: bool) -> Result<bool, Failure> {
         let asked = self.client.deregister_container_instance().cluster(&self.cluster).container_instance(arn.as_str());
         let Err(error) = asked.force(force).send().await else { return Ok(true) };
-        // ECS has no code of its own for a container instance that it does not know: whether it is gone is asked.
+        // ECS has no error code for a container instance that it does not know: another call shows whether it is gone.
         let unknown = is_refusal(&error, &["InvalidParameterException"]);
         let failure = Failure::call(&format!("deregister container instance {arn}"), error);
         if unknown {
@@ -146,7 +146,8 @@ impl ContainerInstances {
         Err(failure)
     }
 
-    /// Has nothing more placed on container instances, at most ten, and the tasks of services on them stopped.
+    /// Sets container instances, at most ten, to DRAINING: ECS places no more tasks on them, and stops those of
+    /// services.
     pub(crate) async fn drain(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
         let step = format!("set container instance {} to DRAINING", arns.join(", "));
         let asked = self.client.update_container_instances_state().cluster(&self.cluster);
@@ -163,13 +164,13 @@ impl ContainerInstances {
     }
 }
 
-/// What ECS did not describe must be gone; anything else is an observation that failed.
+/// Checks that whatever ECS did not describe is gone; anything else is a failed observation.
 fn gone(missed: &[Missed], what: &str) -> Result<(), Failure> {
     match missed.iter().find(|missed| missed.reason() != Some("MISSING")) {
         None => Ok(()),
         Some(missed) => {
             let (arn, reason) = (missed.arn().unwrap_or("unknown"), missed.reason().unwrap_or("no reason"));
-            Err(Failure::transient(format!("ECS said nothing of {what} {arn}: {reason}")))
+            Err(Failure::transient(format!("ECS gave no answer about {what} {arn}: {reason}")))
         }
     }
 }
@@ -178,7 +179,7 @@ fn timestamp(at: &DateTime) -> Option<Timestamp> {
     Timestamp::from_millisecond(at.to_millis().ok()?).ok()
 }
 
-/// A container instance, without its tasks; nothing when it has left the cluster since it was listed.
+/// Reads a container instance, without its tasks; nothing when it has left the cluster since it was listed.
 fn container_instance(found: &Described) -> Option<ContainerInstance> {
     let status = found.status().filter(|status| !ContainerInstance::is_gone(status))?.to_owned();
     let core = found.attributes().iter().find(|attribute| attribute.name() == names::CORE_ATTRIBUTE);
@@ -194,7 +195,7 @@ fn container_instance(found: &Described) -> Option<ContainerInstance> {
     })
 }
 
-/// A task that has not stopped, with the ARN of its container instance.
+/// Reads a task that has not stopped, with the ARN of its container instance.
 fn task(found: &Found) -> Option<(String, Task)> {
     let status = found.last_status().filter(|status| *status != "STOPPED")?.to_owned();
     let task = Task {

@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 
 use crate::Drainer;
 
-/// How far the cluster has come. Its physical id never changes, so that nothing ever replaces it.
+/// The cluster's phase. The physical id never changes, so nothing ever replaces the resource.
 pub(crate) const PHASE: &str = "Custom::ClusterPhase";
 const PHASE_ID: &str = "phase";
-/// What the data volumes were made from, and where.
+/// The origins of the data volumes.
 pub(crate) const DATA_VOLUME_ORIGINS: &str = "Custom::DataVolumeOrigins";
 
-/// The properties of `Custom::DataVolumeOrigins`. CloudFormation passes numbers as texts.
+/// The properties of `Custom::DataVolumeOrigins`. CloudFormation passes numbers as strings.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct OriginProperties {
     cores: String,
-    /// One for each core, core 1 first; or none, which may come as one empty text.
+    /// The snapshots: one for each core, core 1 first; or none, which may come as one empty string.
     #[serde(default)]
     snapshots: Vec<String>,
-    /// Those of the three subnets.
+    /// The zones of the three subnets.
     zones: Vec<String>,
-    /// Empty for the account's default key.
+    /// The key; empty for the account's default key.
     #[serde(default)]
     kms_key_arn: String,
 }
@@ -40,7 +40,7 @@ impl OriginProperties {
 }
 
 impl Drainer {
-    /// Answers a request about one of the two.
+    /// Answers a request about one of the two custom resources.
     pub(crate) async fn answer_for(
         &self,
         frame: &Frame<Self>,
@@ -53,7 +53,7 @@ impl Drainer {
         }
     }
 
-    /// Answers what the volumes are made from. An update is also held against the cores that the cluster has.
+    /// Returns the origins of the volumes. Checks an update against the cores that the cluster has, too.
     async fn origins(&self, request: &CustomResource) -> Result<(String, Value), Failure> {
         let (id, origins) = match request {
             CustomResource::Create(create) => {
@@ -63,10 +63,10 @@ impl Drainer {
             CustomResource::Update(update) => {
                 let remembered = Origins::remembered(&update.physical_resource_id);
                 let (wanted, old) = (&update.resource_properties, &update.old_resource_properties);
-                // What an update replaces says nothing of the cores that run: an update with more cores that failed half
-                // way is rolled back by an update with fewer, which must not be refused.
+                // The properties that an update replaces do not show which cores run: an update with more cores that
+                // failed half way is rolled back by an update with fewer, which must not be refused.
                 let known = self.state.read().await?.cores.or_else(|| cores(old).ok());
-                // Its snapshots count no more, not even how many they are: those of the creation are remembered.
+                // Its snapshots no longer matter, not even their number: those of the creation are remembered.
                 let wanted = OriginProperties { snapshots: Vec::new(), ..OriginProperties::read(wanted)? }.origins()?;
                 remembered.refuse_change(&wanted, known).map_err(|why| Failure::permanent(why.to_string()))?;
                 (update.physical_resource_id.clone(), remembered)
@@ -81,10 +81,11 @@ impl Drainer {
         Ok((id, Value::Object(attributes.collect())))
     }
 
-    /// The phase is complete when everything that makes up the cluster has been created, and ends when the first of that is
-    /// to be deleted. It is created last and deleted first, so its update is the end of the stack's.
+    /// Records the phase: complete once everything that makes up the cluster has been created, until the first of that
+    /// is to be deleted. The resource is created last and deleted first, so its update is the end of the stack's.
     async fn phase(&self, frame: &Frame<Self>, request: &CustomResource) -> Result<Value, Failure> {
-        // When CloudFormation asked, not when this attempt came: a late one must not undo what was asked later.
+        // When CloudFormation sent the request, not when this attempt arrived: a late attempt must not undo a later
+        // request.
         let now = frame.now();
         let age = custom_resource::age(request, now).unwrap_or_default();
         let asked = now.checked_sub(age).unwrap_or(now);
@@ -102,12 +103,12 @@ impl Drainer {
                 match self.state.write_phase(Phase::Deleting, self.config.cores, asked).await? {
                     Written::Yes => {}
                     Written::Superseded => return Ok(json!({})),
-                    // The phase has no place any more, which must not keep the stack from being deleted.
+                    // There is nowhere left to record the phase, which must not keep the stack from being deleted.
                     Written::NoTable => tracing::error!("{}", self.state.missing().chain()),
                 }
                 let round = frame.round(frame.unattended_mode(), Vec::new());
                 let reconciled = self.reconcile_in(Some(Phase::Deleting), &round).await;
-                // What this round leaves undone the sweeps go on with.
+                // The sweeps continue what this round leaves undone.
                 if let Err(failure) = frame.finish(&round, reconciled) {
                     tracing::error!("the round failed: {}", failure.chain());
                 }

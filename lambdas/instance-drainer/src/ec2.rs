@@ -30,38 +30,38 @@ use serde::Deserialize;
 
 /// The version of EC2's API.
 const VERSION: &str = "2016-11-15";
-/// How much is shown of an answer that is none of EC2's.
-const LONGEST_BODY: usize = 200;
+/// The most characters that are shown of an answer that is not EC2's.
+const MAX_BODY: usize = 200;
 
-/// EC2, by its Query API and the SDK's own signer and connections: the SDK's crate for EC2 takes eight minutes and 7.6 GB
-/// to compile, for two operations.
+/// A client of EC2's Query API with the SDK's own signer and connections: the SDK's crate for EC2 takes eight minutes
+/// and 7.6 GB to compile, for two operations.
 #[derive(Clone, Debug)]
 pub(crate) struct Ec2 {
-    /// Such as `https://ec2.eu-west-1.amazonaws.com`, with a host and without a query.
+    /// The endpoint, such as `https://ec2.eu-west-1.amazonaws.com`, with a host and without a query.
     pub(crate) endpoint: String,
-    /// For the signature.
+    /// The region that requests are signed for.
     pub(crate) region: String,
-    /// Who asks.
+    /// The credentials of the function.
     pub(crate) credentials: SharedCredentialsProvider,
-    /// What carries the requests.
+    /// The connector that carries the requests.
     pub(crate) connector: SharedHttpConnector,
-    /// What waits between two attempts.
+    /// The sleep between two attempts.
     pub(crate) sleep: SharedAsyncSleep,
-    /// For the signature.
+    /// The clock that signs requests.
     pub(crate) clock: SharedTimeSource,
 }
 
-/// Why EC2 did not do what it was asked for.
+/// The error of a call to EC2.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// EC2 said so.
+    /// EC2 refused.
     #[error("{code}: {message}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// Such as `VolumeInUse`.
+        /// The code, such as `VolumeInUse`.
         code: String,
-        /// EC2's own words.
+        /// EC2's message.
         message: String,
     },
     /// There was no answer in time.
@@ -79,7 +79,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// EC2's code, when EC2 refused.
+    /// Returns EC2's code if EC2 refused.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
@@ -87,8 +87,8 @@ impl Error {
         }
     }
 
-    /// Whether the same request may succeed a moment later.
-    pub(crate) fn is_passing(&self) -> bool {
+    /// Returns whether the same request may succeed a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Refused { status, code, .. } => *status >= 500 || is_throttle(code),
             Self::TooSlow(_) | Self::Connection(_) | Self::Body(_) => true,
@@ -96,16 +96,16 @@ impl Error {
         }
     }
 
-    /// The failure of a step, as in «describe the volumes».
+    /// Makes the failure of a step, as in «describe the volumes».
     pub(crate) fn failure(self, step: &str) -> Failure {
-        let temporary = self.is_passing() || self.code().is_some_and(is_temporary);
+        let temporary = self.is_transient() || self.code().is_some_and(is_temporary);
         let what = format!("could not {step}");
         if temporary { Failure::transient(what) } else { Failure::permanent(what) }.caused_by(self)
     }
 }
 
 impl Ec2 {
-    /// Reaches EC2 as the SDK's own clients would. Refuses where no endpoint is known.
+    /// Makes a client that reaches EC2 as the SDK's own would. Refuses where no endpoint is known.
     pub(crate) fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         let sdk = &aws.sdk;
         let missing = |what: &str| Failure::permanent(format!("the SDK's configuration has no {what}"));
@@ -120,8 +120,8 @@ impl Ec2 {
         })
     }
 
-    /// Calls an operation; answers the body of EC2's answer. Tries again what may succeed a moment later, so it must be an
-    /// operation that may come twice.
+    /// Calls an operation and returns the body of EC2's answer. Retries what may succeed a moment later, so the
+    /// operation must allow to be repeated.
     pub(crate) async fn call(&self, operation: &str, parameters: &[(&str, &str)]) -> Result<String, Error> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("Action", operation).append_pair("Version", VERSION).extend_pairs(parameters);
@@ -130,7 +130,7 @@ impl Ec2 {
             let mut tried: u32 = 1;
             loop {
                 match self.attempt(&form).await {
-                    Err(error) if error.is_passing() && tried < MAX_ATTEMPTS => {
+                    Err(error) if error.is_transient() && tried < MAX_ATTEMPTS => {
                         tracing::debug!(operation, %error, "tried again");
                         self.sleep.sleep(Duration::from_secs(tried.into()).mul_f64(fastrand::f64())).await;
                         tried += 1;
@@ -179,7 +179,7 @@ impl Ec2 {
     }
 }
 
-/// Where EC2 is reached: at the endpoint that the environment names, as the SDK's clients have it, or at the region's.
+/// Returns EC2's endpoint: the one that the environment names, as for the SDK's clients, or the region's.
 fn endpoint(lookup: &impl Lookup, region: &str) -> Result<String, Failure> {
     let set = |name: &'static str| Some((name, lookup(name).filter(|value| !value.is_empty())?));
     if let Some((name, url)) = set("AWS_ENDPOINT_URL_EC2").or_else(|| set("AWS_ENDPOINT_URL")) {
@@ -189,7 +189,7 @@ fn endpoint(lookup: &impl Lookup, region: &str) -> Result<String, Failure> {
     }
     let dual_stack = is_true(lookup, "AWS_USE_DUALSTACK_ENDPOINT");
     let host = match is_true(lookup, "AWS_USE_FIPS_ENDPOINT") {
-        // There EC2 has no other endpoints than those that comply.
+        // There all EC2 endpoints comply with FIPS.
         true if region.starts_with("us-gov-") && !dual_stack => "ec2",
         true => "ec2-fips",
         false => "ec2",
@@ -209,7 +209,7 @@ fn endpoint(lookup: &impl Lookup, region: &str) -> Result<String, Failure> {
     Ok(format!("https://{host}.{region}.{domain}"))
 }
 
-/// What EC2 says when it refuses.
+/// EC2's answer when it refuses.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Refusal {
@@ -230,7 +230,7 @@ struct RefusalError {
     message: String,
 }
 
-/// The refusal in an answer; an answer that says none, as of a proxy, stands for itself.
+/// Reads the refusal in an answer; an answer without one, as from a proxy, is shown as it is.
 fn refusal(status: u16, body: &str) -> Error {
     match quick_xml::de::from_str::<Refusal>(body) {
         Ok(Refusal { errors: Errors { error: RefusalError { code, message } } }) => {
@@ -239,7 +239,7 @@ fn refusal(status: u16, body: &str) -> Error {
         Err(_) => Error::Refused {
             status,
             code: format!("response {status}"),
-            message: body.chars().take(LONGEST_BODY).collect(),
+            message: body.chars().take(MAX_BODY).collect(),
         },
     }
 }
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_passes_is_tried_three_times_and_a_refusal_once() {
+    async fn what_may_pass_is_tried_three_times_and_a_refusal_once() {
         let form = "Action=DescribeVolumes&Version=2016-11-15&NextToken=a%2Bb%2Fc%3D";
         let (result, sent) = call(&[(503, BUSY), (503, BUSY), (200, "<ok/>")]).await;
         assert_eq!((result.unwrap().as_str(), sent.as_slice()), ("<ok/>", [form; 3].map(str::to_owned).as_slice()));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_that_hangs_gives_way_and_all_of_them_end_in_time() {
+    async fn an_attempt_that_hangs_times_out_and_all_of_them_end_in_time() {
         let began = Instant::now();
         let (result, _) = call(&[(0, ""), (200, "<ok/>")]).await;
         assert_eq!(result.unwrap(), "<ok/>");

@@ -31,7 +31,7 @@ const RETAINED: &str = "InstancesRetained";
 const STUCK: &str = "InstancesStuck";
 const WAITING: &str = "InstancesWaiting";
 
-/// The function: its configuration and its view of the world.
+/// The function: its configuration and its clients.
 #[derive(Debug)]
 pub struct Drainer {
     pub(crate) config: Config,
@@ -113,7 +113,7 @@ impl Function for Drainer {
         outcome.answer()
     }
 
-    /// Returns the metrics of a round. All its counts come each time, so that their absence means that there was none.
+    /// Returns the metrics of a round. All counts are always present, so their absence means that there was no round.
     fn metrics(&self, _: &Round, reconciled: &Reconciled<Outcome>, now: Timestamp) -> Vec<MetricSet> {
         let Some(outcome) = &reconciled.outcome else { return Vec::new() };
         let (tally, held) = (&outcome.tally, outcome.plan.held());

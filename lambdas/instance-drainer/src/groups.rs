@@ -13,7 +13,7 @@ use cluster_core::{
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
-/// How many of a group's latest activities are looked at for a launch that failed.
+/// How many of a group's latest activities are searched for a failed launch.
 const ACTIVITIES: i32 = 10;
 
 /// The cluster's Auto Scaling groups.
@@ -22,12 +22,12 @@ pub(crate) struct Groups {
     client: Client,
 }
 
-/// How a lifecycle hook ends.
+/// The result of a lifecycle hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Auto Scaling goes on with the instance.
+    /// Auto Scaling continues with the instance.
     Continue,
-    /// Auto Scaling gives it up.
+    /// Auto Scaling abandons the instance.
     Abandon,
 }
 
@@ -38,7 +38,7 @@ impl Groups {
         Self { client }
     }
 
-    /// The groups of a cluster: those that carry its tag and its name.
+    /// Returns the groups of a cluster: those that have its tag and its name.
     pub(crate) async fn of(&self, cluster: &str) -> Result<Vec<Group>, Failure> {
         let filter = Filter::builder().name(format!("tag:{CLUSTER_TAG}")).values(cluster).build();
         let mut pages = self.client.describe_auto_scaling_groups().filters(filter).into_paginator().send();
@@ -51,14 +51,14 @@ impl Groups {
         Ok(groups)
     }
 
-    /// Returns what Auto Scaling says of a group's last launch that failed, with its time; nothing when none is among its
-    /// latest activities. `StatusMessage` describes the status of an activity (API reference of `Activity`).
+    /// Returns Auto Scaling's message about a group's last failed launch, with its time; nothing when there is none
+    /// among its latest activities. `StatusMessage` describes the status of an activity (API reference of `Activity`).
     pub(crate) async fn launch_failure(&self, group: &str) -> Result<Option<String>, Failure> {
         let asked = self.client.describe_scaling_activities().auto_scaling_group_name(group).max_records(ACTIVITIES);
         let answer = asked.send().await;
         let answer =
             answer.map_err(|error| Failure::call(&format!("describe the activities of group {group}"), error))?;
-        // A termination may fail, too: `Description` tells which of both an activity is.
+        // A termination may fail, too: `Description` shows which of the two an activity is.
         let failed = |activity: &&Activity| {
             let failed = [ScalingActivityStatusCode::Failed, ScalingActivityStatusCode::Cancelled];
             let launch = activity.description().is_none_or(|what| what.starts_with("Launching"));
@@ -73,7 +73,7 @@ impl Groups {
         }))
     }
 
-    /// Completes a lifecycle hook that holds an instance. Returns whether it still held it.
+    /// Completes a lifecycle hook that holds an instance. Returns whether the hook was still active.
     pub(crate) async fn complete(
         &self,
         group: &str,
@@ -97,7 +97,7 @@ impl Groups {
         unless_over(answer, || format!("complete the lifecycle hook of instance {instance} in group {group}"))
     }
 
-    /// Restarts the timeout of a lifecycle hook that holds an instance. Returns whether it still held it.
+    /// Restarts the timeout of a lifecycle hook that holds an instance. Returns whether the hook was still active.
     pub(crate) async fn heartbeat(&self, group: &str, instance: &InstanceId, hook: &str) -> Result<bool, Failure> {
         let answer = self
             .client
@@ -107,7 +107,7 @@ impl Groups {
             .instance_id(instance.as_str())
             .send()
             .await;
-        unless_over(answer, || format!("prolong the lifecycle hook of instance {instance} in group {group}"))
+        unless_over(answer, || format!("extend the lifecycle hook of instance {instance} in group {group}"))
     }
 
     /// Terminates a retained instance. Returns whether it was still there.
@@ -124,9 +124,9 @@ impl Groups {
     }
 }
 
-/// Whether a write found what it was for. Auto Scaling has one code for all refusals and tells only by its message that
-/// the hook has ended («No active Lifecycle Action found with instance ID …») or that the instance has gone («Instance Id
-/// not found - No managed instance found for instance ID …»): somebody was quicker.
+/// Returns whether a write found its target. Auto Scaling has one code for all refusals, and only its message shows
+/// that the hook has ended («No active Lifecycle Action found with instance ID …») or that the instance has gone
+/// («Instance Id not found - No managed instance found for instance ID …»): somebody was quicker.
 fn unless_over<T, E>(
     answer: Result<T, SdkError<E, HttpResponse>>,
     step: impl FnOnce() -> String,
@@ -147,8 +147,8 @@ where
     }
 }
 
-/// A group, if it is this cluster's. The filter has said so already; a group by another name that somebody has tagged is
-/// none of ours all the same.
+/// Reads a group, if it is this cluster's. The filter has matched the tag already, but a group by another name that
+/// somebody has tagged is still not ours.
 fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
     let name = found.auto_scaling_group_name()?;
     let tag = |key: &str| {

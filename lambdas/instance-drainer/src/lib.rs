@@ -1,7 +1,7 @@
 //! Looks after the instances that Auto Scaling holds in a lifecycle hook, or retains.
 //!
-//! A core is one data volume and whichever instance has it. This function gives a new instance its core's volume, admits
-//! it once its ECS agent has registered, and lets an instance go only when nothing is lost with it.
+//! A core is one data volume and whichever instance has it. This function gives a new instance its core's volume,
+//! admits it once its ECS agent has registered, and releases an instance only when nothing is lost with it.
 
 mod config;
 mod container_instances;

@@ -11,25 +11,25 @@ use jiff::Timestamp;
 
 use crate::Drainer;
 
-/// How many instances fit into one filter of ECS with ease.
+/// The number of instances in one ECS filter, well below its limit.
 const ASKED_AT_ONCE: usize = 50;
-/// How long the explanation of something may keep the something waiting.
+/// The longest time that an explanation may delay a round.
 const EXPLANATION: Duration = Duration::from_secs(3);
 
-/// What was observed, and what the state table remembered and is to remember.
+/// An observation, with what the state table remembers and should remember.
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
     pub(crate) observed: Observed,
-    /// As the table has them.
+    /// The clocks in the table.
     pub(crate) remembered: Clocks,
-    /// As they are after this observation.
+    /// The clocks after this observation.
     pub(crate) clocks: Clocks,
     /// How many cores to expect.
     pub(crate) cores: u8,
 }
 
 impl Drainer {
-    /// Reads everything, whole or not at all. Whoever knows how far the cluster has come need not believe the state table.
+    /// Observes everything, completely or not at all. A caller that knows the phase overrules the state table.
     pub(crate) async fn observe(&self, phase: Option<Phase>, now: Timestamp) -> Result<Observation, Failure> {
         let cluster = &self.config.cluster;
         let (mut groups, state, volumes, found) = tokio::try_join!(
@@ -44,7 +44,7 @@ impl Drainer {
         let not_whole = state.clocks.not_whole.clone();
         let mut found = match found {
             Some(found) => found,
-            // The ECS cluster went before its instances did.
+            // The ECS cluster was deleted before its instances.
             None if phase == Phase::Deleting => {
                 return Ok(Observation {
                     observed: Observed { phase, groups, volumes, container_instances: Vec::new(), not_whole },
@@ -79,7 +79,7 @@ impl Drainer {
         Ok(Observation { observed, remembered: state.clocks, clocks, cores })
     }
 
-    /// Asks EC2 of each instance that may be dead. One of which EC2 says nothing stays, and the others are served.
+    /// Asks EC2 about each instance that may be dead. One without an answer stays, and the others are served.
     async fn add_statuses(&self, observed: &mut Observed, now: Timestamp) {
         let instances = observed.groups.iter().flat_map(|group| &group.instances);
         let doubtful: Vec<Instance> =
@@ -89,14 +89,14 @@ impl Drainer {
             let mut instances = observed.groups.iter_mut().flat_map(|group| &mut group.instances);
             if let Some(found) = instances.find(|found| found.id == doubtful.id) {
                 found.status = status.unwrap_or_else(|failure| {
-                    tracing::error!(instance = %found.id, "whether it is dead is not known: {}", failure.chain());
+                    tracing::error!(instance = %found.id, "could not check whether it is dead: {}", failure.chain());
                     None
                 });
             }
         }
     }
 
-    /// Returns what the table says; where the phase is known already a table that cannot be read holds nothing up.
+    /// Reads the state table; if the phase is already known, an unreadable table holds nothing up.
     async fn state_or(&self, phase: Option<Phase>) -> Result<State, Failure> {
         match (self.state.read().await, phase) {
             (Err(failure), Some(phase)) => {
@@ -107,7 +107,7 @@ impl Drainer {
         }
     }
 
-    /// Asks for leaving instances that the list left out by their id: absence from a list is no proof.
+    /// Asks by id for the leaving instances that the list left out: absence from a list is no proof.
     async fn add_missing(&self, found: &mut Vec<ContainerInstance>, leaving: &[&InstanceId]) -> Result<(), Failure> {
         let listed = |id: &InstanceId| found.iter().any(|found| found.instance == *id);
         let missing: Vec<_> = leaving.iter().copied().filter(|id| !listed(id)).collect();
@@ -117,13 +117,13 @@ impl Drainer {
         Ok(())
     }
 
-    /// Asks why the groups of cores have no instance, where they have none. It only explains: what it cannot read is told
-    /// without an explanation.
+    /// Asks why the groups of cores without an instance have none. This only explains: a failure here replaces the
+    /// explanation.
     async fn add_launch_failures(&self, groups: &mut [Group]) {
         let lacking = groups.iter_mut().filter(|group| group.lacks_instance());
         join_all(lacking.map(async |group| {
             group.launch_failure = match self.groups.launch_failure(&group.name).await {
-                Ok(said) => said,
+                Ok(message) => message,
                 Err(failure) => Some(failure.chain()),
             };
         }))

@@ -11,25 +11,25 @@ use serde_json::{Value, json};
 
 use crate::{Drainer, groups::End, observe::Observation, volumes::Attached};
 
-/// What a round did.
+/// The outcome of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// How far the cluster has come.
+    /// The cluster's phase.
     pub phase: Phase,
-    /// What was planned.
+    /// The plan.
     pub plan: Plan,
-    /// Each core, and since when it is not whole, if it is not.
+    /// Each core, and since when it has not been whole, if it is not.
     pub cores: Vec<(Core, Option<Timestamp>)>,
-    /// What came of the plan.
+    /// The counts of what came of the plan.
     pub tally: Tally,
-    /// Why a step did not come through, in AWS's words, by instance.
+    /// Why a step did not succeed, in AWS's words, by instance.
     pub refusals: BTreeMap<InstanceId, String>,
-    /// Whether nothing was to be changed.
+    /// Whether this was a dry run.
     pub dry_run: bool,
 }
 
 impl Outcome {
-    /// Returns what the function answers to whoever asked.
+    /// Returns the function's answer to its invoker.
     #[must_use]
     pub fn answer(&self) -> Value {
         let cores = self.cores.iter().map(|(core, since)| {
@@ -55,21 +55,21 @@ impl Outcome {
         })
     }
 
-    /// Returns why a core is not whole, with AWS's own words where a step did not come through.
+    /// Returns why a core is not whole, with AWS's own words where a step did not succeed.
     fn why(&self, core: &Core) -> Option<String> {
         let fault = core.fault.as_ref()?;
         let refused = core.instance.as_ref().and_then(|instance| self.refusals.get(instance));
         Some(refused.map_or_else(|| fault.to_string(), |refused| format!("{fault}, but AWS says: {refused}")))
     }
 
-    /// Returns for how many seconds the core that is worst off has not been whole; 0 when all are whole.
+    /// Returns for how many seconds the core that is worst off has not been whole; 0 if all are whole.
     #[must_use]
     pub fn not_whole_for(&self, now: Timestamp) -> i64 {
         let since = self.cores.iter().filter_map(|(_, since)| *since).min();
         since.map_or(0, |since| now.duration_since(since).as_secs().max(0))
     }
 
-    /// Writes one line for each core that is not whole; after half an hour, when the alarm goes off, as an error.
+    /// Logs one line for each core that is not whole; after half an hour, when the alarm goes off, as an error.
     fn log_cores(&self, now: Timestamp) {
         for (core, since) in &self.cores {
             let (Some(why), Some(since)) = (self.why(core), since) else { continue };
@@ -83,7 +83,7 @@ impl Outcome {
     }
 }
 
-/// How many steps of a plan have come to what.
+/// The counts of the results of a plan's steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Steps that changed something. A heartbeat changes nothing.
@@ -96,29 +96,29 @@ pub struct Tally {
     pub refused: usize,
     /// Steps that have to wait for the next round, or failed.
     pub put_off: usize,
-    /// Those among them that only people can bring about.
+    /// The steps among those that only people can make succeed.
     pub stuck: usize,
     /// The longest time from the attachment of a volume to the admission of its instance.
     pub attach_seconds: Option<i64>,
 }
 
-/// What came of one step.
+/// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Applied {
     /// It changed something.
     Yes,
-    /// There was nothing to change, or nothing any more.
+    /// There was nothing to change, or no longer anything.
     No,
-    /// It is left to the next round, with why.
+    /// It is left to the next round, for this reason.
     PutOff(String),
-    /// It waits for people, with EC2's words.
+    /// It waits for people, for this reason of EC2's.
     Stuck(String),
 }
 
 impl Drainer {
-    /// Does what can be done now for every instance that Auto Scaling holds: observes everything, plans, applies.
+    /// Does what can be done now for every instance that Auto Scaling holds: observes everything, plans, and applies.
     ///
-    /// The trouble of one instance does not stop the others. Whoever knows the phase need not ask the state table.
+    /// A failure for one instance does not stop the others. A caller that knows the phase overrules the state table.
     pub(crate) async fn reconcile_in(&self, phase: Option<Phase>, round: &Round) -> Reconciled<Outcome> {
         let (now, mode) = (round.began, round.mode);
         let Observation { observed, remembered, mut clocks, cores } = match self.observe(phase, now).await {
@@ -156,10 +156,10 @@ impl Drainer {
         Reconciled { outcome: Some(outcome), failures }
     }
 
-    /// Carries out every step, and returns why some failed.
+    /// Applies every step, and returns the failures.
     async fn apply_all(&self, outcome: &mut Outcome, observed: &Observed, now: Timestamp) -> Vec<Failure> {
         let mut failures = Vec::new();
-        // Side by side: a call for one instance that hangs must not use up the time of the others.
+        // Concurrently: a call for one instance that hangs must not use up the time of the others.
         let applied = join_all(outcome.plan.steps.iter().map(|step| self.apply(step))).await;
         for (step, applied) in outcome.plan.steps.iter().zip(applied) {
             match applied {
@@ -180,7 +180,7 @@ impl Drainer {
         failures
     }
 
-    /// Carries out one step.
+    /// Applies one step.
     async fn apply(&self, step: &Step) -> Result<Applied, Failure> {
         let Step { group, instance, action, .. } = step;
         let complete = async |end| match step.hook() {
@@ -217,8 +217,8 @@ impl Drainer {
         Ok(match self.volumes.attach(volume, &step.instance).await? {
             Attached::Asked => Applied::Yes,
             Attached::Taken => {
-                tracing::info!(%step, "the volume is not free any more: the next round looks again");
-                Applied::PutOff("the volume is not free any more".to_owned())
+                tracing::info!(%step, "the volume is no longer free: the next round looks again");
+                Applied::PutOff("the volume is no longer free".to_owned())
             }
             Attached::NotNow(why) => {
                 tracing::warn!(%step, why, "not possible right now: the next round looks again");
@@ -255,7 +255,7 @@ impl Tally {
     }
 }
 
-/// Writes one line for each step, louder for what asks for people.
+/// Logs one line for each step, as a warning if people are needed.
 fn log(plan: &Plan, mode: Mode) {
     let dry_run = mode != Mode::Act;
     for step in &plan.steps {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::ec2::Ec2;
 
-/// What EC2's status checks say of instances.
+/// The results of EC2's status checks.
 #[derive(Clone, Debug)]
 pub(crate) struct Statuses {
     ec2: Ec2,
@@ -17,8 +17,8 @@ impl Statuses {
         Self { ec2 }
     }
 
-    /// Asks for one instance, by its id and whatever its state: a list may leave it out. Answers nothing when EC2 says
-    /// nothing of it, which proves nothing.
+    /// Returns the status of one instance, requested by id and whatever its state: a list may leave it out. Returns
+    /// nothing when EC2 has no answer about it, which proves nothing.
     pub(crate) async fn of(&self, instance: &InstanceId) -> Result<Option<InstanceStatus>, Failure> {
         let step = format!("describe the status of instance {instance}");
         let parameters = [("InstanceId.1", instance.as_str()), ("IncludeAllInstances", "true")];
@@ -35,7 +35,7 @@ impl Statuses {
     }
 }
 
-/// An answer of `DescribeInstanceStatus`. One without a set is none.
+/// An answer of `DescribeInstanceStatus`. One without a set is invalid.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {

@@ -1,4 +1,4 @@
-//! What stands for AWS in the tests of single adapters.
+//! A stub of AWS for the tests of single adapters.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,11 +15,11 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::ec2::Ec2;
 
-/// Gives these answers in turn, the last one for ever; status 0 never answers.
+/// A connector that gives these answers in turn, and the last one forever; status 0 never answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Answers {
     answers: Arc<Mutex<Vec<(u16, String)>>>,
-    /// The requests that came.
+    /// The requests that it received.
     pub(crate) requests: Arc<Mutex<Vec<HttpRequest>>>,
 }
 
@@ -29,7 +29,7 @@ impl Answers {
         Self { answers: Arc::new(Mutex::new(answers)), requests: Arc::default() }
     }
 
-    /// EC2 behind these answers.
+    /// Returns a client of EC2 that gets these answers.
     pub(crate) fn ec2(&self) -> Ec2 {
         Ec2 {
             endpoint: "https://ec2.eu-west-1.amazonaws.com".into(),

@@ -12,7 +12,7 @@ use crate::ec2::{Ec2, Error};
 
 /// The most volumes that one page may hold.
 const PAGE: &str = "500";
-/// The name that is asked for. On Nitro instances the device appears by another one, and is found by its volume's id.
+/// The device name that is requested. On Nitro instances the device gets another one, and is found by its volume's id.
 const DEVICE: &str = "/dev/sdf";
 
 /// The cluster's data volumes.
@@ -21,16 +21,16 @@ pub(crate) struct Volumes {
     ec2: Ec2,
 }
 
-/// What EC2 made of a request to attach a volume.
+/// The answer of EC2 to a request to attach a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attached {
-    /// It attaches it.
+    /// EC2 attaches the volume.
     Asked,
-    /// The volume is not free: somebody was quicker, the observation was stale, or an earlier attempt has come through.
+    /// The volume is not free: somebody was quicker, the observation was stale, or an earlier attempt has succeeded.
     Taken,
-    /// The volume or the instance is in no state for it right now, with EC2's words.
+    /// The state of the volume or the instance does not allow it right now, in EC2's words.
     NotNow(String),
-    /// Anything else, with EC2's words: nobody knows that it passes by itself, so people are told.
+    /// Any other refusal, in EC2's words. It may not resolve itself, so people are alerted.
     Refused(String),
 }
 
@@ -41,7 +41,7 @@ impl Volumes {
         Self { ec2 }
     }
 
-    /// All volumes with the cluster's tag, by id.
+    /// Returns all volumes with the cluster's tag, by id.
     pub(crate) async fn of(&self, cluster: &str) -> Result<BTreeMap<VolumeId, Volume>, Failure> {
         let (step, tag) = ("describe the volumes", format!("tag:{CLUSTER_TAG}"));
         let mut volumes = BTreeMap::new();
@@ -63,7 +63,7 @@ impl Volumes {
         }
     }
 
-    /// Attaches a volume to an instance, which takes some seconds. Nothing is forced: EC2 refuses what another
+    /// Attaches a volume to an instance, which takes some seconds. Nothing is forced: EC2 refuses a volume that another
     /// instance holds, and that is the fence between the two.
     pub(crate) async fn attach(&self, volume: &VolumeId, instance: &InstanceId) -> Result<Attached, Failure> {
         let parameters = [("VolumeId", volume.as_str()), ("InstanceId", instance.as_str()), ("Device", DEVICE)];
@@ -77,9 +77,9 @@ impl Volumes {
     }
 }
 
-/// What a refusal to attach means. Nothing when EC2 did not decide: it was throttled, broken, or not reached.
+/// Classifies a refusal to attach. Returns nothing when EC2 did not decide: it throttled, failed, or was not reached.
 fn attached(error: &Error) -> Option<Attached> {
-    let code = error.code().filter(|_| !error.is_passing())?;
+    let code = error.code().filter(|_| !error.is_transient())?;
     Some(match code {
         "VolumeInUse" => Attached::Taken,
         "IncorrectState" | "IncorrectInstanceState" | "InvalidInstanceID.NotFound" => {
@@ -89,7 +89,7 @@ fn attached(error: &Error) -> Option<Attached> {
     })
 }
 
-/// An answer of `DescribeVolumes`. One without a set of volumes is none: it must not be taken for an empty list.
+/// An answer of `DescribeVolumes`. One without a set of volumes is invalid: it must not be mistaken for an empty list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page {
@@ -151,7 +151,7 @@ fn volume(item: VolumeItem) -> (VolumeId, Volume) {
 
 fn attachment(item: AttachmentItem) -> Attachment {
     Attachment {
-        // Services of AWS attach volumes to what is no instance of ours.
+        // AWS services attach volumes to things that are not our instances.
         instance: item.instance_id.unwrap_or_else(|| "a service of AWS".to_owned()).into(),
         attached: item.status == "attached",
         since: item.attach_time.and_then(|time| time.parse().ok()),

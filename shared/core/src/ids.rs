@@ -1,4 +1,4 @@
-//! Ids of AWS as types of their own, so that one is never taken for another.
+//! AWS ids as distinct types, so that one is never mistaken for another.
 
 use std::{borrow::Borrow, fmt};
 
@@ -70,12 +70,12 @@ id! {
 }
 
 id! {
-    /// What a tag or an attribute says of which core something is: its number, unless somebody has written something else.
+    /// The core that a tag or an attribute names: its number, unless somebody has written something else.
     CoreId
 }
 
 impl CoreId {
-    /// Returns the core's number, if it is one.
+    /// Returns the core's number, or nothing if the text is not a number.
     #[must_use]
     pub fn number(&self) -> Option<u8> {
         self.0.parse().ok()

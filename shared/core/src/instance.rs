@@ -1,5 +1,5 @@
-//! What becomes of the instances that Auto Scaling holds for us: those that wait in a lifecycle hook, on their way in or
-//! out, and those that it retains; and whether each core is whole.
+//! What to do about the instances that Auto Scaling holds: those waiting in a lifecycle hook, on their way in or out,
+//! and those that it retains; and whether each core is whole.
 
 mod clocks;
 mod launch;

@@ -1,4 +1,5 @@
-//! Names that AWS keeps for the cluster: said once, read by the functions and by the tests of the templates.
+//! The names of tags, attributes and lifecycle hooks, defined once for the functions and for the tests of the
+//! templates.
 
 /// The tag of the cluster's groups and volumes; its value is the cluster's name.
 pub const CLUSTER_TAG: &str = "neo4j:cluster";

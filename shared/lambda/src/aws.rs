@@ -29,35 +29,36 @@ use crate::{
 
 /// The connect timeout of every request.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The timeout of one attempt. One that hangs gives way early enough for three of them to fit into one invocation.
+/// The timeout of one attempt, short enough for three attempts to fit into one invocation.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The timeout of a call with all its attempts.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 /// How often a call is attempted.
 pub const MAX_ATTEMPTS: u32 = 3;
 
-/// What a function needs to reach AWS. [`client!`](crate::client) makes the SDK's clients from it.
+/// The means by which a function reaches AWS. [`client!`](crate::client) makes the SDK's clients from it.
 #[derive(Clone, Debug)]
 pub struct Aws {
     /// The configuration of every client.
     pub sdk: SdkConfig,
-    /// Carries every request, to AWS and to CloudFormation's response URLs.
+    /// The connector that carries every request, to AWS and to CloudFormation's response URLs.
     pub connector: SharedHttpConnector,
-    /// The clients' budget of retries. The SDK's own is one for each service and process; tests run many functions in one.
+    /// The clients' budget of retries. The SDK shares one for each service and process, but tests run many functions in
+    /// one process.
     pub retry_partition: Option<RetryPartition>,
-    /// Where metrics go.
+    /// The destination of metrics.
     pub metrics: Sink,
 }
 
 impl Aws {
-    /// Returns what a function in Lambda works with. Refuses an environment without a region.
+    /// Reads the environment that Lambda gives a function. Refuses one without a region.
     pub fn from_environment(lookup: fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let connector = connector();
         let sdk = sdk_config(lookup, &connector)?;
         Ok(Self { sdk, connector, retry_partition: None, metrics: Sink::stdout() })
     }
 
-    /// Returns the present, by the clock that signs requests.
+    /// Returns the current time by the clock that signs requests.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         Timestamp::try_from(self.clock().now()).unwrap_or_default()
@@ -80,8 +81,8 @@ macro_rules! client {
     }};
 }
 
-/// Makes what carries all requests of a function: one pool of connections, and one certificate store, which takes
-/// milliseconds to parse. Left to itself each client parses two stores of its own.
+/// Makes the connector of all requests of a function: one pool of connections, and one certificate store, which takes
+/// milliseconds to parse. By default each client parses two stores of its own.
 fn connector() -> SharedHttpConnector {
     let settings =
         HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(Duration::from_secs(5)).build();
@@ -98,8 +99,8 @@ fn connector() -> SharedHttpConnector {
 ///
 /// The behaviour version is pinned: an update of the SDK must not change the timeouts of functions that drain a database.
 ///
-/// Lambda always passes region and credentials as environment variables. `aws_config::defaults` would bring along what
-/// searches profiles, instance metadata and web identities, which costs size and time at each start.
+/// Lambda always passes region and credentials as environment variables. `aws_config::defaults` would also search
+/// profiles, instance metadata and web identities, which costs size, and time at each start.
 fn sdk_config(lookup: fn(&str) -> Option<String>, connector: &SharedHttpConnector) -> Result<SdkConfig, Failure> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -122,12 +123,12 @@ fn sdk_config(lookup: fn(&str) -> Option<String>, connector: &SharedHttpConnecto
     Ok(config.build())
 }
 
-/// Returns whether a variable of the SDK is switched on.
+/// Returns whether one of the SDK's variables is switched on.
 pub fn is_true(lookup: &impl Lookup, name: &str) -> bool {
     lookup(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// Settings of single services, such as `AWS_ENDPOINT_URL_ROUTE_53` before `AWS_ENDPOINT_URL`.
+/// Settings of single services: `AWS_ENDPOINT_URL_ROUTE_53` takes precedence over `AWS_ENDPOINT_URL`.
 #[derive(Debug)]
 struct Variables(fn(&str) -> Option<String>);
 

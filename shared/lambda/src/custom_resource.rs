@@ -11,22 +11,22 @@ use serde_json::{Value, json};
 
 use crate::{Failure, Kind};
 
-/// Lambda tries a request at once, after one minute and after three: from this age on no other try follows.
-const LAST_TRY: SignedDuration = SignedDuration::from_secs(150);
+/// Lambda tries a request at once, after one minute and after three: from this age on, no other attempt follows.
+const LAST_ATTEMPT: SignedDuration = SignedDuration::from_secs(150);
 
 /// CloudFormation refuses an answer over 4,096 bytes; this leaves room for everything but the reason.
-const LONGEST_REASON: usize = 2_000;
+const MAX_REASON: usize = 2_000;
 
-/// What a custom resource answers.
+/// The answer of a custom resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Becomes the resource's physical id. Another one than before makes CloudFormation delete the old resource.
+    /// The resource's physical id. A changed one makes CloudFormation delete the old resource.
     pub physical_id: String,
-    /// Attributes for `Fn::GetAtt`, or why it failed.
+    /// The attributes for `Fn::GetAtt`, or why it failed.
     pub result: Result<Value, String>,
 }
 
-/// What the three kinds of requests have in common.
+/// The fields that the three kinds of requests have in common.
 struct Common<'a> {
     url: &'a str,
     stack: &'a str,
@@ -57,13 +57,14 @@ fn common(request: &Request) -> Option<Common<'_>> {
     }
 }
 
-/// Such as `Custom::DnsRecords`.
+/// Returns the type of the custom resource, such as `Custom::DnsRecords`.
 #[must_use]
 pub fn resource_type(request: &Request) -> Option<&str> {
     Some(common(request)?.resource_type)
 }
 
-/// How long ago CloudFormation asked, by the date in the signature of its response URL; nothing where it has none.
+/// Returns how long ago CloudFormation sent the request, by the date in the signature of its response URL; nothing when
+/// that has no date.
 #[must_use]
 pub fn age(request: &Request, now: Timestamp) -> Option<SignedDuration> {
     let (_, rest) = common(request)?.url.split_once("X-Amz-Date=")?;
@@ -71,16 +72,16 @@ pub fn age(request: &Request, now: Timestamp) -> Option<SignedDuration> {
     Some(now.duration_since(TimeZone::UTC.to_timestamp(date).ok()?))
 }
 
-/// The physical id that CloudFormation knows, if it knows one.
+/// Returns the physical id that CloudFormation knows, if it knows one.
 #[must_use]
 pub fn physical_id(request: &Request) -> Option<&str> {
     common(request)?.physical_id
 }
 
-/// Answers CloudFormation with a physical id and attributes, or with why there are none; answers what was answered.
+/// Answers CloudFormation with a physical id and attributes, or with why there are none. Returns what was answered.
 ///
-/// Only a transient failure goes unanswered: Lambda then invokes the function again one minute later, and once more after
-/// another two. The last try answers whatever comes.
+/// Only a transient failure goes unanswered: Lambda then invokes the function again after one minute, and once more
+/// after another two. The last attempt always answers.
 pub async fn respond(
     connector: &SharedHttpConnector,
     request: &Request,
@@ -88,35 +89,35 @@ pub async fn respond(
     result: Result<(String, Value), Failure>,
 ) -> Result<Value, Failure> {
     let known = physical_id(request).unwrap_or("none").to_owned();
-    let last_try = age(request, now).is_some_and(|age| age >= LAST_TRY);
+    let last_attempt = age(request, now).is_some_and(|age| age >= LAST_ATTEMPT);
     let what = match result {
         Ok((physical_id, data)) => Answer { physical_id, result: Ok(data) },
-        Err(failure) if failure.kind() == Kind::Transient && !last_try => return Err(failure),
+        Err(failure) if failure.kind() == Kind::Transient && !last_attempt => return Err(failure),
         Err(failure) => Answer { physical_id: known, result: Err(failure.chain()) },
     };
     answer(connector, request, &what).await?;
     Ok(json!({"answered": what.physical_id, "failed": what.result.err()}))
 }
 
-/// The refusal of a request that is for another function.
+/// Returns the refusal of a request for another function.
 #[must_use]
 pub fn unknown_type(request: &Request) -> Failure {
     let other = resource_type(request);
-    Failure::permanent(format!("this function is no custom resource of type {other:?}"))
+    Failure::permanent(format!("this function provides no custom resource of type {other:?}"))
 }
 
-/// The refusal of a request that is neither a creation nor an update nor a deletion.
+/// Returns the refusal of a request that is neither a creation nor an update nor a deletion.
 #[must_use]
 pub fn unknown_request() -> Failure {
     Failure::permanent("CloudFormation sent a kind of request that this version does not know")
 }
 
-/// Puts the answer where CloudFormation waits for it. Tries three times: nothing else would ever answer.
+/// Puts the answer where CloudFormation waits for it. Makes three attempts: nothing else would ever answer.
 pub async fn answer(connector: &SharedHttpConnector, request: &Request, answer: &Answer) -> Result<(), Failure> {
     let Common { url, stack, id, logical_id, .. } = common(request).ok_or_else(unknown_request)?;
     let (status, reason, data) = match &answer.result {
         Ok(data) => ("SUCCESS", String::new(), data.clone()),
-        Err(reason) => ("FAILED", reason.chars().take(LONGEST_REASON).collect(), json!({})),
+        Err(reason) => ("FAILED", reason.chars().take(MAX_REASON).collect(), json!({})),
     };
     let body = json!({
         "Status": status,
@@ -144,7 +145,7 @@ async fn put(connector: &SharedHttpConnector, url: &str, body: &str) -> Result<(
     request.set_method("PUT").map_err(|error| Failure::permanent("PUT is not a method").caused_by(error))?;
     request
         .set_uri(url)
-        .map_err(|error| Failure::permanent(format!("ResponseURL {url:?} is no URL")).caused_by(error))?;
+        .map_err(|error| Failure::permanent(format!("ResponseURL {url:?} is not a URL")).caused_by(error))?;
     request.headers_mut().insert("content-length", body.len().to_string());
     let response = connector.call(request).await.map_err(|error| Failure::transient("no response").caused_by(error))?;
     let status = response.status().as_u16();

@@ -1,4 +1,4 @@
-//! Configuration from environment variables. A wrong one refuses to start the function and is named with its value.
+//! Configuration from environment variables. A function with a wrong one refuses to start, and names it with its value.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -8,14 +8,14 @@ use crate::Failure;
 pub trait Lookup: Fn(&str) -> Option<String> {}
 impl<F: Fn(&str) -> Option<String>> Lookup for F {}
 
-/// The environment of this process.
+/// Reads a variable of this process.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The value of a variable that must be there and not be blank.
+/// Returns the value of a variable that must be set and not blank.
 pub fn required(lookup: &impl Lookup, name: &str) -> Result<String, Failure> {
     let value = lookup(name).unwrap_or_default();
     if value.trim().is_empty() {
@@ -24,13 +24,13 @@ pub fn required(lookup: &impl Lookup, name: &str) -> Result<String, Failure> {
     Ok(value)
 }
 
-/// A required variable, parsed; `form` says in words what it should look like.
+/// Parses a required variable; `form` describes what it should look like.
 pub fn parsed<T: FromStr>(lookup: &impl Lookup, name: &str, form: &str) -> Result<T, Failure> {
     let value = required(lookup, name)?;
     value.parse().map_err(|_| wrong(name, &value, form))
 }
 
-/// The refusal of a variable whose value is not what it should be.
+/// Returns the refusal of a variable with a wrong value.
 pub fn wrong(name: &str, value: &str, form: impl Display) -> Failure {
     Failure::permanent(format!("environment variable {name} is {value:?}, but should be {form}"))
 }

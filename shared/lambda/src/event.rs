@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::Failure;
 
-/// What may invoke a function.
+/// An event that invokes a function.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Messages of its queue: changes in AWS, and sweeps.
@@ -18,11 +18,11 @@ pub enum Event {
     Operator(Request),
 }
 
-/// What a person asks for.
+/// A person's request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Request {
-    /// Plan, but write nothing.
+    /// Whether to plan only, and write nothing.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -32,10 +32,10 @@ const CUSTOM_RESOURCE: [&str; 6] =
     ["RequestType", "ResponseURL", "StackId", "RequestId", "ResourceType", "LogicalResourceId"];
 
 impl Event {
-    /// Tells the three forms apart by their whole shape: one key proves nothing, since a notification of SNS has `Records`
-    /// as well. Refuses anything else, and says what it looks like.
+    /// Distinguishes the three forms by their whole shape: one key proves nothing, since an SNS notification has
+    /// `Records` as well. Refuses anything else, with a description of it.
     pub fn read(payload: Value) -> Result<Self, Failure> {
-        let Value::Object(fields) = &payload else { return Err(unknown("it is no JSON object")) };
+        let Value::Object(fields) = &payload else { return Err(unknown("it is not a JSON object")) };
         if fields.contains_key("Records") {
             check_records(fields)?;
             let event: SqsEvent = parsed(payload, "messages of its queue")?;
@@ -49,7 +49,7 @@ impl Event {
             return Ok(Self::CustomResource(Box::new(parsed(payload, "a custom resource")?)));
         }
         if let Some(kind) = fields.get("detail-type") {
-            return Err(unknown(&format!("it is an event of EventBridge, {kind}, that did not come by its queue")));
+            return Err(unknown(&format!("it is an EventBridge event, {kind}, that did not come through its queue")));
         }
         parsed(payload, "a person's request").map(Self::Operator)
     }
@@ -58,13 +58,13 @@ impl Event {
 /// Refuses records that are not all messages of SQS (Lambda developer guide, «Using Lambda with Amazon SQS»).
 fn check_records(fields: &Map<String, Value>) -> Result<(), Failure> {
     let Some(records) = fields.get("Records").and_then(Value::as_array) else {
-        return Err(unknown("its Records are no list"));
+        return Err(unknown("its Records are not a list"));
     };
     if records.is_empty() {
         return Err(unknown("it has no record in its Records"));
     }
     for record in records {
-        // SNS spells it with a capital letter.
+        // SNS spells the key with a capital letter.
         let source = record.get("eventSource").or(record.get("EventSource")).and_then(Value::as_str);
         if source != Some("aws:sqs") {
             let source = source.unwrap_or("unknown");
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_told_by_its_whole_shape() {
+    fn each_form_is_recognized_by_its_whole_shape() {
         let message = json!({"messageId": "m", "body": "{}", "eventSource": "aws:sqs"});
         let read = Event::read(json!({"Records": [message, message]})).unwrap();
         assert!(matches!(read, Event::Messages(messages) if messages.len() == 2));
@@ -129,16 +129,16 @@ mod tests {
             ),
             (json!({"Records": [{}]}), "a record of the source unknown, not of aws:sqs"),
             (json!({"Records": []}), "it has no record in its Records"),
-            (json!({"Records": "none"}), "its Records are no list"),
+            (json!({"Records": "none"}), "its Records are not a list"),
             (json!({"RequestType": "Create"}), "it looks like a custom resource, but has no text ResponseURL"),
             (
                 json!({"source": "aws.ecs", "detail-type": "X", "detail": {}}),
-                "an event of EventBridge, \"X\", that did not",
+                "an EventBridge event, \"X\", that did not",
             ),
             (json!({"dryrun": true}), "it cannot be read as a person's request"),
             (json!({"dryRun": "yes"}), "it cannot be read as a person's request"),
-            (json!([]), "it is no JSON object"),
-            (json!(null), "it is no JSON object"),
+            (json!([]), "it is not a JSON object"),
+            (json!(null), "it is not a JSON object"),
         ] {
             let refused = Event::read(payload.clone()).unwrap_err();
             assert_eq!(refused.kind(), crate::Kind::Permanent);

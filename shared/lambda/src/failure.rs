@@ -3,7 +3,7 @@ use std::{error::Error, iter::successors};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-/// Why a function gave up. Its whole chain of causes becomes the function's error message.
+/// The failure of a function. Its whole chain of causes becomes the function's error message.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -13,7 +13,7 @@ pub struct Failure {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a failure means for whoever decides on another try. Its name is the error type that Lambda reports.
+/// The kind of a failure, which decides whether to try again. Its name is the error type that Lambda reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The same event may succeed later: a throttle, a timeout, a broken connection.
@@ -25,22 +25,22 @@ pub enum Kind {
 }
 
 impl Failure {
-    /// A failure that another try will not mend. The message names the thing, its value and what to do.
+    /// Makes a failure that another attempt cannot fix. The message names the thing, its value and what to do.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self { kind: Kind::Permanent, message: message.into(), source: None }
     }
 
-    /// A failure that another try may mend.
+    /// Makes a failure that another attempt may fix.
     pub fn transient(message: impl Into<String>) -> Self {
         Self { kind: Kind::Transient, message: message.into(), source: None }
     }
 
-    /// AWS refused the plan twice, with what it said the second time.
+    /// Makes the failure of a plan that AWS refused twice, with the reasons of the second refusal.
     pub fn diverged(message: impl Into<String>) -> Self {
         Self { kind: Kind::Diverged, message: message.into(), source: None }
     }
 
-    /// Joins failures to one that names the causes of all, of the kind that wants people most.
+    /// Combines failures into one that names the causes of all, of the kind that needs people most.
     #[must_use]
     pub fn combined(self, others: impl IntoIterator<Item = Self>) -> Self {
         let mut failures: Vec<_> = others.into_iter().collect();
@@ -51,12 +51,12 @@ impl Failure {
         let any = |kind| failures.iter().any(|failure| failure.kind == kind);
         let kind = [Kind::Diverged, Kind::Permanent].into_iter().find(|kind| any(*kind)).unwrap_or(Kind::Transient);
         let mut causes: Vec<String> = failures.iter().map(Self::chain).collect();
-        // Several things may suffer from the same.
+        // Several failures may have the same cause.
         causes.dedup();
         Self::of_kind(kind, causes.join("; and "))
     }
 
-    /// A failure of this kind.
+    /// Makes a failure of this kind.
     #[must_use]
     pub fn of_kind(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
@@ -68,7 +68,7 @@ impl Failure {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// A call to AWS that failed although the SDK retried it; `step` says what was to be done, as in «list instances».
+    /// Makes the failure of a call to AWS that the SDK has retried; `step` names what failed, as in «list instances».
     pub fn call<E>(step: &str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -78,13 +78,13 @@ impl Failure {
         Self { kind, message: format!("could not {step}"), source: Some(error.into()) }
     }
 
-    /// Whether another try may help.
+    /// Returns its kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The message and all its causes, in one line.
+    /// Returns the message and all its causes in one line.
     #[must_use]
     pub fn chain(&self) -> String {
         let mut parts: Vec<String> = Vec::new();
@@ -100,13 +100,14 @@ impl Failure {
 }
 
 #[cfg(feature = "function")]
-/// What services answer to too many requests, or to one that has to wait for another (`PriorRequestNotComplete` of Route 53).
+/// Parts of the codes for too many requests, or for one that has to wait for another (`PriorRequestNotComplete` of
+/// Route 53).
 const THROTTLES: [&str; 4] = ["Throttl", "TooManyRequests", "RequestLimit", "PriorRequestNotComplete"];
-/// What services answer to a caller without the right. A right that was granted seconds ago, as while a stack is created,
+/// Parts of the codes for a caller without permission. A permission granted seconds ago, as while a stack is created,
 /// is not yet known everywhere (IAM user guide, «Changes that I make are not always immediately visible»).
 const DENIALS: [&str; 3] = ["AccessDenied", "NotAuthorized", "UnauthorizedOperation"];
 
-/// Returns whether a code of AWS means too many requests.
+/// Returns whether an error code of AWS means too many requests.
 #[must_use]
 pub fn is_throttle(code: &str) -> bool {
     THROTTLES.iter().any(|part| code.contains(part))
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_tells_every_cause_once() {
+    fn the_chain_names_every_cause_once() {
         let cause = Failure::transient("dispatch failure").caused_by("connection reset by peer");
         let failure = Failure::permanent("could not list instances").caused_by(cause);
         assert_eq!(failure.chain(), "could not list instances: dispatch failure: connection reset by peer");
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_itself_is_told_by_its_code() {
+    fn a_temporary_failure_is_recognized_by_its_code() {
         for code in
             ["ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "PriorRequestNotComplete"]
         {

@@ -1,4 +1,4 @@
-//! What every function does alike around its own [`Function`].
+//! The frame around every [`Function`]: what all of them do alike.
 
 use std::{
     collections::HashSet,
@@ -23,12 +23,13 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// What an invocation keeps of its time to say that the rest was not enough.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// The longest that [`Frame::warm_up`] holds the init phase up.
+/// The part of its time that an invocation reserves to report that the rest was not enough.
+const RESERVE: Duration = Duration::from_secs(2);
+/// The longest time that [`Frame::warm_up`] may take in the init phase.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
-/// A function with what every function has: a dead-letter queue, a dry run, metrics, answers to CloudFormation.
+/// A function with everything that all functions share: a dead-letter queue, a dry run, metrics, answers to
+/// CloudFormation.
 #[derive(Debug)]
 pub struct Frame<F> {
     function: F,
@@ -37,18 +38,19 @@ pub struct Frame<F> {
     dead_letters: DeadLetters,
 }
 
-/// Runs a function until Lambda ends the process. Its whole `main`.
+/// Runs a function until Lambda ends the process. This is all that its `main` does.
 pub async fn run<F: Function>() -> Result<(), Error> {
     telemetry::init();
     let started = Aws::from_environment(env::process).and_then(|aws| Frame::<F>::new(&env::process, &aws));
     let frame = started.inspect_err(|failure| tracing::error!("{}", failure.chain()))?;
     Box::pin(frame.warm_up()).await;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-        // Lambda would end the process without a word; this way the log and the answer say what happened.
-        let left = left_of(&event.context).saturating_sub(FAREWELL);
+        // Lambda would end the process silently; this way the log and the answer show what happened.
+        let left = left_of(&event.context).saturating_sub(RESERVE);
         // Boxed, since a future as deep as a whole round overflows the compiler's limit on the depth of types.
         let answer = tokio::time::timeout(left, Box::pin(frame.handle(event.payload))).await;
-        let answer = answer.unwrap_or_else(|_| Err(Failure::transient("AWS answered too slowly: the time was up")));
+        let answer = answer
+            .unwrap_or_else(|_| Err(Failure::transient("AWS answered too slowly: the invocation ran out of time")));
         match &answer {
             Ok(answer) => tracing::info!(%answer, "done"),
             Err(failure) => tracing::error!(kind = ?failure.kind(), "{}", failure.chain()),
@@ -79,10 +81,10 @@ impl<F: Function> Frame<F> {
         &self.function
     }
 
-    /// Makes first calls in the init phase, which Lambda runs at full speed whatever the function's memory: connections,
-    /// TLS sessions and pages of the binary are there when the first event comes.
+    /// Makes first calls in the init phase, which Lambda runs at full speed whatever the function's memory:
+    /// connections, TLS sessions and pages of the binary are ready when the first event comes.
     ///
-    /// Nothing follows from their answers: a failure shows itself again in the first event, which can tell whoever sent it.
+    /// Nothing follows from their answers: a failure recurs in the first event, which can report it to its sender.
     pub async fn warm_up(&self) {
         let Ok(results) = tokio::time::timeout(WARM_UP, self.function.warm_up()).await else {
             tracing::debug!("the warm-up calls took too long");
@@ -109,12 +111,12 @@ impl<F: Function> Frame<F> {
         }
     }
 
-    /// Makes a round for CloudFormation: one that acts, unless the function is deployed as a dry run.
+    /// Makes a round for CloudFormation, which acts unless the function is deployed as a dry run.
     pub async fn unattended(&self) -> Result<F::Outcome, Failure> {
         self.reconcile(self.unattended_mode(), Vec::new()).await
     }
 
-    /// Returns the mode of rounds that no person asked for.
+    /// Returns the mode of rounds that no person requested.
     #[must_use]
     pub fn unattended_mode(&self) -> Mode {
         if self.dry_run { Mode::Watch } else { Mode::Act }
@@ -126,7 +128,7 @@ impl<F: Function> Frame<F> {
         Round { mode, began: self.now(), triggers }
     }
 
-    /// Returns the present.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.aws.now()
@@ -138,7 +140,7 @@ impl<F: Function> Frame<F> {
         self.finish(&round, reconciled)
     }
 
-    /// Emits the metrics of a round that the function made by itself, and returns what came of it.
+    /// Emits the metrics of a round that the function made by itself, and returns its outcome.
     pub fn finish(&self, round: &Round, reconciled: Reconciled<F::Outcome>) -> Result<F::Outcome, Failure> {
         if round.mode != Mode::Look {
             let now = self.now();
@@ -161,7 +163,7 @@ impl<F: Function> Frame<F> {
                 Ok(trigger) => {
                     tracing::warn!(source = trigger.source, detail_type = trigger.detail_type, "unknown event ignored");
                 }
-                // Left where it is it would block its message group until it has failed often enough.
+                // Left in the queue, it would block its message group until it had failed often enough.
                 Err(why) => {
                     self.dead_letters.dead_letter(message, &why).await?;
                     dead_lettered += 1;
@@ -177,10 +179,10 @@ impl<F: Function> Frame<F> {
         Ok(json!({"reconciled": reconciled, "deadLettered": dead_lettered}))
     }
 
-    /// Handles each message by itself, and names those that have to come again.
+    /// Handles each message by itself, and names those that must be delivered again.
     ///
-    /// A message that failed and may succeed later holds up the rest of its message group, which has an order; one that
-    /// never will is dead-lettered (Lambda developer guide, «Implementing partial batch responses»).
+    /// A message that failed but may succeed later holds up the rest of its message group, which is ordered; one that
+    /// never will succeed is dead-lettered (Lambda developer guide, «Implementing partial batch responses»).
     async fn single(&self, messages: &[SqsMessage]) -> Result<Value, Failure> {
         let mut failed = SqsBatchResponse::default();
         let mut held_up = HashSet::new();
@@ -197,7 +199,7 @@ impl<F: Function> Frame<F> {
             }
             if again {
                 held_up.extend(group);
-                // Without an id Lambda takes the whole batch for failed, which loses nothing.
+                // Without an id, Lambda considers the whole batch failed, which loses nothing.
                 failed.add_failure(message.message_id.clone().unwrap_or_default());
             }
         }

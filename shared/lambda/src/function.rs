@@ -1,4 +1,4 @@
-//! What tells one function from another. [`Frame`](crate::Frame) does everything else.
+//! The part of a function that is its own. [`Frame`](crate::Frame) does everything else.
 
 use aws_lambda_events::{cloudformation::CloudFormationCustomResourceRequest, sqs::SqsMessage};
 use jiff::Timestamp;
@@ -9,21 +9,21 @@ use crate::{Aws, Failure, Frame, env::Lookup, queue::Trigger, telemetry::MetricS
 /// The `(source, detail-type)` of the schedule that wakes every function each minute.
 pub const SWEEP: (&str, &str) = ("neo4j.cluster", "Sweep");
 
-/// A function of the cluster: it observes the world, plans, and applies the plan.
-#[expect(async_fn_in_trait, reason = "a function runs on one thread, so nobody asks whether its futures are `Send`")]
+/// A function of the cluster: it observes, plans, and applies the plan.
+#[expect(async_fn_in_trait, reason = "a function runs on one thread, so its futures need not be `Send`")]
 pub trait Function: Sized {
-    /// The name of its crate, its binary, its page in `docs/`, and of whatever else belongs to it.
+    /// The name of its crate, its binary, its page in `docs/`, and of everything else that belongs to it.
     const NAME: &'static str;
     /// The `(source, detail-type)` pairs of the events that wake it, [`SWEEP`] among them. Its rules match the same ones.
     const WAKES: &'static [(&'static str, &'static str)];
-    /// The types of the custom resources that it answers for.
+    /// The types of the custom resources that it provides.
     const CUSTOM_RESOURCES: &'static [&'static str] = &[];
     /// The names of all metrics that it may emit.
     const METRICS: &'static [&'static str];
-    /// How it takes the messages of its queue.
+    /// How it handles the messages of its queue.
     const MESSAGES: Messages = Messages::Coalesced;
 
-    /// What a round came to.
+    /// The outcome of a round.
     type Outcome;
 
     /// Reads its configuration and makes its clients. Refuses the first variable that is missing or wrong, by name and
@@ -36,16 +36,17 @@ pub trait Function: Sized {
     /// Makes first calls in the init phase, each of them a read: see [`Frame::warm_up`].
     async fn warm_up(&self) -> Vec<Result<(), Failure>>;
 
-    /// Logs one event that wakes it.
+    /// Logs one event that woke it.
     fn log(&self, trigger: &Trigger);
 
     /// Observes, plans, and applies as far as the round's mode allows.
     async fn reconcile(&self, round: &Round) -> Reconciled<Self::Outcome>;
 
-    /// Returns what a person who invoked the function is told.
+    /// Returns the answer to a person who invoked the function.
     fn answer(&self, outcome: &Self::Outcome) -> Value;
 
-    /// Returns the metrics of a round. What an alarm on silence watches must be absent when the round came to nothing.
+    /// Returns the metrics of a round. A metric with an alarm on its silence must be absent when the round had no
+    /// outcome.
     fn metrics(&self, round: &Round, reconciled: &Reconciled<Self::Outcome>, now: Timestamp) -> Vec<MetricSet>;
 
     /// Answers one of its custom resources with the physical id and the attributes.
@@ -58,17 +59,17 @@ pub trait Function: Sized {
         Err(crate::custom_resource::unknown_type(request))
     }
 
-    /// Handles one message of a function that takes them [one by one](Messages::Single).
+    /// Handles one message of a function that takes messages [one by one](Messages::Single).
     async fn message(&self, message: &SqsMessage) -> Result<(), Failure> {
         let id = message.message_id.as_deref().unwrap_or("unknown");
-        Err(Failure::permanent(format!("{} takes no single messages: message {id} is none of its own", Self::NAME)))
+        Err(Failure::permanent(format!("{} does not handle single messages, such as message {id}", Self::NAME)))
     }
 }
 
-/// How a function takes the messages of its queue.
+/// How a function handles the messages of its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
-    /// One round for a whole batch: each message is only a reason to look.
+    /// One round for a whole batch: each message is only a reason to reconcile.
     Coalesced,
     /// Each by itself, with a result of its own (`ReportBatchItemFailures`): its payload must not be lost or merged.
     Single,
@@ -77,11 +78,11 @@ pub enum Messages {
 /// How much a round may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It only looks: a person asks for the plan. Nothing is written anywhere, and no metric is emitted that an alarm
-    /// could take for a round.
+    /// It only plans, for a person. Nothing is written anywhere, and no metric is emitted that an alarm could mistake
+    /// for a round.
     Look,
-    /// It changes nothing of the cluster, but keeps its own records and emits metrics, so that people are alarmed: a
-    /// function that is deployed with `DRY_RUN=true`.
+    /// It changes nothing in the cluster, but keeps its own records and emits metrics, so that alarms work: a function
+    /// deployed with `DRY_RUN=true`.
     Watch,
     /// It applies what it plans.
     Act,
@@ -98,12 +99,12 @@ pub struct Round {
     pub triggers: Vec<Trigger>,
 }
 
-/// What came of a round, and what went wrong in it: the trouble of one thing must not stop the others.
+/// The result of a round, with everything that went wrong in it: one failure must not stop the rest.
 #[derive(Debug)]
 pub struct Reconciled<T> {
-    /// What was observed and done; nothing when the observation failed.
+    /// The outcome; nothing when the observation failed.
     pub outcome: Option<T>,
-    /// Why it was not done, or not all of it.
+    /// The failures, which explain what was not done.
     pub failures: Vec<Failure>,
 }
 
@@ -114,7 +115,7 @@ impl<T> Reconciled<T> {
         match (failures.next(), self.outcome) {
             (None, Some(outcome)) => Ok(outcome),
             (Some(first), _) => Err(first.combined(failures)),
-            (None, None) => Err(Failure::transient("the round came to nothing, and does not say why")),
+            (None, None) => Err(Failure::transient("the round had no outcome and no failure")),
         }
     }
 }
@@ -128,7 +129,7 @@ impl<T> From<Result<T, Failure>> for Reconciled<T> {
     }
 }
 
-/// What a function says of itself, for the tests of templates, rights, alarms and documents.
+/// A function described for the tests of templates, permissions, alarms and documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
     /// [`Function::NAME`].
@@ -144,7 +145,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Returns what a function says of itself.
+    /// Returns the description of a function.
     #[must_use]
     pub const fn of<F: Function>() -> Self {
         Self {

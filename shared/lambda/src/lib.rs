@@ -1,4 +1,4 @@
-//! What each function of the cluster needs around its logic: its frame, configuration, events, failures, telemetry.
+//! The surroundings of every function of the cluster: frame, configuration, events, failures, telemetry.
 
 pub mod env;
 mod failure;

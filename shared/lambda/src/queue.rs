@@ -1,4 +1,4 @@
-//! Events that reach a function through an SQS queue, and those that nobody can read.
+//! Events that reach a function through an SQS queue, and the queue for those that are unreadable.
 
 use aws_lambda_events::{eventbridge::EventBridgeEvent, sqs::SqsMessage};
 use aws_sdk_sqs::{Client, types::MessageAttributeValue};
@@ -7,21 +7,21 @@ use serde_json::Value;
 
 use crate::Failure;
 
-/// An event that wakes a function. It is only a reason to look: what is done follows from the world.
+/// An event that wakes a function. It is only a reason to reconcile: what is done follows from the observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trigger {
-    /// Such as `aws.ecs`.
+    /// The source, such as `aws.ecs`.
     pub source: String,
-    /// Such as `ECS Task State Change`.
+    /// The detail type, such as `ECS Task State Change`.
     pub detail_type: String,
-    /// When it happened, if the event says so.
+    /// When it happened, if the event holds a time.
     pub time: Option<Timestamp>,
-    /// The rest, as the source shapes it.
+    /// The detail, in a form of the source.
     pub detail: Value,
 }
 
 impl Trigger {
-    /// Returns what `Function::WAKES` lists.
+    /// Returns the pair that `Function::WAKES` lists.
     #[must_use]
     pub fn kind(&self) -> (&str, &str) {
         (&self.source, &self.detail_type)
@@ -34,7 +34,7 @@ impl Trigger {
     }
 }
 
-/// Reads a message's body as an EventBridge envelope, which the cluster's schedules send too. Errors with what is wrong.
+/// Reads a message's body as an EventBridge envelope, which the cluster's schedules send too.
 pub fn trigger(message: &SqsMessage) -> Result<Trigger, String> {
     let body = message.body.as_deref().unwrap_or_default();
     let event: EventBridgeEvent = serde_json::from_str(body).map_err(|error| format!("not an event: {error}"))?;
@@ -42,8 +42,8 @@ pub fn trigger(message: &SqsMessage) -> Result<Trigger, String> {
     Ok(Trigger { source: event.source, detail_type: event.detail_type, time, detail: event.detail })
 }
 
-/// The queue for messages that nobody can read. Functions move them there themselves: left where they are, they would
-/// block their message group until they have failed often enough.
+/// The queue for unreadable messages. Functions move them there themselves: left where they are, they would block their
+/// message group until they had failed often enough.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     client: Client,

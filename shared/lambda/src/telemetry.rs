@@ -14,7 +14,7 @@ use crate::env;
 /// The CloudWatch namespace of every metric.
 pub const NAMESPACE: &str = "Neo4jCluster";
 
-/// Lambda takes a line for level INFO when it has no valid timestamp, and filters it so.
+/// The format of timestamps. Lambda treats a line without a valid timestamp as level INFO, and filters it as such.
 struct Rfc3339;
 
 impl FormatTime for Rfc3339 {
@@ -24,7 +24,7 @@ impl FormatTime for Rfc3339 {
     }
 }
 
-/// Starts logging, at the level that Lambda asks for (`AWS_LAMBDA_LOG_LEVEL`) or INFO.
+/// Starts logging, at the level that Lambda requests (`AWS_LAMBDA_LOG_LEVEL`) or INFO.
 pub fn init() {
     tracing_subscriber::fmt()
         .json()
@@ -67,21 +67,21 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// A count. CloudWatch knows only floating point; counts here stay far below where that would lose one.
+    /// Makes a count. CloudWatch knows only floating point; counts here stay far below where that would lose one.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn count(name: &'static str, value: usize) -> Self {
         Self { name, unit: Unit::Count, value: value as f64 }
     }
 
-    /// A duration in milliseconds.
+    /// Makes a duration in milliseconds.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn milliseconds(name: &'static str, value: i64) -> Self {
         Self { name, unit: Unit::Milliseconds, value: value as f64 }
     }
 
-    /// A duration in seconds.
+    /// Makes a duration in seconds.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn seconds(name: &'static str, value: i64) -> Self {
@@ -124,18 +124,18 @@ impl MetricSet {
     }
 }
 
-/// Where lines of metrics go: [`Sink::stdout`] in a function, a list in a test.
+/// The destination of metrics: [`Sink::stdout`] in a function, a list in a test.
 #[derive(Clone)]
 pub struct Sink(Arc<dyn Fn(&Value) + Send + Sync>);
 
 impl Sink {
-    /// Hands each line to `take`.
+    /// Makes a sink that hands each line to `take`.
     pub fn new(take: impl Fn(&Value) + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
     }
 
-    /// Standard output, where Lambda's log agent reads them. When that is closed the line is lost, which is no reason to
-    /// fail the work itself.
+    /// Returns standard output, where Lambda's log agent reads the lines. If that is closed a line is lost, which is no
+    /// reason to fail the work itself.
     #[must_use]
     pub fn stdout() -> Self {
         Self::new(|line| _ = writeln!(std::io::stdout().lock(), "{line}"))
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_is_what_lambda_asks_for() {
+    fn the_level_is_what_lambda_requests() {
         for (asked, level_is) in [
             (Some("TRACE"), LevelFilter::TRACE),
             (Some("WARN"), LevelFilter::WARN),

@@ -1,4 +1,5 @@
-//! The state table: what the functions remember that AWS and Neo4j do not say. Only this crate knows its keys.
+//! The state table: what the functions remember because neither AWS nor Neo4j reports it. Only this crate knows its
+//! keys.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,13 +8,16 @@ use cluster_core::instance::{Away, Clocks, Phase};
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
-/// The key of the item that says how far the cluster has come. No right to delete it exists.
+#[cfg(test)]
+mod tests;
+
+/// The key of the item that holds the cluster's phase. No function has permission to delete it.
 const PHASE: (&str, &str) = ("cluster", "phase");
 /// The partition of clocks.
 const CLOCKS: &str = "clock";
-/// Begins the sort keys of the clocks of disconnected container instances; their ARN follows.
+/// The prefix of the sort keys of disconnected container instances; their ARN follows.
 const DISCONNECTED: &str = "disconnected/";
-/// Begins the sort keys of the clocks of cores that are not whole; their number follows.
+/// The prefix of the sort keys of cores that are not whole; their number follows.
 const NOT_WHOLE: &str = "not-whole/";
 
 /// The state table.
@@ -23,23 +27,23 @@ pub struct StateTable {
     table: String,
 }
 
-/// What the state table holds.
+/// The contents of the state table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// How far the cluster has come.
+    /// The cluster's phase.
     pub phase: Phase,
     /// How many cores the cluster had when its last deployment ended; nothing before the first one did.
     pub cores: Option<u8>,
-    /// How long things have lasted that AWS does not date.
+    /// The clocks of conditions that AWS does not date.
     pub clocks: Clocks,
 }
 
-/// What came of a write.
+/// The result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It is so now.
+    /// It was written.
     Yes,
-    /// A later request has been there already.
+    /// A later request had been written already.
     Superseded,
     /// There is no such table.
     NoTable,
@@ -48,13 +52,13 @@ pub enum Written {
 type Item = HashMap<String, AttributeValue>;
 
 impl StateTable {
-    /// Reads and writes through this client.
+    /// Makes a table that is read and written through this client.
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    /// Reads everything, as of now and not of a moment ago.
+    /// Reads everything, with consistent reads.
     pub async fn read(&self) -> Result<State, Failure> {
         let ((phase, cores), clocks) = tokio::try_join!(biased; self.read_phase(), self.read_clocks())?;
         Ok(State { phase, cores, clocks })
@@ -67,11 +71,10 @@ impl StateTable {
         let answer =
             answer.map_err(|error| Failure::call(&format!("read the cluster's phase in table {table}"), error))?;
         let Some(item) = answer.item() else { return Ok((Phase::Creating, None)) };
-        let cores = item.get("cores").and_then(|cores| cores.as_n().ok()).and_then(|cores| cores.parse().ok());
-        Ok((self.phase(text(item, "phase"))?, cores))
+        Ok((phase(item, table)?, cores(item)))
     }
 
-    /// Reads the clocks. One that is unreadable starts anew, and is written again.
+    /// Reads the clocks. An unreadable one restarts, and is written again.
     async fn read_clocks(&self) -> Result<Clocks, Failure> {
         let table = &self.table;
         let asked = self
@@ -85,44 +88,29 @@ impl StateTable {
         let mut clocks = Clocks::default();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| Failure::call(&format!("read the clocks in table {table}"), error))?;
-            let time = |name: &str| text(&item, name).and_then(|time| time.parse().ok());
-            match (text(&item, "sk"), time("since")) {
-                (Some(key), Some(since)) => take(&mut clocks, key, since, time("seen")),
-                (key, None) => tracing::warn!(table, key, "a clock in the state table is unreadable, and starts anew"),
-                (None, _) => {}
+            if !add_clock(&mut clocks, &item) {
+                tracing::warn!(
+                    table,
+                    key = text(&item, "sk"),
+                    "a clock in the state table is unreadable, and restarts"
+                );
             }
         }
         Ok(clocks)
     }
 
-    fn phase(&self, said: Option<&str>) -> Result<Phase, Failure> {
-        match said {
-            Some("complete") => Ok(Phase::Complete),
-            Some("deleting") => Ok(Phase::Deleting),
-            other => Err(Failure::permanent(format!(
-                "table {} says that the cluster's phase is {other:?}, but it should be complete or deleting: correct the \
-                 attribute phase of its item cluster/phase",
-                self.table
-            ))),
-        }
-    }
-
-    /// Writes how far the cluster has come, and with how many cores, unless somebody asked for something else later than
-    /// `since`: Lambda may try a creation again when its stack is being deleted already.
+    /// Writes the cluster's phase and its number of cores, unless a request later than `since` has been written: Lambda
+    /// may retry a creation when its stack is already being deleted.
     pub async fn write_phase(&self, phase: Phase, cores: u8, since: Timestamp) -> Result<Written, Failure> {
         let table = &self.table;
-        let since = time(since);
         let answer = self
             .client
             .put_item()
             .table_name(table)
-            .set_item(Some(key(PHASE.0, PHASE.1)))
-            .item("phase", AttributeValue::S(phase.to_string()))
-            .item("cores", AttributeValue::N(cores.to_string()))
-            .item("since", since.clone())
+            .set_item(Some(phase_item(phase, cores, since)))
             .condition_expression("attribute_not_exists(#since) OR #since <= :since")
             .expression_attribute_names("#since", "since")
-            .expression_attribute_values(":since", since)
+            .expression_attribute_values(":since", time(since))
             .send()
             .await;
         let Err(error) = answer else { return Ok(Written::Yes) };
@@ -135,45 +123,78 @@ impl StateTable {
         Err(Failure::call(&format!("write the cluster's phase into table {table}"), error))
     }
 
-    /// Writes the clocks that have started, and removes those that have ended. Without any it makes no call.
+    /// Writes the clocks that have changed, and removes those that have ended. Without any it makes no call.
     pub async fn save(&self, before: &Clocks, after: &Clocks) -> Result<(), Failure> {
-        let (before, after) = (items(before), items(after));
+        let (before, after) = (by_sort_key(before), by_sort_key(after));
         let step = || format!("write clocks into table {}", self.table);
-        for (key_of, Away { since, seen }) in after.iter().filter(|(key, away)| before.get(*key) != Some(*away)) {
-            let item = self.client.put_item().table_name(&self.table).set_item(Some(key(CLOCKS, key_of)));
-            let answer = item.item("since", time(*since)).item("seen", time(*seen)).send().await;
+        for (sort, away) in after.iter().filter(|(sort, away)| before.get(*sort) != Some(*away)) {
+            let item = clock_item(sort, *away);
+            let answer = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
             answer.map_err(|error| Failure::call(&step(), error))?;
         }
-        for key_of in before.keys().filter(|key| !after.contains_key(*key)) {
+        for sort in before.keys().filter(|sort| !after.contains_key(*sort)) {
             let answer =
-                self.client.delete_item().table_name(&self.table).set_key(Some(key(CLOCKS, key_of))).send().await;
+                self.client.delete_item().table_name(&self.table).set_key(Some(key(CLOCKS, sort))).send().await;
             answer.map_err(|error| Failure::call(&step(), error))?;
         }
         Ok(())
     }
 
-    /// Returns the refusal of a write to a table that is not there.
+    /// Returns the refusal of a write to a table that does not exist.
     #[must_use]
     pub fn missing(&self) -> Failure {
         Failure::permanent(format!("there is no table {}: was it deleted outside of the stack?", self.table))
     }
 }
 
-/// Clocks by their sort key.
-fn items(clocks: &Clocks) -> BTreeMap<String, Away> {
+/// Returns the clocks by sort key.
+fn by_sort_key(clocks: &Clocks) -> BTreeMap<String, Away> {
     let disconnected = clocks.disconnected.iter().map(|(arn, away)| (format!("{DISCONNECTED}{arn}"), *away));
-    // Of a core it does not matter when it was last seen.
+    // For a core it does not matter when it was last seen.
     let not_whole = clocks.not_whole.iter().map(|(core, since)| (core, Away { since: *since, seen: *since }));
     disconnected.chain(not_whole.map(|(core, away)| (format!("{NOT_WHOLE}{core}"), away))).collect()
 }
 
-/// Adds what one item says; nothing when its key is none of ours.
-fn take(clocks: &mut Clocks, key: &str, since: Timestamp, seen: Option<Timestamp>) {
-    if let Some(arn) = key.strip_prefix(DISCONNECTED) {
-        clocks.disconnected.insert(arn.into(), Away { since, seen: seen.unwrap_or(since) });
-    } else if let Some(core) = key.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
+fn clock_item(sort: &str, Away { since, seen }: Away) -> Item {
+    let times = [("since", since), ("seen", seen)].map(|(name, at)| (name.to_owned(), time(at)));
+    key(CLOCKS, sort).into_iter().chain(times).collect()
+}
+
+/// Adds the clock of one item, unless its key is not one of ours. Returns whether the item is readable.
+fn add_clock(clocks: &mut Clocks, item: &Item) -> bool {
+    let time = |name: &str| text(item, name)?.parse().ok();
+    let Some(since) = time("since") else { return false };
+    let sort = text(item, "sk").unwrap_or_default();
+    if let Some(arn) = sort.strip_prefix(DISCONNECTED) {
+        clocks.disconnected.insert(arn.into(), Away { since, seen: time("seen").unwrap_or(since) });
+    } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
         clocks.not_whole.insert(core, since);
     }
+    true
+}
+
+fn phase_item(phase: Phase, cores: u8, since: Timestamp) -> Item {
+    let attributes = [
+        ("phase", AttributeValue::S(phase.to_string())),
+        ("cores", AttributeValue::N(cores.to_string())),
+        ("since", time(since)),
+    ];
+    key(PHASE.0, PHASE.1).into_iter().chain(attributes.map(|(name, value)| (name.to_owned(), value))).collect()
+}
+
+fn phase(item: &Item, table: &str) -> Result<Phase, Failure> {
+    match text(item, "phase") {
+        Some("complete") => Ok(Phase::Complete),
+        Some("deleting") => Ok(Phase::Deleting),
+        other => Err(Failure::permanent(format!(
+            "table {table} says that the cluster's phase is {other:?}, but it should be complete or deleting: correct the \
+             attribute phase of its item cluster/phase"
+        ))),
+    }
+}
+
+fn cores(item: &Item) -> Option<u8> {
+    item.get("cores")?.as_n().ok()?.parse().ok()
 }
 
 fn key(partition: &str, sort: &str) -> Item {
@@ -185,7 +206,7 @@ fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// Always with three decimals: `DynamoDB` compares these as text.
+/// Formats a time, always with three decimals: `DynamoDB` compares times as text.
 fn time(at: Timestamp) -> AttributeValue {
     AttributeValue::S(format!("{at:.3}"))
 }

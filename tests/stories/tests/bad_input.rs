@@ -127,13 +127,13 @@ fn events_that_are_no_events_are_refused_with_what_is_wrong() {
     play(async {
         let inside = Inside::new();
         for (event, what) in [
-            (json!({"Records": "none"}), "unknown event: its Records are no list"),
+            (json!({"Records": "none"}), "unknown event: its Records are not a list"),
             (
                 json!({"RequestType": "Create"}),
                 "unknown event: it looks like a custom resource, but has no text ResponseURL",
             ),
-            (json!([1, 2]), "unknown event: it is no JSON object"),
-            (json!("hello"), "unknown event: it is no JSON object"),
+            (json!([1, 2]), "unknown event: it is not a JSON object"),
+            (json!("hello"), "unknown event: it is not a JSON object"),
             (json!({"source": "aws.ecs"}), "unknown event: it cannot be read as a person's request"),
         ] {
             let failure = inside.invoke(event).await.unwrap_err();

@@ -554,7 +554,7 @@ fn snapshots_are_heard_once_and_whatever_becomes_of_the_parameter_changes_nothin
         for (zone, key) in [(ZONES[2], ""), (ZONES[0], "arn:aws:kms:eu-west-1:000000000000:key/1")] {
             let moved = ask_with("Update", id, json!([""]), zone, key).await;
             assert_eq!((&moved["Status"], moved["PhysicalResourceId"].as_str()), (&json!("FAILED"), id), "{moved}");
-            assert!(moved["Reason"].as_str().unwrap().contains("replace every one by a blank volume"), "{moved}");
+            assert!(moved["Reason"].as_str().unwrap().contains("replace every one with a blank volume"), "{moved}");
         }
         // The update is rolled back.
         assert_eq!(ask("Update", id, json!([""])).await["Data"], made["Data"]);

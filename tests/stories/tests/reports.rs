@@ -319,7 +319,7 @@ fn the_log_says_why_a_launch_failed_and_which_core_is_not_whole() {
     );
     let alarmed = line("a core has not been whole for more than 30 minutes");
     assert!(alarmed.contains("\"core\":1") && alarmed.contains("\"level\":\"ERROR\""), "{alarmed}");
-    assert!(alarmed.contains("has no instance, and Auto Scaling said of its last launch that failed: We"), "{alarmed}");
+    assert!(alarmed.contains("has no instance, and Auto Scaling reports of its last failed launch: We"), "{alarmed}");
 }
 
 #[test]

@@ -5,25 +5,25 @@ use super::{
     record::RecordSet,
 };
 
-/// An instance of a Cloud Map service, with what ECS says of the task behind it.
+/// An instance of a Cloud Map service, with what ECS reports about the task behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     /// The instance id. ECS uses the task id.
     pub id: String,
     /// The attribute `AWS_INSTANCE_IPV4`, unchecked.
     pub address: Option<String>,
-    /// What ECS knows of the task with this id.
+    /// What ECS reports about the task with this id.
     pub task: Task,
 }
 
-/// What ECS said of a task.
+/// What ECS reports about a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// The instance was not registered by ECS: its id is no task id.
     Foreign,
     /// ECS knows no such task: it stopped at least an hour ago.
     Missing,
-    /// ECS gave no answer about this one, with what it said instead. Nothing may be concluded from it.
+    /// ECS gave no answer about this task, for this reason. Nothing may be concluded from that.
     Unknown(String),
     /// ECS described the task.
     Known {
@@ -43,48 +43,48 @@ pub enum Health {
     Healthy,
     /// A health check fails.
     Unhealthy,
-    /// Not judged yet, or the task has no health check.
+    /// Not known yet, or the task has no health check.
     Unknown,
 }
 
 /// Why an instance must not be deregistered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InUse {
-    /// Its task is wanted.
+    /// Its task's desired status is `RUNNING`.
     Running,
     /// ECS did not register it.
     Foreign,
-    /// ECS did not say, with what it said instead.
+    /// ECS gave no answer about its task, for this reason.
     Unknown(String),
 }
 
 /// How many tasks ECS wants for a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// The service is there and wants this many.
+    /// The service exists and wants this many.
     Wants(u32),
     /// The cluster has no such service, or it has been deleted.
     Missing,
-    /// There is not even such a cluster: more often a wrong name than a cluster that has gone.
+    /// Even the cluster does not exist: more often a wrong name than a deleted cluster.
     ClusterMissing,
 }
 
-/// Whether an instance id can be the id of an ECS task: 32 hexadecimal digits, or a UUID as older accounts have it.
+/// Returns whether an instance id can be the id of an ECS task: 32 hexadecimal digits, or a UUID as in older accounts.
 ///
-/// Asking ECS about anything else fails the whole request, so this is checked first.
+/// Anything else in a request to ECS fails the whole request, so ids are checked first.
 #[must_use]
 pub fn is_task_id(id: &str) -> bool {
     matches!(id.len(), 32 | 36) && id.chars().all(|c| c.is_ascii_hexdigit() || (c == '-' && id.len() == 36))
 }
 
 impl Registration {
-    /// Stands for a published member that Cloud Map does not list.
+    /// Makes the registration of a published member that Cloud Map does not list.
     pub(super) fn unlisted(id: &str, record: &RecordSet, tasks: &BTreeMap<String, Task>) -> Self {
-        let task = tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("nobody asked".to_owned()));
+        let task = tasks.get(id).cloned().unwrap_or_else(|| Task::Unknown("it was not asked".to_owned()));
         Self { id: id.to_owned(), address: record.values.first().cloned(), task }
     }
 
-    /// Why it must not be deregistered, or nothing when it is certainly the rest of a stopped task.
+    /// Returns why it must not be deregistered; nothing when it is certainly left over from a stopped task.
     #[must_use]
     pub fn in_use(&self) -> Option<InUse> {
         match &self.task {
@@ -95,7 +95,7 @@ impl Registration {
         }
     }
 
-    /// Whether the name should lead to this member, and why (not).
+    /// Judges whether the name should lead to this member: returns its address and why, or why not.
     pub(super) fn judge(&self, published: bool, policy: &Policy) -> Result<(Ipv4Addr, Reason), Reason> {
         if self.task == Task::Foreign {
             return Err(Reason::ForeignInstance);
@@ -117,7 +117,7 @@ impl Registration {
     }
 }
 
-/// Refuses what no client could connect to: a record with such an address would be a wrong answer.
+/// Parses an address. Refuses one that no client could connect to: its record would be a wrong answer.
 fn usable(address: Option<&str>) -> Result<Ipv4Addr, Reason> {
     let text = address.ok_or(Reason::NoIpv4)?;
     let ip: Ipv4Addr = text.parse().map_err(|_| Reason::UnusableAddress(text.to_owned()))?;

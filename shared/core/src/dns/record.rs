@@ -1,17 +1,17 @@
 use std::fmt;
 
-/// A DNS name as Route 53 answers it: lower case, with a trailing dot.
+/// A DNS name as Route 53 returns it: lower case, with a trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
 impl Name {
-    /// Takes a name in any case, with or without its trailing dot.
+    /// Normalizes a name in any case, with or without its trailing dot.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(format!("{}.", name.trim_end_matches('.').to_ascii_lowercase()))
     }
 
-    /// The name with its trailing dot.
+    /// Returns the name with its trailing dot.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -24,14 +24,14 @@ impl fmt::Display for Name {
     }
 }
 
-/// One multivalue A record set, exactly as it stands in the zone: Route 53 deletes only what matches in every field.
+/// One multivalue A record set, exactly as it is in the zone: Route 53 deletes only what matches in every field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordSet {
-    /// The name that clients ask for.
+    /// The name that clients resolve.
     pub name: Name,
-    /// What tells the record sets of one name apart; ours begin with the owner.
+    /// The identifier that distinguishes the record sets of one name; ours begin with the owner.
     pub set_identifier: String,
-    /// Seconds.
+    /// The time to live, in seconds.
     pub ttl: u32,
     /// The addresses as text. We write exactly one.
     pub values: Vec<String>,
@@ -45,16 +45,17 @@ impl fmt::Display for RecordSet {
     }
 }
 
-/// What stands under one name in the zone.
+/// The records under one name in the zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
-    /// The multivalue A record sets, ours and foreign ones.
+    /// The multivalue A record sets, our own and those of others.
     pub multivalue: Vec<RecordSet>,
-    /// What keeps multivalue A records from standing there.
+    /// What rules out multivalue A records there, if anything does.
     pub occupant: Option<Occupant>,
 }
 
-/// A record set of somebody else's beside which Route 53 allows no multivalue A record. Every other type may stand there.
+/// Somebody else's record set that rules out multivalue A records of the same name. Record sets of every other type may
+/// stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Occupant {
     /// A CNAME record allows no other record under its name.
@@ -62,8 +63,8 @@ pub enum Occupant {
     /// Source: «Supported DNS record types», CNAME, Amazon Route 53 developer guide.
     #[error("a CNAME record stands under it, and Route 53 allows no other record there: remove the CNAME record")]
     Cname,
-    /// An A record of another routing policy: simple, which every alias without an identifier is, weighted, or another.
-    /// Records of one name and type have one policy.
+    /// An A record with another routing policy: simple, as every alias without an identifier is, weighted, or another.
+    /// All records of one name and type share one policy.
     ///
     /// Source: «Choosing a routing policy» and «Values specific for multivalue answer records», the same guide.
     #[error(
@@ -72,15 +73,16 @@ pub enum Occupant {
     OtherPolicy,
 }
 
-/// Whose record sets a replicator may touch: those whose set identifier is `<owner>/<member>`.
+/// The owner of record sets: a replicator changes only those whose set identifier is `<owner>/<member>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner(String);
 
 impl Owner {
-    /// The longest owner that leaves room for a member id in Route 53's 128 characters of a set identifier.
+    /// The greatest length that leaves room for a member id in the 128 characters of a set identifier.
     pub const MAX_LENGTH: usize = 64;
 
-    /// Takes 1 to [`Self::MAX_LENGTH`] letters, digits, `-`, `_` or `.`. A `/` would make `a` own what `a/b` wrote.
+    /// Accepts 1 to [`Self::MAX_LENGTH`] letters, digits, `-`, `_` or `.`. With a `/` allowed, `a` would own what `a/b`
+    /// wrote.
     #[must_use]
     pub fn new(owner: &str) -> Option<Self> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -94,13 +96,13 @@ impl Owner {
         &self.0
     }
 
-    /// The set identifier of `member`'s record.
+    /// Returns the set identifier of `member`'s record.
     #[must_use]
     pub fn set_identifier(&self, member: &str) -> String {
         format!("{}/{member}", self.0)
     }
 
-    /// The member behind a set identifier, or nothing when the record set is somebody else's.
+    /// Returns the member in a set identifier; nothing when the record set belongs to somebody else.
     #[must_use]
     pub fn member<'a>(&self, set_identifier: &'a str) -> Option<&'a str> {
         set_identifier.strip_prefix(self.0.as_str())?.strip_prefix('/').filter(|member| !member.is_empty())

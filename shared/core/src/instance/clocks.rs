@@ -5,37 +5,38 @@ use jiff::{SignedDuration, Timestamp};
 use super::ContainerInstance;
 use crate::ids::ContainerInstanceArn;
 
-/// After how long without a look a silence begins anew: what happened meanwhile is not known.
+/// The longest gap between two sightings of a disconnected agent. After a longer one its clock restarts: nobody knows
+/// what happened in between.
 const GAP: SignedDuration = SignedDuration::from_mins(3);
-/// How often a look at somebody who is away is written down.
-const LOOK: SignedDuration = SignedDuration::from_secs(50);
+/// How often the last sighting is updated.
+const UPDATE: SignedDuration = SignedDuration::from_secs(50);
 
-/// How long the things have lasted that AWS does not date, as the state table remembers them.
+/// The clocks of conditions that AWS does not date, as the state table remembers them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
-    /// Which container instances have been seen disconnected, by ARN.
+    /// The container instances that have been seen disconnected, by ARN.
     pub disconnected: BTreeMap<ContainerInstanceArn, Away>,
-    /// Since when a core has not been whole, by its number.
+    /// The time since which a core has not been whole, by its number.
     pub not_whole: BTreeMap<u8, Timestamp>,
 }
 
-/// How long a container instance has been seen disconnected.
+/// The period in which a container instance has been seen disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Away {
-    /// Since when, on every look.
+    /// When it was first seen disconnected; there was no long gap since then.
     pub since: Timestamp,
-    /// When it was last seen so, give or take a minute.
+    /// When it was last seen disconnected, to within a minute.
     pub seen: Timestamp,
 }
 
 impl Clocks {
-    /// Starts a clock for each container instance that is disconnected and has none, or was not looked at for long, and
-    /// ends those of all others: it is connected again, or gone.
+    /// Starts a clock for each disconnected container instance that has none, restarts it after a long gap, and ends
+    /// all others: those container instances are connected again, or gone.
     pub fn see_connections(&mut self, container_instances: &mut [ContainerInstance], now: Timestamp) {
         let known = std::mem::take(&mut self.disconnected);
         for found in container_instances.iter_mut().filter(|found| !found.connected) {
             let away = match known.get(&found.arn) {
-                Some(away) if now.duration_since(away.seen) < LOOK => *away,
+                Some(away) if now.duration_since(away.seen) < UPDATE => *away,
                 Some(away) if now.duration_since(away.seen) <= GAP => Away { since: away.since, seen: now },
                 _ => Away { since: now, seen: now },
             };
@@ -44,7 +45,7 @@ impl Clocks {
         }
     }
 
-    /// Starts a clock for each of these cores that has none, and ends those of all others.
+    /// Starts a clock for each of these cores that has none, and ends the clocks of all others.
     pub fn see_cores(&mut self, not_whole: impl Iterator<Item = u8>, now: Timestamp) {
         let seen = std::mem::take(&mut self.not_whole);
         self.not_whole = not_whole.map(|core| (core, seen.get(&core).copied().unwrap_or(now))).collect();

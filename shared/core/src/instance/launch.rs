@@ -9,10 +9,10 @@ use crate::{
     names::{CLUSTER_TAG, CORE_TAG},
 };
 
-/// How long EC2 may go on calling a volume free after it was attached.
+/// How long EC2 may go on reporting a volume as available after it was attached.
 const STALE: SignedDuration = SignedDuration::from_mins(2);
 
-/// Decides about a core's instance on its way in.
+/// Decides what to do about a core's instance on its way in.
 pub(super) fn launching(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Verdict {
     let Situation { observed, policy, budget, now, .. } = *situation;
     let (core, id, volume) = match own_volume(observed, group, instance, policy) {
@@ -27,7 +27,7 @@ pub(super) fn launching(situation: &Situation<'_>, group: &Group, instance: &Ins
     let Some(attachment) = volume.attachments.first() else {
         return match volume.status {
             VolumeStatus::Creating => wait(Reason::CreatingVolume(id.clone())),
-            // EC2 may not yet say what was attached a moment ago, and the agent may have waited for.
+            // EC2 may not yet report an attachment made a moment ago, which the agent did wait for.
             VolumeStatus::Available if let Some(found) = registered => {
                 let why = Reason::RegisteredWithoutVolume(id.clone());
                 let old = found.registered.is_some_and(|registered| now.duration_since(registered) > STALE);
@@ -62,7 +62,7 @@ pub(super) fn launching(situation: &Situation<'_>, group: &Group, instance: &Ins
     wait(Reason::Registering { volume: id.clone(), agent })
 }
 
-/// Returns the volume that an instance on its way in could have right now, were it the only one.
+/// Returns the volume that an instance on its way in could be given now, if it were the only one.
 pub(super) fn attachable<'a>(
     observed: &'a Observed,
     group: &'a Group,
@@ -102,7 +102,8 @@ pub(super) fn own_volume<'a>(
     Ok((core, id, volume))
 }
 
-/// Returns the registration that speaks for an instance: of several the connected one, since an agent has one connection.
+/// Returns the registration that represents an instance: of several, the connected one, since an agent has only one
+/// connection.
 pub(super) fn current<'a>(registrations: &[&'a ContainerInstance]) -> Option<&'a ContainerInstance> {
     let connected = registrations.iter().find(|found| found.connected);
     connected.or(registrations.last()).copied()

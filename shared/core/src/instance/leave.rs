@@ -7,17 +7,17 @@ use super::{
     plan::{Situation, Verdict, wait},
 };
 
-/// Decides about an instance on its way out.
+/// Decides what to do about an instance on its way out.
 ///
-/// An instance is let go only when ECS counts on nothing there any more: drained, without a task that has not stopped,
-/// deregistered. Without force ECS refuses to deregister while a task runs, which is the fence against one that was placed
-/// late. And a cluster with registrations cannot be deleted, although ECS forgets an instance that has ended by itself:
-/// that may take minutes.
+/// An instance is released only once ECS no longer counts on anything there: it is drained, all its tasks have stopped,
+/// and it is deregistered. Without force, ECS refuses to deregister while a task runs, which is the fence against a
+/// task placed late. Nor can a cluster with registrations be deleted, and ECS may take minutes to forget a terminated
+/// instance by itself.
 pub(super) fn leaving(situation: &Situation<'_>, instance: &Instance) -> Verdict {
     let Situation { observed, policy, safety, budget, now } = *situation;
     let registrations = observed.of(&instance.id);
     if registrations.is_empty() {
-        // A retained instance has no hook any more.
+        // A retained instance no longer has a hook.
         let go = if instance.state == State::Retained { Action::Terminate } else { Action::Release };
         return (go, Reason::NotJoined);
     }
@@ -34,7 +34,7 @@ pub(super) fn leaving(situation: &Situation<'_>, instance: &Instance) -> Verdict
     }
     let tasks = || registrations.iter().flat_map(|found| &found.tasks);
     let has_members = tasks().any(|task| policy.is_ours(task));
-    // Of several registrations one may be connected and the others silent: ECS counts on the tasks of each.
+    // Of several registrations, one may be connected and the others silent: ECS counts on the tasks of each.
     let lost = registrations.iter().filter(|found| found.is_silent(now) && !found.tasks.is_empty());
     let lost: Vec<_> = lost.map(|found| found.arn.clone()).collect();
     if !lost.is_empty() {
@@ -43,8 +43,8 @@ pub(super) fn leaving(situation: &Situation<'_>, instance: &Instance) -> Verdict
     }
     let active = registrations.iter().filter(|found| found.connected && found.is_active());
     let active: Vec<_> = active.map(|found| found.arn.clone()).collect();
-    // Members are stopped only where the table says that the cluster goes: «creating» is also what it says when its item is
-    // lost. While a creation is rolled back ECS stops them with their service.
+    // Members are stopped only if the table says that the cluster is being deleted: «creating» is also its answer when
+    // the item is lost. While a creation is rolled back, ECS stops them with their service.
     if !active.is_empty() && (!has_members || observed.phase == Phase::Deleting) {
         let why = if has_members { Reason::Leaving } else { Reason::Emptied };
         return (Action::Drain { container_instances: active }, why);
@@ -67,8 +67,8 @@ fn by_group<'a>(tasks: impl Iterator<Item = &'a Task>) -> String {
     groups.iter().map(|(group, count)| format!("{group} ({count})")).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns whether an instance that is to leave a complete cluster may be dead, so that EC2 is worth asking: it has tasks, and ECS
-/// has heard of none of its registrations for long.
+/// Returns whether an instance about to leave a complete cluster may be dead, so that EC2 is worth asking: it has
+/// tasks, and all its registrations have been silent for long.
 #[must_use]
 pub fn may_be_dead(observed: &Observed, instance: &Instance, now: Timestamp) -> bool {
     let registrations = observed.of(&instance.id);
@@ -77,8 +77,8 @@ pub fn may_be_dead(observed: &Observed, instance: &Instance, now: Timestamp) -> 
     observed.phase == Phase::Complete && instance.state.awaits_release() && has_tasks && silent
 }
 
-/// Returns whether an instance is of no use to the cluster any more: EC2 says so as well. Its volume goes to nobody before EC2 has ended it,
-/// so what might still run there cannot write beside another.
+/// Returns whether an instance is dead: EC2 agrees with ECS. Its volume goes to no other instance before EC2 has
+/// terminated it, so whatever still runs there cannot write beside another.
 pub(super) fn is_dead(observed: &Observed, instance: &Instance, now: Timestamp) -> bool {
     let fails = matches!(instance.status, Some(InstanceStatus::Impaired | InstanceStatus::Gone));
     fails && may_be_dead(observed, instance, now)

@@ -4,18 +4,18 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::ids::{ContainerInstanceArn, CoreId, InstanceId, VolumeId};
 
-/// Agents lose their connection for moments several times an hour (developer guide, «Amazon ECS container instance state
-/// change events»). One that is away for longer than this is silent.
+/// How long an agent may be disconnected before it counts as silent: agents disconnect for moments several times an
+/// hour (developer guide, «Amazon ECS container instance state change events»).
 const SILENCE: SignedDuration = SignedDuration::from_mins(5);
 
-/// How far the cluster has come, as the state table says.
+/// The phase of the cluster, from the state table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The table says nothing yet: the stack is being created, and the cluster may never have had a quorum.
+    /// The table holds no phase yet: the stack is being created, and the cluster may never have had a quorum.
     Creating,
     /// The cluster is whole and must stay so.
     Complete,
-    /// The stack goes away, with the cluster.
+    /// The stack is being deleted, and the cluster with it.
     Deleting,
 }
 
@@ -29,22 +29,22 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The cluster's instances as they were observed, with what decides over them.
+/// The cluster's instances as observed, with everything that decides what to do about them.
 ///
-/// Every list is whole. An observation that failed half way never becomes an `Observed`, so nothing is ever concluded from
-/// a part.
+/// Every list is complete. An observation that failed half way never becomes an `Observed`, so nothing is ever
+/// concluded from a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// How far the cluster has come.
+    /// The cluster's phase.
     pub phase: Phase,
     /// The cluster's Auto Scaling groups.
     pub groups: Vec<Group>,
     /// The volumes with the cluster's tag, by id.
     pub volumes: BTreeMap<VolumeId, Volume>,
     /// The container instances of the ECS cluster. One EC2 instance may have several: an agent that has lost its
-    /// checkpoint registers anew, and the first registration stays.
+    /// checkpoint registers again, and the first registration stays.
     pub container_instances: Vec<ContainerInstance>,
-    /// Since when cores have not been whole, by number, as it was remembered before this observation.
+    /// The times since which cores have not been whole, by number, as remembered before this observation.
     pub not_whole: BTreeMap<u8, Timestamp>,
 }
 
@@ -61,7 +61,7 @@ impl Observed {
         self.groups.iter().find(|group| group.instances.iter().any(|found| found.id == *instance))
     }
 
-    /// Returns since when an instance has had its volume.
+    /// Returns when an instance's volume was attached.
     #[must_use]
     pub fn attached_since(&self, instance: &InstanceId) -> Option<Timestamp> {
         let mut attachments = self.volumes.values().flat_map(|volume| &volume.attachments);
@@ -78,23 +78,25 @@ pub struct Group {
     pub core: Option<CoreId>,
     /// Its tag `neo4j:volume`, the id of its core's data volume.
     pub volume: Option<VolumeId>,
-    /// How many instances it is to have.
+    /// Its desired capacity.
     pub desired: usize,
-    /// What Auto Scaling said of the last launch that failed, with its time; asked only of a core's group without instance.
+    /// Auto Scaling's message about the last failed launch, with its time; requested only for a core's group without an
+    /// instance.
     pub launch_failure: Option<String>,
     /// Its instances, in whatever state.
     pub instances: Vec<Instance>,
 }
 
 impl Group {
-    /// Whether its instances need a data volume. One of both tags is enough to tell: without the other it is stuck, but
-    /// still no group of replicas.
+    /// Returns whether its instances need a data volume. Either tag is proof: without the other one the group is stuck,
+    /// but it is not a group of replicas.
     #[must_use]
     pub fn is_core(&self) -> bool {
         self.core.is_some() || self.volume.is_some()
     }
 
-    /// Whether a core has no instance that counts, although its group is to have one: no capacity, for example.
+    /// Returns whether a core has no instance that counts, although its group should have one: no capacity, for
+    /// example.
     #[must_use]
     pub fn lacks_instance(&self) -> bool {
         self.is_core() && self.desired > 0 && !self.instances.iter().any(|instance| !instance.state.is_leaving())
@@ -110,26 +112,26 @@ pub struct Instance {
     pub zone: String,
     /// Its lifecycle state.
     pub state: State,
-    /// What EC2 says of it; asked only of what may be dead. Auto Scaling's own `HealthStatus` is no evidence: anybody with
-    /// the right can set it.
+    /// Its status in EC2; requested only if it may be dead. Auto Scaling's own `HealthStatus` is no evidence: anybody
+    /// with the permission can set it.
     pub status: Option<InstanceStatus>,
 }
 
-/// What EC2's status checks say of an instance.
+/// The result of EC2's status checks of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceStatus {
-    /// It passes them, or they have not yet said anything.
+    /// No check fails, or there is no result yet.
     NotImpaired,
-    /// One of them fails.
+    /// A check fails.
     Impaired,
-    /// It does not run any more.
+    /// It no longer runs.
     Gone,
 }
 
 impl InstanceStatus {
-    /// Judges an instance by its state and what its status checks say.
+    /// Judges an instance by its state and its status checks.
     ///
-    /// `ok`, `insufficient-data`, `not-applicable` and `initializing` are no failure (API reference of
+    /// `ok`, `insufficient-data`, `not-applicable` and `initializing` are not failures (API reference of
     /// `InstanceStatusSummary`); an instance that is stopping or shutting down may still run.
     #[must_use]
     pub fn of<'a>(state: &str, mut checks: impl Iterator<Item = &'a str>) -> Self {
@@ -141,33 +143,33 @@ impl InstanceStatus {
     }
 }
 
-/// A lifecycle state of Auto Scaling, as far as it matters here.
+/// An Auto Scaling lifecycle state, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// `Pending:Wait`: launched, and held by a hook.
     PendingWait,
     /// `Terminating:Wait`: to be terminated, and held by a hook.
     TerminatingWait,
-    /// `Terminating:Retained`: its hook was abandoned, so it stays and counts no more.
+    /// `Terminating:Retained`: its hook was abandoned, so it stays, but no longer counts.
     Retained,
-    /// Any other one, in which nothing is asked of us.
+    /// Any other state, in which there is nothing to decide.
     Other(String),
 }
 
 impl State {
-    /// Whether Auto Scaling holds the instance until somebody says what becomes of it.
+    /// Returns whether Auto Scaling holds the instance until somebody decides what happens to it.
     #[must_use]
     pub fn is_held(&self) -> bool {
         !matches!(self, Self::Other(_))
     }
 
-    /// Whether the instance waits for somebody to say that it may go.
+    /// Returns whether the instance waits to be released.
     #[must_use]
     pub fn awaits_release(&self) -> bool {
         matches!(self, Self::TerminatingWait | Self::Retained)
     }
 
-    /// Whether the instance counts no more towards what its group wants.
+    /// Returns whether the instance no longer counts towards its group's desired capacity.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         match self {
@@ -177,7 +179,7 @@ impl State {
         }
     }
 
-    /// Whether the group counts on the instance.
+    /// Returns whether the instance is in service.
     #[must_use]
     pub fn is_in_service(&self) -> bool {
         matches!(self, Self::Other(state) if state == "InService")
@@ -209,7 +211,7 @@ impl From<&str> for State {
 /// An EBS volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// Its Availability Zone: only instances there can have it.
+    /// Its Availability Zone: only instances there can attach it.
     pub zone: String,
     /// Its state.
     pub status: VolumeStatus,
@@ -217,8 +219,8 @@ pub struct Volume {
     pub cluster: Option<String>,
     /// Its tag `neo4j:core`.
     pub core: Option<CoreId>,
-    /// Who has it, is about to have it, or has not quite let go of it. More than one only where somebody has allowed
-    /// multi-attach.
+    /// Its attachments, also those that are in progress or not yet fully detached. More than one only where somebody
+    /// has allowed multi-attach.
     pub attachments: Vec<Attachment>,
 }
 
@@ -246,14 +248,14 @@ impl From<&str> for VolumeStatus {
     }
 }
 
-/// The bond of a volume and an instance.
+/// The attachment of a volume to an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// The instance, or whatever else has it.
+    /// The instance, or whatever else holds the volume.
     pub instance: InstanceId,
     /// Whether it is `attached`; otherwise it is `attaching`, `detaching` or `busy`.
     pub attached: bool,
-    /// When it was asked for, if EC2 says so.
+    /// When it was requested, if EC2 reports that.
     pub since: Option<Timestamp>,
 }
 
@@ -262,39 +264,39 @@ pub struct Attachment {
 pub struct ContainerInstance {
     /// Its ARN.
     pub arn: ContainerInstanceArn,
-    /// Its instance.
+    /// Its EC2 instance.
     pub instance: InstanceId,
     /// Whether ECS has a connection to its agent.
     pub connected: bool,
-    /// Such as `ACTIVE` or `DRAINING`.
+    /// Its status, such as `ACTIVE` or `DRAINING`.
     pub status: String,
     /// Its attribute `neo4j.core`, from the agent's configuration.
     pub core: Option<CoreId>,
     /// Its tasks that have not stopped.
     pub tasks: Vec<Task>,
-    /// When it registered, if ECS says so.
+    /// When it registered, if ECS reports that.
     pub registered: Option<Timestamp>,
-    /// Since when its agent has been seen disconnected, by our own clock ([`Clocks`](super::Clocks)).
+    /// The time since which its agent has been seen disconnected, by our own clock ([`Clocks`](super::Clocks)).
     pub disconnected_since: Option<Timestamp>,
 }
 
 impl ContainerInstance {
-    /// Whether a status means that nothing is left of it. One that is `DEREGISTERING` only waits for its trunk network
-    /// interface to go (API reference of `ContainerInstance`, `status`).
+    /// Returns whether a status means that the container instance is gone. One that is `DEREGISTERING` only waits for
+    /// its trunk network interface to be removed (API reference of `ContainerInstance`, `status`).
     #[must_use]
     pub fn is_gone(status: &str) -> bool {
         matches!(status, "INACTIVE" | "DEREGISTERING")
     }
 
-    /// Whether a task on it may be on its way down, as far as its tasks that are to run tell: it is away, or a core without
-    /// any.
+    /// Returns whether tasks on it may be stopping, judged by those that should run: its agent is disconnected, or it
+    /// is a core without any.
     #[must_use]
     pub fn may_be_stopping_tasks(&self) -> bool {
         !self.connected || (self.core.is_some() && self.tasks.is_empty())
     }
 
-    /// Adds tasks that have not stopped. Of one that is known already the later word counts: a task may be told to stop
-    /// between two lists, and is in both.
+    /// Adds tasks that have not stopped. A later observation of a task replaces an earlier one: a task that is stopped
+    /// between two lists is in both.
     pub fn add_tasks(&mut self, tasks: impl IntoIterator<Item = Task>) {
         for task in tasks {
             self.tasks.retain(|known| known.id != task.id);
@@ -303,16 +305,16 @@ impl ContainerInstance {
         self.tasks.sort();
     }
 
-    /// Whether ECS may place tasks on it.
+    /// Returns whether ECS may place tasks on it.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == "ACTIVE"
     }
 
-    /// Whether ECS has lost its agent for longer than agents are away anyway.
+    /// Returns whether its agent has been disconnected for longer than agents usually are.
     ///
-    /// The time is our own. `connectivityAt` of a task says when it last went *into* `CONNECTED` (API reference of `Task`),
-    /// which proves that the agent was there at that time, and nothing about how long it has been away.
+    /// The clock is our own. `connectivityAt` of a task is when it last went *into* `CONNECTED` (API reference of
+    /// `Task`), which proves that the agent was connected then, and nothing about how long it has been disconnected.
     #[must_use]
     pub fn is_silent(&self, now: Timestamp) -> bool {
         let connected = self.tasks.iter().filter_map(|task| task.connected_at).max();

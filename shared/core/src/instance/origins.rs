@@ -1,9 +1,10 @@
-//! What the data volumes were made from, and where.
+//! The snapshots that the data volumes were created from, with their zones and their key.
 //!
-//! CloudFormation replaces a volume whose snapshot, zone or key changes, and with it the core's data: of every core at
-//! once. So what the stack was created with is kept in the resource's physical id. The snapshots are given back from there
-//! ever after, whatever the parameter says by then; another zone or key is refused before any core is changed. So is a
-//! lower number of cores: their instances would be retained while they run, with their volumes.
+//! CloudFormation replaces a volume whose snapshot, zone or key changes, and with it the core's data: for every core at
+//! once. So the values from the stack's creation are kept in the resource's physical id. The snapshots are returned
+//! from there ever after, whatever the parameter says by then; another zone or key is refused before any core is
+//! changed. So is a lower number of cores: the instances of those left out would be retained while they run, with their
+//! volumes.
 
 use std::fmt;
 
@@ -13,37 +14,37 @@ mod tests;
 /// The most cores that a cluster has.
 pub const MOST_CORES: u8 = 7;
 
-/// What a stack's data volumes are made from. [`Display`](fmt::Display) is the physical id that remembers it.
+/// The origins of a stack's data volumes. Their [`Display`](fmt::Display) is the physical id that remembers them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origins {
-    /// How many cores were asked for; nothing when read from a physical id, which does not remember it.
+    /// How many cores were requested; nothing when read from a physical id, which does not remember it.
     cores: Option<u8>,
     /// One for each core, or none.
     snapshots: Vec<String>,
-    /// Zones and key, as the physical id says them.
+    /// Zones and key, as written in the physical id.
     place: String,
 }
 
-/// Why CloudFormation must not go on.
+/// Why CloudFormation must not continue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginsRefused {
-    /// A core would begin with a blank volume beside others that do not.
+    /// Some cores would start with a blank volume beside others that do not.
     #[error("RestoreSnapshotIds names {snapshots} snapshots for {cores} cores: name one for each core, or none")]
     SnapshotCount {
         /// How many are named.
         snapshots: usize,
-        /// How many cores there are to be.
+        /// How many cores are requested.
         cores: u8,
     },
     /// CloudFormation would replace every volume.
     #[error(
-        "the data volumes were made with {then}, and cannot be had with {now}: CloudFormation would replace every one by a \
-         blank volume. Set CoreZone1 to CoreZone3 and DataKmsKeyArn as they were; for others deploy a second stack"
+        "the data volumes were created with {then}, and this update requests {now}: CloudFormation would replace every one \
+         with a blank volume. Set CoreZone1 to CoreZone3 and DataKmsKeyArn as they were; for others deploy a second stack"
     )]
     OtherPlace {
-        /// What they were made with.
+        /// The place that they were created with.
         then: String,
-        /// What is asked for.
+        /// The place that is requested.
         now: String,
     },
     /// Cores would be taken away while they run.
@@ -54,13 +55,14 @@ pub enum OriginsRefused {
     FewerCores {
         /// How many the cluster has.
         known: u8,
-        /// How many are asked for.
+        /// How many are requested.
         wanted: u8,
     },
 }
 
 impl Origins {
-    /// What a new stack asks for. Snapshots are one for each core, core 1 first; empty texts count for none.
+    /// Makes the origins that a new stack requests. Snapshots are one for each core, core 1 first; empty strings are
+    /// ignored.
     pub fn new(cores: u8, snapshots: Vec<String>, zones: &[String], key: &str) -> Result<Self, OriginsRefused> {
         let snapshots: Vec<_> = snapshots.into_iter().filter(|id| !id.is_empty()).collect();
         let count = snapshots.len();
@@ -70,7 +72,7 @@ impl Origins {
         Ok(Self { cores: Some(cores), snapshots, place: format!("zones={};key={key}", zones.join(",")) })
     }
 
-    /// What a physical id remembers. One that is none of ours remembers nothing.
+    /// Returns the origins that a physical id remembers. One that is not ours remembers nothing.
     #[must_use]
     pub fn remembered(physical_id: &str) -> Self {
         let (snapshots, place) = physical_id.split_once(';').unwrap_or_default();
@@ -79,8 +81,8 @@ impl Origins {
         Self { cores: None, snapshots, place: place.to_owned() }
     }
 
-    /// Refuses what an update asks for where it would cost data. `known` is how many cores the cluster had when its last
-    /// deployment ended. The snapshots that it asks for are not looked at: these are remembered.
+    /// Refuses an update that would cost data. `known` is how many cores the cluster had when its last deployment
+    /// ended. The snapshots that the update requests are ignored: those of the creation are remembered.
     pub fn refuse_change(&self, wanted: &Self, known: Option<u8>) -> Result<(), OriginsRefused> {
         if self.place != wanted.place {
             return Err(OriginsRefused::OtherPlace { then: self.place.clone(), now: wanted.place.clone() });
@@ -91,7 +93,7 @@ impl Origins {
         }
     }
 
-    /// Returns the snapshot of every core that there may be, by its number; empty for a blank volume.
+    /// Returns the snapshot of every core that there may be, with its number; empty for a blank volume.
     pub fn snapshots_by_core(&self) -> impl Iterator<Item = (u8, &str)> {
         (1..=MOST_CORES).map(|core| (core, self.snapshots.get(usize::from(core) - 1).map_or("", String::as_str)))
     }
@@ -103,8 +105,8 @@ impl fmt::Display for Origins {
     }
 }
 
-/// Returns how many cores to expect: those of the last deployment that ended, or of the one that is under way. While an
-/// update with fewer is refused those that it left out are still there.
+/// Returns how many cores to expect: those of the last deployment that ended or of the one under way, whichever are
+/// more. While an update with fewer is refused, the cores that it left out still exist.
 #[must_use]
 pub fn expected_cores(configured: u8, deployed: Option<u8>) -> u8 {
     configured.max(deployed.unwrap_or_default())

@@ -12,28 +12,28 @@ use crate::{
     names::{LAUNCH_HOOK, TERMINATE_HOOK},
 };
 
-/// What a decision goes by.
+/// The configuration of every decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The cluster's name, which its volumes carry as the tag `neo4j:cluster`.
     pub cluster: String,
     /// How many cores there are, numbered from 1.
     pub cores: u8,
-    /// The ECS services whose tasks are the cluster's own; all others are other people's.
+    /// The ECS services whose tasks are members of the cluster; all other tasks belong to somebody else.
     pub services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
 }
 
 impl Policy {
-    /// Whether a task is one of the cluster's members.
+    /// Returns whether a task is a member of the cluster.
     #[must_use]
     pub fn is_ours(&self, task: &Task) -> bool {
         task.group.strip_prefix("service:").is_some_and(|service| self.services.iter().any(|ours| ours == service))
     }
 }
 
-/// What is done about an instance.
+/// What to do about an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Attach this volume.
@@ -43,7 +43,7 @@ pub enum Action {
     },
     /// Leave it as it is.
     Wait {
-        /// Whether to restart the hook's timeout, so that it never runs out. Without, it is the deadline.
+        /// Whether to restart the hook's timeout, so that it never runs out. Otherwise that timeout is the deadline.
         heartbeat: bool,
     },
     /// Complete the launch: the instance goes into service.
@@ -59,32 +59,32 @@ pub enum Action {
     Deregister {
         /// The ARNs of all its registrations.
         container_instances: Vec<ContainerInstanceArn>,
-        /// Whether also with tasks on them: ECS then takes these for stopped, and places others.
+        /// Whether to do so even with tasks on them: ECS then considers these stopped, and places others.
         force: bool,
     },
-    /// Complete the hook before its termination.
+    /// Complete the termination hook: Auto Scaling terminates the instance.
     Release,
     /// Terminate a retained instance.
     Terminate,
 }
 
-/// One instance, with what is done about it and why.
+/// What to do about one instance, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The instance's Auto Scaling group.
     pub group: String,
     /// The instance.
     pub instance: InstanceId,
-    /// The state in which Auto Scaling holds it; nothing when only a registration of it is left.
+    /// The state in which Auto Scaling holds it; nothing when only its registration is left.
     pub state: Option<State>,
-    /// What is done.
+    /// What to do.
     pub action: Action,
     /// Why.
     pub why: Reason,
 }
 
 impl Step {
-    /// Returns the lifecycle hook that holds the instance. A retained one has none any more.
+    /// Returns the lifecycle hook that holds the instance. A retained one no longer has any.
     #[must_use]
     pub fn hook(&self) -> Option<&'static str> {
         match self.state {
@@ -120,7 +120,7 @@ impl fmt::Display for Step {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "a plan that is not applied changes nothing"]
 pub struct Plan {
-    /// By group and instance; at most one for each instance.
+    /// The steps by group and instance, at most one for each instance.
     pub steps: Vec<Step>,
 }
 
@@ -129,9 +129,9 @@ pub struct Plan {
 pub struct Held {
     /// Those in a lifecycle hook that wait for something.
     pub waiting: usize,
-    /// Those that wait for people.
+    /// Those that only people can move on.
     pub stuck: usize,
-    /// Those that Auto Scaling retains, whatever is done about them.
+    /// Those that Auto Scaling retains, whatever the plan does about them.
     pub retained: usize,
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What is decided about one instance.
+/// The decision about one instance.
 pub(super) type Verdict = (Action, Reason);
 
 /// Waits, and lets the hook's timeout run: it is the deadline.
@@ -167,7 +167,7 @@ pub(super) fn wait_on(why: Reason) -> Verdict {
     (Action::Wait { heartbeat: true }, why)
 }
 
-/// What every decision goes by: the observation, and what was settled before anything is planned.
+/// The basis of every decision: the observation, and what is settled before anything is planned.
 #[derive(Clone, Copy)]
 pub(super) struct Situation<'a> {
     pub(super) observed: &'a Observed,
@@ -177,14 +177,14 @@ pub(super) struct Situation<'a> {
     pub(super) now: Timestamp,
 }
 
-/// Plans what becomes of every instance that Auto Scaling holds.
+/// Plans what to do about every instance that Auto Scaling holds.
 ///
-/// A volume goes only to an instance of the group that names it, only when its own tags say the same, and only to one: its
-/// data is the core. An instance with tasks of the cluster is let go only where no quorum can be lost with it.
+/// A volume goes only to an instance of the group that names it, only if its own tags agree, and only to one: its data
+/// is the core. An instance with tasks of the cluster is released only if no quorum can be lost with it.
 pub fn plan(observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
     let groups = observed.groups.iter();
     let mut instances: Vec<_> = groups.flat_map(|group| group.instances.iter().map(move |i| (group, i))).collect();
-    // Of two that could have a volume the first one gets it: always the same, whatever the order of the answer.
+    // The first of two that could have a volume gets it: always the same one, whatever the order of AWS's answer.
     instances.sort_by_key(|(group, instance)| (&group.name, &instance.id));
     let (safety, budget) = (Safety::of(observed, policy, now), Budget::of(observed, &instances, policy, now));
     let situation = Situation { observed, policy, safety: &safety, budget: &budget, now };
@@ -196,7 +196,7 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
     Plan { steps: steps.chain(stale::registrations(observed, now)).collect() }
 }
 
-/// Decides about one instance; nothing when it is not held.
+/// Decides what to do about one instance; nothing when it is not held.
 fn judge(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Option<Verdict> {
     let observed = situation.observed;
     Some(match instance.state {

@@ -1,9 +1,9 @@
 use crate::ids::{CoreId, InstanceId, VolumeId};
 
-/// Why something is done about an instance, or is not.
+/// Why something is done about an instance, or why nothing is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// The stack goes away. Abandoning a launch would only make Auto Scaling launch the next.
+    /// The stack is being deleted. Abandoning a launch would only make Auto Scaling start the next one.
     #[error("the cluster is being deleted")]
     Deleting,
     /// Its volume is free.
@@ -20,7 +20,7 @@ pub enum Reason {
         "the cluster has no volume {0}: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster"
     )]
     NoSuchVolume(VolumeId),
-    /// The volume holds something else than this core's data.
+    /// The volume does not hold this core's data.
     #[error(
         "volume {volume} has the tag {tag}={}, not {wants}: correct the group's tag neo4j:volume, or the volume's tag",
         shown(.has.as_deref())
@@ -47,8 +47,8 @@ pub enum Reason {
     },
     /// The volume is broken or on its way out.
     #[error(
-        "volume {volume} is in state {status}: this core stays away, since no snapshot may stand in for the volume of one \
-         core of a living cluster; keep the others whole, and move to a second stack"
+        "volume {volume} is in state {status}: this core stays down, since no snapshot may stand in for the volume of one \
+         core of a running cluster; keep the others whole, and move to a second stack"
     )]
     UnusableVolume {
         /// The volume's id.
@@ -56,8 +56,8 @@ pub enum Reason {
         /// Its state.
         status: String,
     },
-    /// Another instance has the volume, or gets it by the same plan.
-    #[error("volume {volume} is held by {by}, which must let go of it first")]
+    /// Another instance has the volume, or gets it in the same plan.
+    #[error("volume {volume} is held by {by}, which must release it first")]
     Held {
         /// The volume's id.
         volume: VolumeId,
@@ -67,10 +67,10 @@ pub enum Reason {
     /// The volume is not free, and EC2 does not say why.
     #[error("volume {0} is in use, but EC2 does not say by which instance")]
     HeldUnseen(VolumeId),
-    /// The volume is not there yet.
+    /// The volume does not exist yet.
     #[error("volume {0} is being created")]
     CreatingVolume(VolumeId),
-    /// The volume is on its way.
+    /// The volume is being attached.
     #[error("volume {0} is not attached yet")]
     Attaching(VolumeId),
     /// Nothing but the ECS agent is missing.
@@ -89,12 +89,12 @@ pub enum Reason {
     NeverRegistered {
         /// The volume's id.
         volume: VolumeId,
-        /// The policy's time-out.
+        /// The policy's timeout.
         seconds: i64,
         /// What is wrong with the agent.
         agent: String,
     },
-    /// The agent says that it is another core's.
+    /// The agent registered as another core's.
     #[error(
         "its ECS agent registered with neo4j.core={}, but its group is that of core {wants}: correct ecs.config in the \
          group's launch template",
@@ -106,7 +106,7 @@ pub enum Reason {
         /// The group's core.
         wants: CoreId,
     },
-    /// ECS would take the tasks of that one for the core's, and place none on this.
+    /// ECS would count the tasks on the other instance as the core's, and place none on this one.
     #[error("core {core} is still registered by {by}, on whose tasks ECS counts: its ECS agent must go first")]
     OtherRegistration {
         /// The core.
@@ -114,8 +114,8 @@ pub enum Reason {
         /// The other instance.
         by: InstanceId,
     },
-    /// An instance that has gone left its registration behind.
-    #[error("its instance is gone and volume {0} is free of it, but ECS still counts on its tasks")]
+    /// An instance that is gone has left its registration behind.
+    #[error("its instance is gone and no longer holds volume {0}, but ECS still counts on its tasks")]
     Stale(VolumeId),
     /// The agent did not wait for the volume.
     #[error(
@@ -123,43 +123,44 @@ pub enum Reason {
          ecs.service require the mount in the group's launch template"
     )]
     RegisteredWithoutVolume(VolumeId),
-    /// All is there.
+    /// Everything is ready.
     #[error("volume {0} is attached, and the ECS agent is connected")]
     Ready(VolumeId),
-    /// All is there that a replica needs.
+    /// Everything that a replica needs is ready.
     #[error("the ECS agent is connected")]
     Connected,
     /// A replica's agent is missing.
     #[error("the ECS agent {0}")]
     AwaitingAgent(String),
     /// It takes no part in the cluster.
-    #[error("it is no container instance of the ECS cluster: it never joined, or has left")]
+    #[error("it is not a container instance of the ECS cluster: it never joined, or has left")]
     NotJoined,
-    /// Nothing runs on it, so that its registration can go, and then the instance.
+    /// Nothing runs on it, so its registration can be removed, and then the instance.
     #[error("no task is left on it")]
     NoTasks,
-    /// It is of no use to the quorum any more.
+    /// It no longer counts towards the quorum.
     #[error("it is dead: EC2's status checks fail, and ECS has lost its agent for more than five minutes")]
     Dead,
-    /// ECS cannot reach it, and there is no cluster that could lose by it. ECS would wait for its tasks for ever.
+    /// ECS cannot reach it, and there is no complete cluster that could be harmed. ECS would wait forever for its
+    /// tasks.
     #[error("ECS has lost its agent for more than five minutes, and the cluster is not complete")]
     Silent,
-    /// Only other people's tasks are on it, and nobody can stop them.
+    /// Only somebody else's tasks are on it, and nobody can stop them.
     #[error("ECS has lost its agent for more than five minutes, and no task of the cluster is on it")]
     SilentWithoutMember,
-    /// Whether it is silent or reconnects will show.
+    /// It may still reconnect.
     #[error("ECS has lost its agent, but not for long")]
     AgentAway,
-    /// Another one is deregistered by the same plan, or another core is on its way back.
+    /// Another one is deregistered in the same plan, or another core is on its way back.
     #[error("it is dead, but instances are deregistered one at a time: another core must be in service first")]
     NotAtOnce,
-    /// No more tasks must be placed on it, and those of services are to stop.
+    /// No more tasks may be placed on it, and those of services must stop.
     #[error("the cluster is being deleted: ECS is to stop the tasks on it, and to place no more")]
     Leaving,
-    /// It is drained, and what is left on it stops or does not.
+    /// It is drained, and the tasks left on it are stopping, or never will.
     #[error("tasks on it that have not stopped: {0}: stop those that ECS does not stop by itself")]
     TasksStopping(String),
-    /// It may be what the quorum hangs on.
+    /// The quorum may depend on it.
     #[error(
         "tasks on it: {0}, and nothing can prove yet that the others have quorum without them: when the hook runs out, \
          Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its \
@@ -167,7 +168,7 @@ pub enum Reason {
     )]
     QuorumUnproven(usize),
     /// A task placed now would be killed.
-    #[error("no task of the cluster is left on it, and none must be placed any more")]
+    #[error("no task of the cluster is left on it, and no more may be placed")]
     Emptied,
     /// Its hook was abandoned.
     #[error(
@@ -177,14 +178,14 @@ pub enum Reason {
     Retained(usize),
 }
 
-/// How an absent tag or attribute is shown.
+/// Returns how a tag or attribute is shown that may be absent.
 fn shown(value: Option<&str>) -> &str {
     value.unwrap_or("(none)")
 }
 
 impl Reason {
-    /// Whether only people can mend it. Such a launch gets no heartbeat: the hook's own time-out abandons it, which limits
-    /// how many instances are launched in vain.
+    /// Returns whether only people can fix it. Such a launch gets no heartbeat: the hook's own timeout abandons it,
+    /// which limits how many instances are launched in vain.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         match self {

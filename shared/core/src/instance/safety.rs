@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Group, Instance, NOT_WHOLE, Observed, Phase, Policy, Reason, State, Task, launch, leave::is_dead};
 use crate::ids::{InstanceId, VolumeId};
 
-/// Why instances must not lose their tasks.
+/// The reasons why instances must not lose their tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Safety {
     reasons: BTreeMap<InstanceId, Vec<Reason>>,
@@ -29,7 +29,7 @@ impl Safety {
         Self { reasons: reasons.collect() }
     }
 
-    /// Returns why the tasks on an instance must go on; nothing when they may be stopped.
+    /// Returns why the tasks on an instance must keep running; nothing when they may be stopped.
     pub(super) fn unsafe_to_stop(&self, instance: &InstanceId) -> &[Reason] {
         self.reasons.get(instance).map_or(&[], Vec::as_slice)
     }
@@ -45,7 +45,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Grants what there is. `instances` are in the order in which they are served.
+    /// Assigns what is available. `instances` are in the order in which they are served.
     pub(super) fn of(observed: &Observed, instances: &[(&Group, &Instance)], policy: &Policy, now: Timestamp) -> Self {
         let mut volumes = BTreeMap::new();
         for (group, instance) in instances.iter().filter(|(_, instance)| instance.state == State::PendingWait) {
@@ -67,8 +67,8 @@ impl Budget {
     }
 }
 
-/// Returns the first dead instance; nothing while another core is on its way back, which is given half an hour for that. If
-/// it is a mistake, it shall not cost a quorum.
+/// Returns the first dead instance; nothing while another core is on its way back, for which it has half an hour. A
+/// false diagnosis must not cost the quorum.
 fn deregisters(observed: &Observed, policy: &Policy, now: Timestamp) -> Option<InstanceId> {
     let instances =
         observed.groups.iter().flat_map(|group| group.instances.iter().map(move |found| (&group.name, found)));
@@ -87,7 +87,8 @@ fn deregisters(observed: &Observed, policy: &Policy, now: Timestamp) -> Option<I
     dead.first().filter(|_| !coming_back).map(|(_, id)| (*id).clone())
 }
 
-/// Returns whether a core's instance is in service, or runs a task of the cluster that ECS hears of, as a retained one may.
+/// Returns whether a core's instance is in service, or runs a task of the cluster under a connected agent, as a
+/// retained one may.
 fn serves(observed: &Observed, instance: &Instance, policy: &Policy) -> bool {
     let runs = |task: &Task| policy.is_ours(task) && task.status == "RUNNING";
     let heard = observed.of(&instance.id).iter().any(|found| found.connected && found.tasks.iter().any(runs));

@@ -2,14 +2,14 @@ use jiff::Timestamp;
 
 use super::{Action, ContainerInstance, Observed, Phase, Reason, Step};
 
-/// Plans what becomes of registrations that nobody waits for: ECS deregisters an instance that is terminated only while
-/// its agent is connected, and takes the tasks of any other for running for ever.
+/// Plans the end of stale registrations: ECS deregisters a terminated instance only if its agent was still connected,
+/// and counts the tasks of any other as running forever.
 ///
-/// That an instance is in no group and its agent away is no proof: a list may be stale, an agent silent for a moment. That
-/// its core's volume has let go of it is one.
+/// That an instance is in no group and its agent disconnected proves nothing: a list may be stale, an agent silent for
+/// a moment. That its core's volume is no longer attached to it is proof.
 ///
-/// When the cluster goes every silent registration goes first: ECS waits for tasks that nobody can stop, and keeps a
-/// cluster that has registrations.
+/// When the cluster is deleted, every silent registration is removed first: ECS waits for tasks that nobody can stop,
+/// and keeps a cluster that has registrations.
 pub(super) fn registrations(observed: &Observed, now: Timestamp) -> impl Iterator<Item = Step> {
     observed.container_instances.iter().filter(|found| !found.connected).filter_map(move |found| {
         if observed.phase == Phase::Deleting { silent(observed, found, now) } else { left_behind(observed, found) }

@@ -1,23 +1,23 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Group, Instance, Observed, Phase, Plan, Policy, Reason, State,
+    ContainerInstance, Group, Instance, Observed, Phase, Plan, Policy, Reason, State, Task,
     launch::{agent_fault, current, own_volume},
 };
 use crate::ids::{CoreId, InstanceId, VolumeId};
 
-/// How long a task has to run before its core is whole: one that ends again and again is `RUNNING` for moments, which ECS
-/// takes for success (developer guide, «Amazon ECS service throttle logic»).
+/// How long a task must run before its core is whole: one that keeps ending is `RUNNING` for moments, which ECS takes
+/// for success (developer guide, «Amazon ECS service throttle logic»).
 const SETTLED: SignedDuration = SignedDuration::from_mins(5);
-/// How long a core may not be whole before people are alarmed; the threshold of `CoreNotWholeAlarm`.
+/// How long a core may be other than whole before the alarm goes off: the threshold of `CoreNotWholeAlarm`.
 pub const NOT_WHOLE: SignedDuration = SignedDuration::from_mins(30);
 
-/// One core as it was observed.
+/// One core as observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core {
     /// Its number, from 1.
     pub number: u8,
-    /// Its instance, if it has one: of several the one that its group counts on.
+    /// Its instance, if it has one: of several, the one that its group counts on.
     pub instance: Option<InstanceId>,
     /// The lifecycle state of that instance.
     pub state: Option<State>,
@@ -25,7 +25,7 @@ pub struct Core {
     pub zone: Option<String>,
     /// Its data volume's id, if its group names one.
     pub volume: Option<VolumeId>,
-    /// Whether ECS has a connection to the agent of its instance; nothing when that has not registered.
+    /// Whether ECS has a connection to the agent of its instance; nothing when the agent has not registered.
     pub agent: Option<bool>,
     /// `lastStatus` of its task, if it has one.
     pub task: Option<String>,
@@ -36,25 +36,25 @@ pub struct Core {
 /// Why a core is not whole: in service, with its own volume attached, its agent connected, its task running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Nobody would replace its instance.
+    /// Nothing would replace its instance.
     #[error("no Auto Scaling group of the cluster has the tag neo4j:core={0}: deploy the stack again")]
     NoGroup(u8),
     /// Two instances would ask for one volume.
     #[error("several Auto Scaling groups have the tag of this core: {0}: take it off those that are not the stack's")]
     SeveralGroups(String),
-    /// The group was set to want none.
+    /// The group is set to have no instance.
     #[error("its Auto Scaling group {0} is to have no instance: set its desired capacity to 1")]
     NoneWanted(String),
     /// No capacity, for example.
     #[error(
         "its Auto Scaling group {group} has no instance{}: if that lasts, choose another instance type of the same memory",
-        last_words(.said.as_deref())
+        last_failure(.message.as_deref())
     )]
     NoInstance {
         /// The group.
         group: String,
-        /// What Auto Scaling said of the last launch that failed.
-        said: Option<String>,
+        /// Auto Scaling's message about the last failed launch.
+        message: Option<String>,
     },
     /// The instance is on its way in or out, or set aside.
     #[error("its instance {instance} is {state}{}", .why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
@@ -63,7 +63,7 @@ pub enum Fault {
         instance: InstanceId,
         /// Its lifecycle state.
         state: State,
-        /// What the plan says of it.
+        /// The reason of its step in the plan.
         why: Option<Reason>,
     },
     /// The volume is not what it should be.
@@ -78,7 +78,7 @@ pub enum Fault {
         instance: InstanceId,
     },
     /// The agent takes no tasks.
-    #[error("the ECS agent of its instance {instance} {agent}: {}", mend(.agent))]
+    #[error("the ECS agent of its instance {instance} {agent}: {}", remedy(.agent))]
     Agent {
         /// The instance.
         instance: InstanceId,
@@ -89,7 +89,7 @@ pub enum Fault {
     #[error("no task of the cluster runs on its instance {0}: look at the events of the ECS service")]
     NoTask(InstanceId),
     /// The task has just started.
-    #[error("its task {task} runs since {since}: it counts as whole when it has run for five minutes")]
+    #[error("its task {task} has been running since {since}: the core counts as whole after five minutes")]
     Settling {
         /// The task's id.
         task: String,
@@ -106,12 +106,13 @@ pub enum Fault {
     },
 }
 
-fn last_words(said: Option<&str>) -> String {
-    said.map_or_else(String::new, |said| format!(", and Auto Scaling said of its last launch that failed: {said}"))
+fn last_failure(message: Option<&str>) -> String {
+    message
+        .map_or_else(String::new, |message| format!(", and Auto Scaling reports of its last failed launch: {message}"))
 }
 
-/// What to do about an agent.
-fn mend(agent: &str) -> &'static str {
+/// Returns what to do about an agent.
+fn remedy(agent: &str) -> &'static str {
     if agent.ends_with("not ACTIVE") {
         "set it to ACTIVE, or replace the instance"
     } else {
@@ -119,7 +120,8 @@ fn mend(agent: &str) -> &'static str {
     }
 }
 
-/// Says of each core whether it is whole, and why not. While the cluster is deleted nothing is expected of any.
+/// Returns every core, with why it is not whole if it is not. While the cluster is being deleted, nothing is expected
+/// of any.
 #[must_use]
 pub fn cores(observed: &Observed, plan: &Plan, policy: &Policy, now: Timestamp) -> Vec<Core> {
     (1..=policy.cores).map(|number| core(observed, plan, policy, number, now)).collect()
@@ -132,9 +134,6 @@ fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Time
     let instance = groups.first().and_then(|group| shown(group));
     let registrations = instance.map(|instance| observed.of(&instance.id)).unwrap_or_default();
     let registered = current(&registrations);
-    let tasks = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
-    let mut tasks: Vec<_> = tasks.collect();
-    tasks.sort_by_key(|task| (task.status != "RUNNING", task.started_at));
     let fault = match groups[..] {
         _ if observed.phase == Phase::Deleting => None,
         [] => Some(Fault::NoGroup(number)),
@@ -148,12 +147,12 @@ fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Time
         zone: instance.map(|instance| instance.zone.clone()),
         volume: groups.first().and_then(|group| group.volume.clone()),
         agent: registered.map(|found| found.connected),
-        task: tasks.first().map(|task| task.status.clone()),
+        task: own_task(registered, policy).map(|task| task.status.clone()),
         fault,
     }
 }
 
-/// Of a group's instances the one in service, or on its way there, or out of there.
+/// Returns a group's instance that is in service, or else on its way in, or else on its way out.
 fn shown(group: &Group) -> Option<&Instance> {
     let rank =
         |instance: &&Instance| (!instance.state.is_in_service(), instance.state.is_leaving(), instance.id.clone());
@@ -162,7 +161,7 @@ fn shown(group: &Group) -> Option<&Instance> {
 
 fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group, now: Timestamp) -> Option<Fault> {
     if group.lacks_instance() {
-        return Some(Fault::NoInstance { group: group.name.clone(), said: group.launch_failure.clone() });
+        return Some(Fault::NoInstance { group: group.name.clone(), message: group.launch_failure.clone() });
     }
     let Some(found) = shown(group) else { return Some(Fault::NoneWanted(group.name.clone())) };
     let instance = found.id.clone();
@@ -174,32 +173,48 @@ fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group, now: 
             instance,
         });
     }
-    let (core, id, volume) = match own_volume(observed, group, found, policy) {
+    let registrations = observed.of(&instance);
+    let registered = current(&registrations);
+    let fault = volume_fault(observed, policy, group, found).or_else(|| registration_fault(group, found, registered));
+    fault.or_else(|| task_fault(found, own_task(registered, policy), now))
+}
+
+/// Returns why an instance in service does not serve its core's data.
+fn volume_fault(observed: &Observed, policy: &Policy, group: &Group, instance: &Instance) -> Option<Fault> {
+    let (_, id, volume) = match own_volume(observed, group, instance, policy) {
         Ok(own) => own,
         Err(why) => return Some(Fault::Volume(why)),
     };
-    if let Some(other) = volume.attachments.iter().find(|attachment| attachment.instance != instance) {
+    if let Some(other) = volume.attachments.iter().find(|attachment| attachment.instance != instance.id) {
         return Some(Fault::Volume(Reason::Held { volume: id.clone(), by: other.instance.clone() }));
     }
-    if !volume.attachments.iter().any(|attachment| attachment.attached) {
-        return Some(Fault::NotAttached { volume: id.clone(), instance });
-    }
-    let registrations = observed.of(&instance);
-    let registered = current(&registrations);
+    let attached = volume.attachments.iter().any(|attachment| attachment.attached);
+    (!attached).then(|| Fault::NotAttached { volume: id.clone(), instance: instance.id.clone() })
+}
+
+/// Returns why an instance in service takes no tasks of its core.
+fn registration_fault(group: &Group, instance: &Instance, registered: Option<&ContainerInstance>) -> Option<Fault> {
     if let Some(agent) = agent_fault(registered) {
-        return Some(Fault::Agent { instance, agent });
+        return Some(Fault::Agent { instance: instance.id.clone(), agent });
     }
-    if let Some(found) = registered.filter(|found| found.core.as_ref() != Some(core)) {
-        return Some(Fault::Volume(Reason::OtherCore { has: found.core.clone(), wants: core.clone() }));
-    }
-    // Only of the registration by which the agent speaks: what ECS counts on another one may have ended long ago.
-    let ours = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
-    let mut ours: Vec<_> = ours.collect();
-    ours.sort_by_key(|task| (task.status != "RUNNING", task.started_at));
-    let Some(task) = ours.first() else { return Some(Fault::NoTask(instance)) };
+    let (found, core) = (registered?, group.core.as_ref()?);
+    (found.core.as_ref() != Some(core))
+        .then(|| Fault::Volume(Reason::OtherCore { has: found.core.clone(), wants: core.clone() }))
+}
+
+/// Returns why an instance in service does not run its core's task.
+fn task_fault(instance: &Instance, task: Option<&Task>, now: Timestamp) -> Option<Fault> {
+    let Some(task) = task else { return Some(Fault::NoTask(instance.id.clone())) };
     if task.status != "RUNNING" {
         return Some(Fault::Task { task: task.id.clone(), status: task.status.clone() });
     }
     let since = task.started_at.filter(|since| now.duration_since(*since) < SETTLED);
     since.map(|since| Fault::Settling { task: task.id.clone(), since })
+}
+
+/// Returns the cluster's task under the current registration, one that runs before any other. What ECS counts on another
+/// registration may have ended long ago.
+fn own_task<'a>(registered: Option<&'a ContainerInstance>, policy: &Policy) -> Option<&'a Task> {
+    let ours = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
+    ours.min_by_key(|task| (task.status != "RUNNING", task.started_at))
 }

@@ -18,7 +18,7 @@ use crate::{
     telemetry::{Metric, MetricSet, Sink},
 };
 
-/// Keeps every request, and answers each as SQS and CloudFormation do; or refuses what it is told to.
+/// A connector that keeps every request, and answers as SQS and CloudFormation do, or refuses as configured.
 #[derive(Clone, Debug, Default)]
 struct Recorder {
     requests: Arc<Mutex<Vec<(String, String)>>>,
@@ -34,7 +34,7 @@ impl HttpConnector for Recorder {
     }
 }
 
-/// What the functions of these tests share.
+/// The messages that a function has handled.
 #[derive(Clone, Debug, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -92,7 +92,7 @@ impl Function for Rounds {
     }
 }
 
-/// A function that takes each message by itself; a message's body says what becomes of it.
+/// A function that takes each message by itself; the message's body decides its result.
 struct Singles(Log);
 
 impl Function for Singles {
@@ -140,7 +140,7 @@ impl Function for Singles {
     }
 }
 
-/// The environment of a test: its dry run, and whether the function fails.
+/// Makes a frame in the environment of a test, with the list of its metrics.
 fn frame<F: Function>(variables: &[(&str, &str)], connector: Recorder) -> (Frame<F>, Arc<Mutex<Vec<Value>>>) {
     let metrics: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (written, connector) = (metrics.clone(), SharedHttpConnector::new(connector));
@@ -188,7 +188,7 @@ async fn all_messages_make_one_round_that_acts_and_unknown_ones_make_none() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_is_dead_lettered_and_the_rest_is_handled() {
+async fn an_unreadable_message_is_dead_lettered_and_the_rest_is_handled() {
     let recorder = Recorder::default();
     let (frame, _) = frame::<Rounds>(&[], recorder.clone());
     let records = json!({"Records": [message("bad", "neo4j", None), message("m", &event(SWEEP.0, SWEEP.1), None)]});
@@ -196,7 +196,7 @@ async fn what_nobody_can_read_is_dead_lettered_and_the_rest_is_handled() {
     assert_eq!(answer, json!({"reconciled": "Act 1", "deadLettered": 1}));
     let sent = recorder.requests.lock().unwrap().clone();
     assert!(sent[0].1.contains("not an event") && sent[0].1.contains("dead.fifo"), "{sent:?}");
-    // Out of reach, the batch comes again as a whole.
+    // With the queue out of reach, the batch is delivered again as a whole.
     let (frame, metrics) = self::frame::<Rounds>(&[], Recorder { refuses: true, ..Recorder::default() });
     assert!(frame.handle(records).await.is_err());
     assert!(metrics.lock().unwrap().is_empty());

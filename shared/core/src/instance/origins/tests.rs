@@ -22,7 +22,7 @@ fn a_physical_id_remembers_snapshots_zones_and_key() {
 
 #[test]
 fn blank_volumes_and_foreign_ids_remember_no_snapshot() {
-    // CloudFormation passes an empty list as one empty text.
+    // CloudFormation passes an empty list as one empty string.
     let blank = Origins::new(5, vec![String::new()], &zones(), "").unwrap();
     assert_eq!(blank.to_string(), "snapshots=;zones=a,b,c;key=");
     for origins in [blank, Origins::remembered("snapshots=;zones=a,b,c;key="), Origins::remembered("something")] {
@@ -51,7 +51,7 @@ fn another_place_is_refused_and_more_cores_are_not() {
     for wanted in [wanted(3, &other, ""), wanted(3, &zones(), "arn:key")] {
         let refused = made.refuse_change(&wanted, Some(3)).unwrap_err();
         let text = refused.to_string();
-        assert!(text.contains("made with zones=a,b,c;key=, and cannot be had with zones=a,b,"), "{text}");
+        assert!(text.contains("created with zones=a,b,c;key=, and this update requests zones=a,b,"), "{text}");
     }
 }
 

@@ -1,11 +1,8 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-};
-
-use proptest::{collection::btree_map, option, prelude::*, sample::select};
+use std::collections::BTreeMap;
 
 use super::*;
+
+mod properties;
 
 const NAME: &str = "core.neo4j.service";
 
@@ -32,7 +29,7 @@ fn record(set_identifier: &str, address: &str) -> RecordSet {
 
 fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
     let records = Records { multivalue, occupant: None };
-    // Whoever is published and not listed has stopped, where a test does not say otherwise.
+    // A member that is published but not listed has stopped, unless a test sets something else.
     let unlisted =
         records.multivalue.iter().filter_map(|set| policy().owner.member(&set.set_identifier).map(str::to_owned));
     let unlisted = unlisted.map(|member| (member, Task::Missing)).collect();
@@ -43,7 +40,7 @@ fn text(tier: &Tier) -> String {
     plan(tier, &policy()).to_string()
 }
 
-/// What the zone holds after Route 53 has taken the batch; refuses what Route 53 would refuse.
+/// Returns the tier after Route 53 has applied the batch; panics where Route 53 would refuse.
 fn apply(tier: &Tier, plan: &Plan) -> Tier {
     let mut sets: BTreeMap<String, RecordSet> =
         tier.records.multivalue.iter().map(|set| (set.set_identifier.clone(), set.clone())).collect();
@@ -95,7 +92,7 @@ fn each_state_of_a_task_decides_for_a_new_and_for_a_published_member() {
     ];
     for (task, joins, stays) in table {
         for (published, want) in [(false, joins), (true, stays)] {
-            // A second member keeps the name from running empty, which would decide by itself.
+            // A second member keeps the name from becoming empty, which would decide by itself.
             let other = member("other", "10.0.1.9", running(Health::Healthy));
             let mut sets = vec![record("neo4j/other", "10.0.1.9")];
             sets.extend(published.then(|| record("neo4j/a", "10.0.1.1")));
@@ -223,7 +220,7 @@ fn above_the_limit_the_published_members_stay_and_the_rest_is_counted() {
 }
 
 #[test]
-fn an_occupied_name_is_left_alone_and_said_so_with_the_reason() {
+fn an_occupied_name_is_left_alone_and_reported_with_the_reason() {
     let ready = || vec![member("a", "10.0.1.1", running(Health::Healthy)), member("b", "10.0.1.2", stopping())];
     let given = |occupant| {
         let mut tier = tier(ready(), vec![]);
@@ -242,11 +239,15 @@ fn an_occupied_name_is_left_alone_and_said_so_with_the_reason() {
     ");
     let plan = plan(&given(Occupant::Cname), &policy());
     let waiting = plan.occupied.as_ref().map(|occupied| occupied.waiting);
-    assert_eq!((plan.published, plan.truncated, waiting), (0, 0, Some(1)), "who is unfit does not wait for the name");
+    assert_eq!(
+        (plan.published, plan.truncated, waiting),
+        (0, 0, Some(1)),
+        "an unfit member does not wait for the name"
+    );
 }
 
 #[test]
-fn an_occupied_name_is_said_although_nobody_waits_for_it() {
+fn an_occupied_name_is_reported_although_no_member_waits_for_it() {
     let mut tier = Tier { service: Some(Service::Wants(0)), ..tier(vec![], vec![]) };
     tier.records.occupant = Some(Occupant::Cname);
     let plan = plan(&tier, &policy());
@@ -289,128 +290,5 @@ fn only_task_ids_may_be_asked_of_ecs() {
     assert!(is_task_id("8f4fd0a5-1c2b-4f6e-9d0a-0123456789ab"));
     for id in ["", "by-hand", "0123456789abcdef0123456789abcdeg", "0123456789abcdef-123456789abcdef"] {
         assert!(!is_task_id(id), "{id}");
-    }
-}
-
-fn any_task() -> impl Strategy<Value = Task> {
-    let known = (
-        select(vec!["PENDING", "ACTIVATING", "RUNNING", "RUNNING", "DEACTIVATING", "STOPPED"]),
-        any::<bool>(),
-        select(vec![Health::Healthy, Health::Unhealthy, Health::Unknown]),
-    );
-    let known = known.prop_map(|(status, wanted, health)| Task::Known { last_status: status.into(), wanted, health });
-    prop_oneof![6 => known, 1 => Just(Task::Missing), 1 => Just(Task::Unknown("throttled".into())), 1 => Just(Task::Foreign)]
-}
-
-fn any_address() -> impl Strategy<Value = String> {
-    prop_oneof![9 => (0u8..40).prop_map(|n| format!("10.0.0.{n}")), 1 => Just("nonsense".to_owned())]
-}
-
-fn any_tier() -> impl Strategy<Value = Tier> {
-    let id = || (0u16..160).prop_map(|n| format!("task{n:03}"));
-    let registered = btree_map(id(), (option::weighted(0.9, any_address()), any_task()), 0..150);
-    let owner = select(vec!["neo4j", "neo4j", "other", "neo4j-2"]);
-    let sets = btree_map((owner, id()), (any_address(), select(vec![10u32, 60])), 0..MULTIVALUE_LIMIT);
-    let service = option::of(prop_oneof![
-        (0u32..3).prop_map(Service::Wants),
-        Just(Service::Missing),
-        Just(Service::ClusterMissing)
-    ]);
-    let unlisted = btree_map(id(), any_task(), 0..150);
-    let occupant = option::weighted(0.1, select(vec![Occupant::Cname, Occupant::OtherPolicy]));
-    (registered, unlisted, sets, service, occupant).prop_map(|(registered, unlisted, sets, service, occupant)| {
-        let registered =
-            registered.into_iter().map(|(id, (address, task))| Registration { id, address, task }).collect();
-        let sets = sets
-            .into_iter()
-            .map(|((owner, id), (address, ttl))| RecordSet { ttl, ..record(&format!("{owner}/{id}"), &address) });
-        let mut tier = Tier { unlisted, service, ..tier(registered, sets.collect()) };
-        tier.records.occupant = occupant;
-        tier
-    })
-}
-
-fn ours(tier: &Tier) -> usize {
-    tier.records.multivalue.iter().filter(|set| policy().owner.member(&set.set_identifier).is_some()).count()
-}
-
-proptest! {
-    #[test]
-    fn applied_once_the_plan_is_empty(before in any_tier()) {
-        let after = apply(&before, &plan(&before, &policy()));
-        prop_assert_eq!(plan(&after, &policy()).changes, vec![]);
-    }
-
-    #[test]
-    fn nothing_is_written_under_an_occupied_name(before in any_tier(), by in select(vec![Occupant::Cname, Occupant::OtherPolicy])) {
-        let mut occupied = before;
-        occupied.records.occupant = Some(by);
-        prop_assert_eq!(plan(&occupied, &policy()).changes, vec![]);
-    }
-
-    #[test]
-    fn a_foreign_record_set_is_never_touched(before in any_tier()) {
-        for plan in [plan(&before, &policy()), plan_removal(&before.records, &policy().owner)] {
-            for change in &plan.changes {
-                prop_assert!(change.record().set_identifier.starts_with("neo4j/"), "{change}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_name_runs_empty_only_on_the_word_of_ecs(before in any_tier()) {
-        let after = apply(&before, &plan(&before, &policy()));
-        if ours(&before) > 0 && ours(&after) == 0 {
-            prop_assert!(matches!(before.service, Some(Service::Wants(0) | Service::Missing)), "{:?}", before.service);
-            prop_assert!(Tier::needs_service(&before.registered));
-        }
-    }
-
-    #[test]
-    fn what_is_published_is_distinct_and_counted(before in any_tier()) {
-        let plan = plan(&before, &policy());
-        let after = apply(&before, &plan);
-        prop_assert_eq!(plan.published, ours(&after));
-        if !plan.changes.is_empty() {
-            let fresh = after.records.multivalue.iter().filter(|set| policy().owner.member(&set.set_identifier).is_some());
-            let addresses: Vec<&String> = fresh.flat_map(|set| &set.values).collect();
-            prop_assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), addresses.len());
-            prop_assert!(addresses.iter().all(|address| address.parse::<Ipv4Addr>().is_ok()));
-        }
-    }
-
-    #[test]
-    fn who_runs_stays_whatever_the_list_leaves_out(before in any_tier(), lost in any::<prop::sample::Index>()) {
-        let whole = plan(&before, &policy());
-        let whole = apply(&before, &whole);
-        let mut part = whole.clone();
-        let cut = lost.index(part.registered.len().max(1));
-        let lost = part.registered.split_off(cut.min(part.registered.len()));
-        part.unlisted = lost.into_iter().map(|registration| (registration.id, registration.task)).collect();
-        let kept = apply(&part, &plan(&part, &policy()));
-        for set in whole.records.multivalue {
-            let runs = |member: &str| matches!(
-                part.unlisted.get(member),
-                Some(Task::Known { last_status, wanted: true, health }) if last_status == "RUNNING" && *health != Health::Unhealthy
-            );
-            if policy().owner.member(&set.set_identifier).is_some_and(runs) {
-                prop_assert!(kept.records.multivalue.contains(&set), "{set} was removed");
-            }
-        }
-    }
-
-    #[test]
-    fn the_order_of_the_readings_does_not_matter(before in any_tier()) {
-        let mut turned = before.clone();
-        turned.registered.reverse();
-        turned.records.multivalue.reverse();
-        prop_assert_eq!(plan(&before, &policy()), plan(&turned, &policy()));
-    }
-
-    #[test]
-    fn removal_removes_all_of_ours(before in any_tier()) {
-        let after = apply(&before, &plan_removal(&before.records, &policy().owner));
-        prop_assert_eq!(ours(&after), 0);
-        prop_assert_eq!(after.records.multivalue.len(), before.records.multivalue.len() - ours(&before));
     }
 }

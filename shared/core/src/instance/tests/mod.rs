@@ -1,0 +1,222 @@
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::ids::{CoreId, InstanceId, VolumeId};
+
+mod clocks;
+mod launch;
+mod leave;
+mod properties;
+mod stale;
+mod whole;
+
+const TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
+
+fn now() -> Timestamp {
+    "2026-11-23T10:00:00Z".parse().unwrap()
+}
+
+fn policy() -> Policy {
+    let services = vec!["core".into(), "replica".into()];
+    Policy { cluster: "neo4j".into(), cores: 1, services, register_timeout: TIMEOUT }
+}
+
+fn instance(id: &str, state: State) -> Instance {
+    Instance { id: id.into(), zone: "eu-west-1a".into(), state, status: Some(InstanceStatus::NotImpaired) }
+}
+
+fn group(core: u8, instances: Vec<Instance>) -> Group {
+    let volume = Some(format!("vol-{core}").into());
+    let (name, core) = (format!("neo4j-core-{core}"), Some(core.into()));
+    Group { name, core, volume, desired: 1, launch_failure: None, instances }
+}
+
+fn replicas(instances: Vec<Instance>) -> Group {
+    let (core, volume, desired, launch_failure) = (None, None, 1, None);
+    Group { name: "neo4j-replica".into(), core, volume, desired, launch_failure, instances }
+}
+
+fn volume(core: u8, status: VolumeStatus, attachments: Vec<Attachment>) -> (VolumeId, Volume) {
+    let tag = |value: &str| Some(value.to_owned());
+    let (cluster, core_tag) = (tag("neo4j"), Some(core.into()));
+    (format!("vol-{core}").into(), Volume { zone: "eu-west-1a".into(), status, cluster, core: core_tag, attachments })
+}
+
+fn free() -> (VolumeId, Volume) {
+    volume(1, VolumeStatus::Available, vec![])
+}
+
+fn attachment(instance: &str, attached: bool, minutes_ago: i64) -> Attachment {
+    let since = Some(now() - SignedDuration::from_mins(minutes_ago));
+    Attachment { instance: instance.into(), attached, since }
+}
+
+fn attached(minutes_ago: i64) -> (VolumeId, Volume) {
+    volume(1, VolumeStatus::InUse, vec![attachment("i-1", true, minutes_ago)])
+}
+
+fn task(group: &str, n: usize) -> Task {
+    let connected_at = Some(now() - SignedDuration::from_mins(40));
+    let (status, started_at) = ("RUNNING".into(), connected_at);
+    Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at }
+}
+
+/// Returns the registration of `i-1`, with so many tasks of the cluster on it.
+fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
+    ContainerInstance {
+        arn: "arn:1".into(),
+        instance: "i-1".into(),
+        connected: true,
+        status: "ACTIVE".into(),
+        core: core.map(Into::into),
+        tasks: (0..tasks).map(|n| task("service:core", n)).collect(),
+        registered: Some(now() - SignedDuration::from_mins(3)),
+        disconnected_since: None,
+    }
+}
+
+fn on(instance: &str, found: ContainerInstance) -> ContainerInstance {
+    ContainerInstance { arn: format!("arn:{instance}").into(), instance: instance.into(), ..found }
+}
+
+fn draining(found: ContainerInstance) -> ContainerInstance {
+    ContainerInstance { status: "DRAINING".into(), ..found }
+}
+
+/// Returns a registration whose agent was first seen disconnected so many minutes ago.
+fn silent(found: ContainerInstance, minutes: i64) -> ContainerInstance {
+    let disconnected_since = Some(now() - SignedDuration::from_mins(minutes));
+    ContainerInstance { connected: false, disconnected_since, ..found }
+}
+
+fn observed(
+    phase: Phase,
+    groups: Vec<Group>,
+    volume: Option<(VolumeId, Volume)>,
+    found: Option<ContainerInstance>,
+) -> Observed {
+    let (volumes, container_instances) = (volume.into_iter().collect(), found.into_iter().collect());
+    Observed { phase, groups, volumes, container_instances, not_whole: [].into() }
+}
+
+/// Returns a complete cluster in which instance `i-1` of core 1 is launching.
+fn launching(volume: Option<(VolumeId, Volume)>, found: Option<ContainerInstance>) -> Observed {
+    observed(Phase::Complete, vec![group(1, vec![instance("i-1", State::PendingWait)])], volume, found)
+}
+
+/// Returns a cluster in which instance `i-1` of core 1 is held in this state.
+fn held(state: State, phase: Phase, found: Option<ContainerInstance>) -> Observed {
+    observed(phase, vec![group(1, vec![instance("i-1", state)])], None, found)
+}
+
+fn text(observed: &Observed) -> String {
+    plan(observed, &policy(), now()).to_string()
+}
+
+/// Returns what is decided about `i-1`, and why.
+fn verdict(observed: &Observed) -> (Action, Reason) {
+    let plan = plan(observed, &policy(), now());
+    let step = plan.steps.into_iter().find(|step| step.instance == "i-1").unwrap();
+    (step.action, step.why)
+}
+
+fn waits(observed: &Observed, heartbeat: bool) -> Reason {
+    let (action, why) = verdict(observed);
+    assert_eq!(action, Action::Wait { heartbeat }, "{why}");
+    why
+}
+
+#[test]
+fn a_plan_names_what_to_do_about_each_instance_and_why() {
+    let held = |ids: &[(&str, State)]| ids.iter().map(|(id, state)| instance(id, state.clone())).collect();
+    let groups = vec![
+        group(1, held(&[("i-new", State::PendingWait), ("i-second", State::PendingWait)])),
+        group(2, held(&[("i-2", State::PendingWait), ("i-old", State::TerminatingWait)])),
+        group(3, held(&[("i-3", State::PendingWait), ("i-kept", State::Retained)])),
+        group(4, held(&[("i-4", State::PendingWait), ("i-fine", State::Other("InService".into()))])),
+        replicas(held(&[("i-r", State::PendingWait), ("i-gone", State::TerminatingWait)])),
+    ];
+    let volumes = [
+        free(),
+        volume(2, VolumeStatus::InUse, vec![attachment("i-old", true, 90)]),
+        volume(3, VolumeStatus::InUse, vec![attachment("i-3", true, 2)]),
+        volume(4, VolumeStatus::InUse, vec![attachment("i-4", true, 11)]),
+    ];
+    let lost = ContainerInstance { connected: false, ..registered(Some("4"), 1) };
+    let found = [
+        ("i-old", registered(Some("2"), 1)),
+        ("i-3", registered(Some("3"), 0)),
+        ("i-kept", registered(None, 2)),
+        ("i-r", registered(None, 0)),
+        ("i-lost", lost),
+    ];
+    let container_instances = found.map(|(id, found)| on(id, found)).into();
+    let observed =
+        Observed { phase: Phase::Complete, groups, volumes: volumes.into(), container_instances, not_whole: [].into() };
+    insta::assert_snapshot!(text(&observed), @r"
+    + neo4j-core-1 i-new attach vol-1: volume vol-1 is available
+    = neo4j-core-1 i-second waits: volume vol-1 is held by i-new, which must release it first
+    = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must release it first
+    = neo4j-core-2 i-old waits: tasks on it: 1, and nothing can prove yet that the others have quorum without them: when the hook runs out, Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its tasks
+    + neo4j-core-3 i-3 admit: volume vol-3 is attached, and the ECS agent is connected
+    = neo4j-core-3 i-kept waits: Auto Scaling retains it with tasks on it: 2, since nothing could prove that the others have quorum without them: once the other cores are healthy, set its container instance to DRAINING and stop its tasks; the rest follows
+    - neo4j-core-4 i-4 refuse: volume vol-4 was attached more than 600 s ago, but the ECS agent has not registered: look at the instance's console output for the mount and for ecs.service
+    - neo4j-replica i-gone release: it is not a container instance of the ECS cluster: it never joined, or has left
+    + neo4j-replica i-r admit: the ECS agent is connected
+    - neo4j-core-4 i-lost deregister by force: its instance is gone and no longer holds volume vol-4, but ECS still counts on its tasks
+    ");
+}
+
+#[test]
+fn nothing_is_planned_for_an_instance_that_is_not_held() {
+    for state in [
+        "Pending",
+        "Pending:Proceed",
+        "InService",
+        "Standby",
+        "Terminating",
+        "Terminating:Proceed",
+        "Terminated",
+        "Warmed:Pending:Wait",
+    ] {
+        assert_eq!(text(&held(State::from(state), Phase::Complete, None)), "", "{state}");
+    }
+}
+
+fn deregister(force: bool) -> Action {
+    Action::Deregister { container_instances: vec!["arn:1".into()], force }
+}
+
+#[test]
+fn what_is_deregistering_is_gone() {
+    for (status, gone) in
+        [("ACTIVE", false), ("DRAINING", false), ("REGISTERING", false), ("DEREGISTERING", true), ("INACTIVE", true)]
+    {
+        assert_eq!(ContainerInstance::is_gone(status), gone, "{status}");
+    }
+}
+
+#[test]
+fn an_instance_has_had_its_volume_since_it_was_attached() {
+    let observed = launching(Some(attached(3)), None);
+    assert_eq!(observed.attached_since(&"i-1".into()), Some(now() - SignedDuration::from_mins(3)));
+    assert_eq!(observed.attached_since(&"i-2".into()), None);
+}
+
+#[test]
+fn only_a_failed_status_check_is_an_impairment_and_only_the_end_is_gone() {
+    for checks in [["ok", "impaired"], ["impaired", "ok"]] {
+        assert_eq!(InstanceStatus::of("running", checks.into_iter()), InstanceStatus::Impaired);
+    }
+    for fine in ["ok", "insufficient-data", "not-applicable", "initializing"] {
+        assert_eq!(InstanceStatus::of("running", [fine, fine].into_iter()), InstanceStatus::NotImpaired, "{fine}");
+    }
+    for (state, want) in [
+        ("terminated", InstanceStatus::Gone),
+        ("stopped", InstanceStatus::Gone),
+        ("shutting-down", InstanceStatus::NotImpaired),
+        ("stopping", InstanceStatus::NotImpaired),
+    ] {
+        assert_eq!(InstanceStatus::of(state, std::iter::empty()), want, "{state}");
+    }
+}

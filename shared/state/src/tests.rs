@@ -1,0 +1,113 @@
+use cluster_lambda::Kind;
+
+use super::*;
+
+fn at(time: &str) -> Timestamp {
+    format!("2026-11-23T{time}Z").parse().unwrap()
+}
+
+fn string(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn item(attributes: &[(&str, AttributeValue)]) -> Item {
+    attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+fn read(items: &[Item]) -> (Clocks, Vec<bool>) {
+    let mut clocks = Clocks::default();
+    let readable = items.iter().map(|item| add_clock(&mut clocks, item)).collect();
+    (clocks, readable)
+}
+
+#[test]
+fn clocks_survive_a_round_trip_through_their_items() {
+    let away = Away { since: at("10:00:00"), seen: at("10:04:00.5") };
+    let clocks = Clocks {
+        disconnected: [("arn:aws:ecs:eu-west-1:0:container-instance/neo4j/1".into(), away)].into(),
+        not_whole: [(2, at("09:30:00")), (3, at("09:31:00.25"))].into(),
+    };
+    let items: Vec<_> = by_sort_key(&clocks).iter().map(|(sort, away)| clock_item(sort, *away)).collect();
+    assert_eq!(read(&items), (clocks, vec![true; 3]));
+}
+
+#[test]
+fn items_have_the_keys_and_the_forms_that_the_table_holds() {
+    let seen = at("10:00:00");
+    let clocks =
+        Clocks { disconnected: [("arn:1".into(), Away { since: seen, seen })].into(), not_whole: [(2, seen)].into() };
+    let sort_keys: Vec<_> = by_sort_key(&clocks).into_keys().collect();
+    assert_eq!(sort_keys, ["disconnected/arn:1", "not-whole/2"]);
+    let time = string("2026-11-23T10:00:00.000Z");
+    let clock =
+        [("pk", string("clock")), ("sk", string("not-whole/2")), ("since", time.clone()), ("seen", time.clone())];
+    assert_eq!(clock_item("not-whole/2", Away { since: seen, seen }), item(&clock));
+    let phase = [
+        ("pk", string("cluster")),
+        ("sk", string("phase")),
+        ("phase", string("complete")),
+        ("cores", AttributeValue::N("3".to_owned())),
+        ("since", time),
+    ];
+    assert_eq!(phase_item(Phase::Complete, 3, seen), item(&phase));
+}
+
+#[test]
+fn an_unreadable_clock_is_reported_and_restarts() {
+    let with = |since: AttributeValue| item(&[("sk", string("disconnected/arn:1")), ("since", since)]);
+    let items = [
+        item(&[("sk", string("disconnected/arn:1"))]),
+        with(string("yesterday")),
+        with(AttributeValue::N("1795428000".to_owned())),
+    ];
+    assert_eq!(read(&items), (Clocks::default(), vec![false; 3]));
+}
+
+#[test]
+fn a_clock_without_a_last_sighting_was_last_seen_when_it_started() {
+    let since = at("10:00:00");
+    for seen in [string("yesterday"), AttributeValue::Null(true)] {
+        let clock = item(&[("sk", string("disconnected/arn:1")), ("since", time(since)), ("seen", seen)]);
+        assert_eq!(read(&[clock]).0.disconnected["arn:1"], Away { since, seen: since });
+    }
+}
+
+#[test]
+fn items_with_other_keys_are_ignored() {
+    let since = ("since", time(at("10:00:00")));
+    let keys = ["", "not-whole/", "not-whole/one", "not-whole/256", "disconnected", "of-a-later-version/1"];
+    let items = keys.map(|sort| item(&[("sk", string(sort)), since.clone()]));
+    assert_eq!(read(&items).0, Clocks::default());
+}
+
+#[test]
+fn a_phase_is_read_back_and_any_other_is_refused_by_name() {
+    for written in [Phase::Complete, Phase::Deleting] {
+        let item = phase_item(written, 5, at("10:00:00"));
+        assert_eq!((phase(&item, "state").unwrap(), cores(&item)), (written, Some(5)));
+    }
+    let table = [("creating", "Some(\"creating\")"), ("Complete", "Some(\"Complete\")"), ("", "Some(\"\")")];
+    for (value, name) in table {
+        let refused = phase(&item(&[("phase", string(value))]), "state").unwrap_err();
+        assert_eq!(refused.kind(), Kind::Permanent);
+        let start =
+            format!("table state says that the cluster's phase is {name}, but it should be complete or deleting");
+        assert!(refused.to_string().starts_with(&start), "{refused}");
+    }
+    assert!(phase(&item(&[]), "state").unwrap_err().to_string().contains("phase is None"));
+}
+
+#[test]
+fn an_unreadable_number_of_cores_is_none() {
+    for value in [string("3"), AttributeValue::N("-1".to_owned()), AttributeValue::N("300".to_owned())] {
+        assert_eq!(cores(&item(&[("cores", value)])), None);
+    }
+    assert_eq!(cores(&item(&[])), None);
+}
+
+#[test]
+fn times_compare_as_text_as_they_do_as_times() {
+    let times = ["09:59:59.999", "10:00:00", "10:00:00.001", "10:00:00.1", "10:00:01"].map(|text| time(at(text)));
+    let texts: Vec<_> = times.iter().map(|time| time.as_s().unwrap()).collect();
+    assert!(texts.is_sorted(), "{texts:?}");
+}
