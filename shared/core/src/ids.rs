@@ -87,3 +87,23 @@ impl From<u8> for CoreId {
         Self(number.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_known_by_its_number() {
+        for number in [1, 2, 7] {
+            assert_eq!(CoreId::from(number).number(), Some(number));
+        }
+        assert_eq!(CoreId::from("first").number(), None);
+    }
+
+    #[test]
+    fn an_id_equals_the_text_that_aws_writes() {
+        let id = VolumeId::from("vol-1");
+        assert!(id == "vol-1" && id == *"vol-1" && id != "vol-2" && id != *"vol-2");
+        assert_eq!((id.as_str(), id.to_string().as_str()), ("vol-1", "vol-1"));
+    }
+}

@@ -114,3 +114,21 @@ impl fmt::Display for Owner {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_as_route53_writes_them_and_shown_without_the_dot() {
+        let name = Name::new("Core.Neo4j.Service");
+        assert_eq!(name, Name::new("core.neo4j.service."));
+        assert_eq!((name.as_str(), name.to_string().as_str()), ("core.neo4j.service.", "core.neo4j.service"));
+    }
+
+    #[test]
+    fn an_owner_is_shown_by_its_name() {
+        let owner = Owner::new("neo4j").unwrap();
+        assert_eq!((owner.as_str(), owner.to_string().as_str()), ("neo4j", "neo4j"));
+    }
+}

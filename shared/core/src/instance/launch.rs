@@ -62,16 +62,15 @@ pub(super) fn launching(situation: &Situation<'_>, group: &Group, instance: &Ins
     wait(Reason::Registering { volume: id.clone(), agent })
 }
 
-/// Returns the volume that an instance on its way in could be given now, if it were the only one.
-pub(super) fn attachable<'a>(
+/// Returns the volume that an instance on its way in is waiting for. Whether the volume is free is another question.
+pub(super) fn awaited<'a>(
     observed: &'a Observed,
     group: &'a Group,
     instance: &Instance,
     policy: &Policy,
 ) -> Option<&'a VolumeId> {
-    let (_, id, volume) = own_volume(observed, group, instance, policy).ok()?;
-    let free = volume.attachments.is_empty() && volume.status == VolumeStatus::Available;
-    (free && current(&observed.of(&instance.id)).is_none()).then_some(id)
+    let (_, id, _) = own_volume(observed, group, instance, policy).ok()?;
+    current(&observed.of(&instance.id)).is_none().then_some(id)
 }
 
 /// Returns the core of a group, with the id and the state of its volume; or why this instance must not have that volume.

@@ -40,7 +40,7 @@ impl Safety {
 pub(super) struct Budget {
     /// The dead instance that may be deregistered.
     deregisters: Option<InstanceId>,
-    /// Which instance each free volume goes to.
+    /// Which instance each volume goes to, once it is free.
     volumes: BTreeMap<VolumeId, InstanceId>,
 }
 
@@ -49,7 +49,7 @@ impl Budget {
     pub(super) fn of(observed: &Observed, instances: &[(&Group, &Instance)], policy: &Policy, now: Timestamp) -> Self {
         let mut volumes = BTreeMap::new();
         for (group, instance) in instances.iter().filter(|(_, instance)| instance.state == State::PendingWait) {
-            if let Some(volume) = launch::attachable(observed, group, instance, policy) {
+            if let Some(volume) = launch::awaited(observed, group, instance, policy) {
                 volumes.entry(volume.clone()).or_insert_with(|| instance.id.clone());
             }
         }

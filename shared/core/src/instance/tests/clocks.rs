@@ -31,6 +31,10 @@ fn a_clock_runs_from_the_first_sight_to_the_reconnection() {
     let before = clocks.clone();
     clocks.see_connections(&mut [lost("arn:1"), lost("arn:2")], later + SignedDuration::from_secs(30));
     assert_eq!(clocks, before);
+    let before_long = later + SignedDuration::from_secs(50);
+    clocks.see_connections(&mut [lost("arn:1"), lost("arn:2")], before_long);
+    assert_eq!(clocks.disconnected["arn:1"], Away { since: now(), seen: before_long });
+    clocks = before;
     // Nobody looked for a while: the agent may have been connected.
     let after = later + SignedDuration::from_secs(181);
     let mut found = [lost("arn:1"), lost("arn:2")];

@@ -114,6 +114,9 @@ fn a_free_volume_goes_to_an_instance_whose_agent_waits_for_it() {
     assert_eq!(verdict(&launching(Some(free()), Some(registered(Some("1"), 0)))), (Action::Refuse, early.clone()));
     let new = ContainerInstance { registered: Some(now() - SignedDuration::from_secs(30)), ..registered(Some("1"), 0) };
     assert_eq!(waits(&launching(Some(free()), Some(new)), false), early, "EC2 may lag behind");
+    let limit =
+        ContainerInstance { registered: Some(now() - SignedDuration::from_mins(2)), ..registered(Some("1"), 0) };
+    assert_eq!(waits(&launching(Some(free()), Some(limit)), false), early, "for two minutes");
     let creating = volume(1, VolumeStatus::Creating, vec![]);
     assert_eq!(waits(&launching(Some(creating), None), false), Reason::CreatingVolume("vol-1".into()));
 }
@@ -126,6 +129,16 @@ fn of_two_launching_instances_one_gets_the_volume() {
     + neo4j-core-1 i-1 attach vol-1: volume vol-1 is available
     = neo4j-core-1 i-2 waits: volume vol-1 is held by i-1, which must release it first
     ");
+}
+
+#[test]
+fn an_agent_that_did_not_wait_for_the_volume_does_not_keep_it_from_another_instance() {
+    let both = vec![instance("i-1", State::PendingWait), instance("i-2", State::PendingWait)];
+    let early = ContainerInstance { registered: Some(now()), ..registered(Some("1"), 0) };
+    let observed = observed(Phase::Complete, vec![group(1, both)], Some(free()), Some(early));
+    let steps = plan(&observed, &policy(), now()).steps;
+    assert_eq!(steps[0].action, Action::Wait { heartbeat: false });
+    assert_eq!(steps[1].action, Action::Attach { volume: "vol-1".into() });
 }
 
 #[test]

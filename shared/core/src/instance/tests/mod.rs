@@ -220,3 +220,9 @@ fn only_a_failed_status_check_is_an_impairment_and_only_the_end_is_gone() {
         assert_eq!(InstanceStatus::of(state, std::iter::empty()), want, "{state}");
     }
 }
+
+#[test]
+fn a_phase_is_named_as_the_state_table_names_it() {
+    let names = [Phase::Creating, Phase::Complete, Phase::Deleting].map(|phase| phase.to_string());
+    assert_eq!(names, ["creating", "complete", "deleting"]);
+}
