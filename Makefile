@@ -117,6 +117,9 @@ explorations: tests
 	cargo test --workspace --quiet --test main explored_whole -- --nocapture
 
 template-lint: $(VENV)/installed
+	typos
+	ruff check --quiet tests
+	ruff format --check --quiet tests
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
 	python tests/template/lint.py
 	python tests/template/host.py

@@ -22,8 +22,10 @@ WIDTH = 76
 # Cargo's bar, such as `Building [===>   ] 187/412: aws-sdk-ecs, hyper`.
 BAR = re.compile(r"^\s*\w+ \[[=> ]*\] (\d+)/(\d+)(?:: (.*))?")
 # Steps that say nothing about a failure.
-STEP = re.compile(r"^\s*(Adding|Blocking|Building|Checking|Compiling|Dirty|Downloaded|Downloading|Executable|Finished|"
-                  r"Fresh|Locking|Updating|Collecting|Using cached|Installing|Requirement already|Downloading) ")
+STEP = re.compile(
+    r"^\s*(Adding|Blocking|Building|Checking|Compiling|Dirty|Downloaded|Downloading|Executable|Finished|"
+    r"Fresh|Locking|Updating|Collecting|Using cached|Installing|Requirement already|Downloading) "
+)
 
 
 class Command:
@@ -31,8 +33,9 @@ class Command:
         told = {"CARGO_TERM_PROGRESS_WHEN": "always", "CARGO_TERM_PROGRESS_WIDTH": "200"}
         self.said: list[str] = []
         self.now = ""
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, env=told | dict(os.environ))
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=told | dict(os.environ)
+        )
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 

@@ -101,8 +101,14 @@ class World:
         if not 200 <= status < 300:
             if question["action"] == "create" and physical_id:
                 # CloudFormation also removes what failed half way; the emulator keeps no record of it.
-                self.post({"action": "delete", "type": question["type"],
-                           "physicalId": physical_id, "properties": question["properties"]})
+                self.post(
+                    {
+                        "action": "delete",
+                        "type": question["type"],
+                        "physicalId": physical_id,
+                        "properties": question["properties"],
+                    }
+                )
             raise RuntimeError(answer.get("message") or f"the world answered {status}")
         return {"physicalId": physical_id, "attributes": {}} | answer
 
@@ -114,8 +120,15 @@ class World:
             return made["physicalId"], made["attributes"]
 
         def update(physical_id: str, old: Props, new: Props, stack: str, logical_id: str) -> tuple[str, Props]:
-            made = self.settle(action="update", type=kind, logicalId=logical_id, physicalId=physical_id,
-                               properties=new, oldProperties=old, stack=stack)
+            made = self.settle(
+                action="update",
+                type=kind,
+                logicalId=logical_id,
+                physicalId=physical_id,
+                properties=new,
+                oldProperties=old,
+                stack=stack,
+            )
             if made["physicalId"] != physical_id and provisioners._DEFERRED_PREDECESSOR_DELETES.get() is None:
                 # A stack deletes what was replaced when it cleans up; a nested stack never cleans up.
                 provisioners._delete_predecessor(delete, physical_id, old)
@@ -131,9 +144,13 @@ def role_policy() -> Handlers:
     from ministack.services import iam
 
     def create(_logical_id: str, props: Props, _stack: str) -> tuple[str, Props]:
-        status, _, body = iam._put_role_policy({
-            "RoleName": props["RoleName"], "PolicyName": props["PolicyName"],
-            "PolicyDocument": json.dumps(props["PolicyDocument"])})
+        status, _, body = iam._put_role_policy(
+            {
+                "RoleName": props["RoleName"],
+                "PolicyName": props["PolicyName"],
+                "PolicyDocument": json.dumps(props["PolicyDocument"]),
+            }
+        )
         if status >= 400:
             raise RuntimeError(str(body))
         return f"{props['PolicyName']}|{props['RoleName']}", {}
@@ -160,9 +177,11 @@ def named_log_groups(known: Handlers) -> None:
 
 def placeholder() -> Handlers:
     """For types that nothing in a local run looks at: named, and otherwise absent."""
-    return {"create": lambda logical_id, _props, stack: (f"{stack}-{logical_id}-{uuid.uuid4().hex[:8]}", {}),
-            "update": lambda physical_id, _old, _new, _stack: (physical_id, {}),
-            "delete": lambda _physical_id, _props: None}
+    return {
+        "create": lambda logical_id, _props, stack: (f"{stack}-{logical_id}-{uuid.uuid4().hex[:8]}", {}),
+        "update": lambda physical_id, _old, _new, _stack: (physical_id, {}),
+        "delete": lambda _physical_id, _props: None,
+    }
 
 
 # Types that the pinned ministack does not know; an entry that it learns has to leave this list.
@@ -226,8 +245,15 @@ def nested_stacks() -> None:
                     delete(name, props)
             raise
 
-    def update(kind: str, physical_id: str, old: Props, new: Props, stack: str,
-               logical_id: str | None = None, attributes: Props | None = None) -> tuple[str, Props]:
+    def update(
+        kind: str,
+        physical_id: str,
+        old: Props,
+        new: Props,
+        stack: str,
+        logical_id: str | None = None,
+        attributes: Props | None = None,
+    ) -> tuple[str, Props]:
         if attributes is None:  # a nested stack passes none, and so loses those of whatever did not change
             attributes = _stacks.get(stack, {}).get("_resources", {}).get(logical_id, {}).get("Attributes")
         return update_plain(kind, physical_id, old, new, stack, logical_id, attributes)
@@ -242,8 +268,7 @@ def deletions() -> None:
 
     delete_plain = stacks._delete_resource
 
-    def delete(kind: str, physical_id: str, props: Props, stack: str | None = None,
-               logical_id: str | None = None) -> None:
+    def delete(kind: str, physical_id: str, props: Props, stack: str | None = None, logical_id: str | None = None) -> None:
         held = _stacks.get(stack, {})
         resources, declared = held.get("_resources", {}), (held.get("_template") or {}).get("Resources", {})
         # Dependents come first: one that still carries this mark has failed in this very run.
@@ -259,7 +284,7 @@ def deletions() -> None:
 
 
 class Clock:
-    """What schedules go by: real time, which whoever tells a story can wind forward."""
+    """The clock of schedules: real time, which a story can wind forward."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -283,26 +308,35 @@ LAMBDA, SCHEDULER, EVENTS = (f"{name}.amazonaws.com" for name in ("lambda", "sch
 POLLER = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 
-def denial(who: str, action: str, resource: str, policies: Any, context: Props | None = None,
-           note: bool = True) -> str | None:
-    """Why these policies do not allow this, in AWS's words."""
+def denial(who: str, action: str, resource: str, policies: Any, context: Props | None = None, note: bool = True) -> str | None:
+    """Returns why these policies do not allow this, in AWS's words."""
     from ministack.core.iam_evaluator import EvalContext, evaluate
 
     # Most operators compare one value as it is; only the keys of a batch have many.
-    told = {key.lower(): value[0] if len(value) == 1 else value for key, value in (context or {}).items()}
-    asked = EvalContext(principal_arn=who, principal_type="AssumedRole", principal_account=ACCOUNT, action=action,
-                        resource_arn=resource, region=REGION, secure_transport=True, service_context=told)
+    circumstances = {key.lower(): value[0] if len(value) == 1 else value for key, value in (context or {}).items()}
+    asked = EvalContext(
+        principal_arn=who,
+        principal_type="AssumedRole",
+        principal_account=ACCOUNT,
+        action=action,
+        resource_arn=resource,
+        region=REGION,
+        secure_transport=True,
+        service_context=circumstances,
+    )
     if evaluate(asked, policies).decision == "Allow":
         return None
-    why = (f"User: {who} is not authorized to perform: {action} on resource: {resource} "
-           f"because no identity-based policy allows the {action} action")
+    why = (
+        f"User: {who} is not authorized to perform: {action} on resource: {resource} "
+        f"because no identity-based policy allows the {action} action"
+    )
     if note and why not in DENIED:
         DENIED.append(why)
     return why
 
 
 def denied_to_caller(authorization: str, action: str, resources: list[str], context: Props) -> str | None:
-    """Whether whoever signed a request to the world may make it."""
+    """Returns why whoever signed a request to the world may not make it."""
     from ministack.core.iam_evaluator import AuthError, resolve_principal
 
     key = authorization.partition("Credential=")[2].partition("/")[0]
@@ -312,7 +346,7 @@ def denied_to_caller(authorization: str, action: str, resources: list[str], cont
         return DENIED[-1]
     if caller.policies is None:  # the account's root
         return None
-    if not caller.policies:  # a pass was under way while its stack went, and its role with it
+    if not caller.policies:  # the function was still running while its stack, and so its role, was deleted
         return f"{caller.arn} has no policies any more"
     whole = caller.arn.split("/")[1] not in STRIPPED  # as above, but other policies of the role are still there
     denials = (denial(caller.arn, action, resource, caller.policies, context, whole) for resource in resources or ["*"])
@@ -320,26 +354,33 @@ def denied_to_caller(authorization: str, action: str, resources: list[str], cont
 
 
 def denied_to_service(service: str, role: str, resource: str, *actions: str) -> str | None:
-    """Whether a service that has taken a role may do this, and may take it at all."""
+    """Returns why a service may not do this with a role, or may not assume the role at all."""
     from ministack.core.iam_evaluator import EvalContext, _gather_role_policies, evaluate_resource_policy
     from ministack.services import iam
 
     name = role.rpartition("/")[2]
-    asked = EvalContext(principal_arn=service, principal_type="Service", principal_account="",
-                        action="sts:AssumeRole", resource_arn="*", region=REGION, secure_transport=True,
-                        service_context={"aws:sourceaccount": ACCOUNT})
+    asked = EvalContext(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account="",
+        action="sts:AssumeRole",
+        resource_arn="*",
+        region=REGION,
+        secure_transport=True,
+        service_context={"aws:sourceaccount": ACCOUNT},
+    )
     found = iam._roles.get_scoped(ACCOUNT, None, name) or {"AssumeRolePolicyDocument": '{"Statement": []}'}
     trust = json.loads(found["AssumeRolePolicyDocument"])
     statements = [statement | {"Resource": "*"} for statement in trust["Statement"]]
     if evaluate_resource_policy({"Statement": statements}, asked, service=service).decision != "Allow":
-        DENIED.append(f"{service} may not take the role {role}")
+        DENIED.append(f"{service} may not assume the role {role}")
         return DENIED[-1]
     policies = _gather_role_policies(name, ACCOUNT)
     return next(filter(None, (denial(role, action, resource, policies) for action in actions)), None)
 
 
 def rights() -> None:
-    """What the emulator does without asking, although it enforces policies: it polls queues and delivers events."""
+    """Checks permissions where the emulator does not, although it enforces policies: it polls queues and delivers events."""
     from ministack import app
     from ministack.core import iam_evaluator
     from ministack.services import lambda_svc
@@ -370,8 +411,12 @@ def events() -> None:
     def invoke_target(target: Props, event: Props, rule: Props, view: Any = None) -> None:
         if event["Source"] == "aws.scheduler" and target.get("Input"):
             due = datetime.fromtimestamp(event["Time"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            for name, value in (("execution-id", str(uuid.uuid4())), ("scheduled-time", due),
-                                ("schedule-arn", rule["Arn"]), ("attempt-number", "1")):
+            for name, value in (
+                ("execution-id", str(uuid.uuid4())),
+                ("scheduled-time", due),
+                ("schedule-arn", rule["Arn"]),
+                ("attempt-number", "1"),
+            ):
                 target = target | {"Input": target["Input"].replace(f"<aws.scheduler.{name}>", value)}
         sender = (SCHEDULER, target["RoleArn"]) if event["Source"] == "aws.scheduler" else (EVENTS, rule["Arn"])
         SENDER.set(sender)
@@ -382,12 +427,13 @@ def events() -> None:
         queue = sqs._queue_by_arn(str(spec))
         service, who = SENDER.get()
         if service == SCHEDULER and denied_to_service(service, who, str(spec), "sqs:SendMessage"):
-            return None
+            return
         if service == EVENTS and not sqs.queue_policy_allows(str(spec), service, who, ACCOUNT):
             DENIED.append(f"{who} may not send to {spec}")
-            return None
+            return
         if not queue or not queue["is_fifo"]:
-            return dispatch(spec, payload, parameters)
+            dispatch(spec, payload, parameters)
+            return
         group = (parameters or {}).get("MessageGroupId")
         sqs._act_send_message({"MessageBody": payload, "MessageGroupId": group}, sqs._queue_url(spec.resource))
 
@@ -412,12 +458,12 @@ async def put_events(entries: list[Props]) -> Props:
 
 
 def open_door(port: int, loop: asyncio.AbstractEventLoop) -> None:
-    """Events of AWS services come in here, where PutEvents refuses the sources `aws.*`; time is wound forward; and
-    the world asks whether whoever calls it may."""
+    """Opens the door for events of AWS services, since PutEvents refuses the sources `aws.*`. By it time is wound forward, too,
+    and the world asks whether its callers are allowed to call."""
     from ministack.core.responses import request_scope
 
     class Door(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             try:
                 if self.path == "/events":

@@ -1,4 +1,4 @@
-"""What a combination of switches should have made of the stacks."""
+"""Compares the rendered stacks with what a combination of parameters asks for."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ Facts = dict[str, tuple[Any, Any]]  # what is, and what should be
 # The first so many cores are on demand.
 ON_DEMAND = {"on-demand": 7, "spot": 0}
 MINIMUM_HEALTHY = {3: 66, 5: 80, 7: 85}
-# What a machine's memory leaves to tasks: the kernel keeps some of it, the agent some MiB.
+# The part of an instance's memory that tasks cannot have: the kernel's share, and the agent's MiB.
 KERNEL, AGENT = 0.08, 256
 
 
 def of(deployed: Deployed, kind: str, *paths: str) -> list[Template]:
-    """The properties of all resources of a type, in some stacks or in all."""
-    return [found.get("Properties", {}) for path, stack in sorted(deployed.items()) if not paths or path in paths
-            for found in stack.live["Resources"].values() if found["Type"] == kind]
+    """Returns the properties of all resources of a type, in some stacks or in all."""
+    return [
+        found.get("Properties", {})
+        for path, stack in sorted(deployed.items())
+        if not paths or path in paths
+        for found in stack.live["Resources"].values()
+        if found["Type"] == kind
+    ]
 
 
 def output(deployed: Deployed, path: str, name: str) -> str:
@@ -30,34 +35,46 @@ def output(deployed: Deployed, path: str, name: str) -> str:
 
 
 def allowed(roles: list[Template], policies: list[Template]) -> dict[str, Any]:
-    """The resources of each action."""
+    """Returns the resources of each allowed action."""
     policies = [*(own for role in roles for own in role["Policies"]), *policies]
-    return {action: statement["Resource"] for policy in policies for statement in policy["PolicyDocument"]["Statement"]
-            for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])}
+    return {
+        action: statement["Resource"]
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
 
 
 def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
     given, topic = chosen["HostedZoneId"], chosen["AlarmTopicArn"]
     zone = output(deployed, "Discovery", "HostedZoneId")
     functions = of(deployed, "AWS::Lambda::Function")
-    variables = {path: found["Environment"]["Variables"] for path in ("Discovery", "Draining")
-                 for found in of(deployed, "AWS::Lambda::Function", path)}
-    written = [variables["Discovery"]["HOSTED_ZONE_ID"],
-               *(found["HostedZoneId"] for found in of(deployed, "AWS::Route53::RecordSet"))]
+    variables = {
+        path: found["Environment"]["Variables"]
+        for path in ("Discovery", "Draining")
+        for found in of(deployed, "AWS::Lambda::Function", path)
+    }
+    written = [
+        variables["Discovery"]["HOSTED_ZONE_ID"],
+        *(found["HostedZoneId"] for found in of(deployed, "AWS::Route53::RecordSet")),
+    ]
     alarms = of(deployed, "AWS::CloudWatch::Alarm")
-    told = [topic] if topic else None
+    actions = [topic] if topic else None
     may = allowed(of(deployed, "AWS::IAM::Role", "Draining"), of(deployed, "AWS::IAM::RolePolicy", "Draining"))
     return {
         "a zone is created when none is given": (len(of(deployed, "AWS::Route53::HostedZone")), 0 if given else 1),
         "all writes go into the zone": (written, [given or zone] * 3),
-        "alarms and their ends are told": ([[a.get("AlarmActions"), a.get("OKActions")] for a in alarms],
-                                           [[told, told]] * len(alarms)),
+        "alarms and their ends are sent to the topic": (
+            [[a.get("AlarmActions"), a.get("OKActions")] for a in alarms],
+            [[actions, actions]] * len(alarms),
+        ),
         "health is asked for": (variables["Discovery"]["REQUIRE_HEALTHY"], "true"),
         "a dry run is one": ([found["DRY_RUN"] for found in variables.values()], [chosen["DryRun"]] * 2),
-        "functions run on the processor": ([found["Architectures"] for found in functions],
-                                           [[chosen["Architecture"]]] * 2),
-        "the key of the volumes may be used": (may.get("kms:CreateGrant"), chosen["DataKmsKeyArn"]
-                                           or "arn:aws:kms:eu-west-1:000000000000:key/*"),
+        "functions run on the processor": ([found["Architectures"] for found in functions], [[chosen["Architecture"]]] * 2),
+        "the key of the volumes may be used": (
+            may.get("kms:CreateGrant"),
+            chosen["DataKmsKeyArn"] or "arn:aws:kms:eu-west-1:000000000000:key/*",
+        ),
     }
 
 
@@ -66,8 +83,7 @@ def logs(chosen: Combination, deployed: Deployed) -> Facts:
     insights = f"/aws/ecs/containerinsights/{output(deployed, 'Ecs', 'ClusterName')}/performance"
     return {
         "Container Insights finds its log": ([g["LogGroupName"] for g in groups if "LogGroupName" in g], [insights]),
-        "and the cluster comes after it": (
-            deployed["Ecs"].live["Resources"]["Cluster"].get("DependsOn"), "InsightsLog"),
+        "and the cluster comes after it": (deployed["Ecs"].live["Resources"]["Cluster"].get("DependsOn"), "InsightsLog"),
         "logs do not grow for ever": ({str(g.get("RetentionInDays")) for g in groups}, {chosen["LogRetentionDays"]}),
     }
 
@@ -77,8 +93,9 @@ def cores(chosen: Combination, deployed: Deployed) -> Facts:
     nodes = [f"Cores/Core{number}" for number in numbers]
     volumes, groups = of(deployed, "AWS::EC2::Volume"), of(deployed, "AWS::AutoScaling::AutoScalingGroup", *nodes)
     paid = [group["MixedInstancesPolicy"]["InstancesDistribution"] for group in groups]
-    said = [found["LaunchTemplateData"]["UserData"]["Fn::Base64"]
-            for found in of(deployed, "AWS::EC2::LaunchTemplate", *nodes)]
+    user_data = [
+        found["LaunchTemplateData"]["UserData"]["Fn::Base64"] for found in of(deployed, "AWS::EC2::LaunchTemplate", *nodes)
+    ]
     ids = [output(deployed, path, "VolumeId") for path in nodes if path in deployed]
     places = [(number - 1) % 3 + 1 for number in numbers]
     on_demand = ON_DEMAND.get(chosen["CorePurchase"], int(chosen["CoreOnDemandBase"]))
@@ -86,28 +103,41 @@ def cores(chosen: Combination, deployed: Deployed) -> Facts:
     named = [tag["Value"] for group in groups for tag in group["Tags"] if tag["Key"] == "neo4j:volume"]
     return {
         "there are so many cores": ([path for path in sorted(deployed) if path.startswith("Cores/")], nodes),
-        "each has a volume in the zone of its place": ([volume["AvailabilityZone"] for volume in volumes],
-                                                       [NAMED[f"CoreZone{place}"] for place in places]),
-        "each has a group in the subnet of its place": ([group["VPCZoneIdentifier"] for group in groups],
-                                                        [[NAMED[f"CoreSubnet{place}"]] for place in places]),
-        "each group holds one machine": ([(g["MinSize"], g["DesiredCapacity"], g["MaxSize"]) for g in groups],
-                                         [("1", "1", "1")] * len(numbers)),
-        "each is paid for as chosen": (
+        "each has a volume in the zone of its place": (
+            [volume["AvailabilityZone"] for volume in volumes],
+            [NAMED[f"CoreZone{place}"] for place in places],
+        ),
+        "each has a group in the subnet of its place": (
+            [group["VPCZoneIdentifier"] for group in groups],
+            [[NAMED[f"CoreSubnet{place}"]] for place in places],
+        ),
+        "each group holds one instance": (
+            [(g["MinSize"], g["DesiredCapacity"], g["MaxSize"]) for g in groups],
+            [("1", "1", "1")] * len(numbers),
+        ),
+        "each has the chosen purchase option": (
             [(int(found["OnDemandBaseCapacity"]), found["OnDemandPercentageAboveBaseCapacity"]) for found in paid],
-            [(0, 100 if number <= on_demand else 0) for number in numbers]),
-        "each volume begins with its snapshot": ([volume.get("SnapshotId") for volume in volumes], snapshots),
-        "volumes have the key": ([volume.get("KmsKeyId", "") for volume in volumes],
-                                 [chosen["DataKmsKeyArn"]] * len(numbers)),
-        "volumes have a throughput with gp3 only": (["Throughput" in volume for volume in volumes],
-                                                    [chosen["DataVolumeType"] == "gp3"] * len(numbers)),
-        "each machine is told its own volume": (
-            [re.findall("Elastic_Block_Store_(.*?) ", text) for text in said],
-            [[each.replace("-", "")] for each in ids]),
-        "each machine is told its own number": ([re.findall('"neo4j.core": "(.*?)"', text) for text in said],
-                                                [[str(number)] for number in numbers]),
+            [(0, 100 if number <= on_demand else 0) for number in numbers],
+        ),
+        "each volume is created from its snapshot": ([volume.get("SnapshotId") for volume in volumes], snapshots),
+        "volumes have the key": ([volume.get("KmsKeyId", "") for volume in volumes], [chosen["DataKmsKeyArn"]] * len(numbers)),
+        "volumes have a throughput with gp3 only": (
+            ["Throughput" in volume for volume in volumes],
+            [chosen["DataVolumeType"] == "gp3"] * len(numbers),
+        ),
+        "each instance mounts its own volume": (
+            [re.findall("Elastic_Block_Store_(.*?) ", text) for text in user_data],
+            [[each.replace("-", "")] for each in ids],
+        ),
+        "each instance has its own number": (
+            [re.findall('"neo4j.core": "(.*?)"', text) for text in user_data],
+            [[str(number)] for number in numbers],
+        ),
         "each group names its volume": (named, ids),
-        "no deletion of a group by force ends a machine without its hook": (
-            [group.get("DeletionProtection") for group in groups], ["prevent-force-deletion"] * len(numbers)),
+        "a forced deletion of a group terminates no instance without its hook": (
+            [group.get("DeletionProtection") for group in groups],
+            ["prevent-force-deletion"] * len(numbers),
+        ),
     }
 
 
@@ -120,79 +150,94 @@ def replicas(chosen: Combination, deployed: Deployed) -> Facts:
     some = count != "0"
     return {
         "without replicas there is nothing for them": (
-            sorted({"Replicas", "ReplicaService"} & deployed.keys()), ["ReplicaService", "Replicas"] * some),
-        "the group holds them": ([(g["MinSize"], g["DesiredCapacity"], g["MaxSize"]) for g in groups],
-                                 [(count, count, count)] * some),
+            sorted({"Replicas", "ReplicaService"} & deployed.keys()),
+            ["ReplicaService", "Replicas"] * some,
+        ),
+        "the group holds them": (
+            [(g["MinSize"], g["DesiredCapacity"], g["MaxSize"]) for g in groups],
+            [(count, count, count)] * some,
+        ),
         "they are in their subnets": ([group["VPCZoneIdentifier"] for group in groups], [subnets] * some),
-        "they are paid for as chosen": (
+        "they have the chosen purchase option": (
             [(int(found["OnDemandBaseCapacity"]), found["OnDemandPercentageAboveBaseCapacity"]) for found in paid],
-            [(base, 100 if purchase == "on-demand" else 0)] * some),
-        "Spot machines at risk are replaced ahead": ([group["CapacityRebalance"] for group in groups],
-                                                     [purchase != "on-demand"] * some),
+            [(base, 100 if purchase == "on-demand" else 0)] * some,
+        ),
+        "Spot instances at risk are replaced early": (
+            [group["CapacityRebalance"] for group in groups],
+            [purchase != "on-demand"] * some,
+        ),
     }
 
 
 def memory(instance_type: str) -> int:
-    """MiB, as AWS lists them."""
+    """Returns the MiB of an instance type, as AWS lists them."""
     family, size = instance_type.split(".")
-    larges = {"large": 1, "xlarge": 2, "2xlarge": 4, "4xlarge": 8, "8xlarge": 16}
-    return {"m": 8192, "r": 16384}[family[0]] * larges[size]
+    times = {"large": 1, "xlarge": 2, "2xlarge": 4, "4xlarge": 8, "8xlarge": 16}
+    return {"m": 8192, "r": 16384}[family[0]] * times[size]
 
 
 def members(tier: str, chosen: Combination, deployed: Deployed) -> Facts:
-    """The service of a tier, and how it fits on the tier's machines."""
+    """Compares the service of a tier with the tier's instances."""
     is_core = tier == "core"
-    service, machines = ("CoreService", "Cores/Core1") if is_core else ("ReplicaService", "Replicas")
+    service, group_of = ("CoreService", "Cores/Core1") if is_core else ("ReplicaService", "Replicas")
     if service not in deployed:
         return {}
     [runs], [task] = of(deployed, "AWS::ECS::Service", service), of(deployed, "AWS::ECS::TaskDefinition", service)
-    [group] = of(deployed, "AWS::AutoScaling::AutoScalingGroup", machines)
+    [group] = of(deployed, "AWS::AutoScaling::AutoScalingGroup", group_of)
     containers = task["ContainerDefinitions"]
     neo4j = containers[0]
-    says = {found["Name"].removeprefix("NEO4J_"): found["Value"] for found in neo4j["Environment"]}
+    settings = {found["Name"].removeprefix("NEO4J_"): found["Value"] for found in neo4j["Environment"]}
     count = int(chosen["CoreCount" if is_core else "ReplicaCount"])
     percent = int(runs["DeploymentConfiguration"]["MinimumHealthyPercent"])
     left = math.ceil(percent * count / 100)  # as ECS rounds
     types = [found["InstanceType"] for found in group["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]]
     needs = sum(int(found["Memory"]) for found in containers)
     room = min(map(memory, types)) * (1 - KERNEL) - AGENT
-    caches = sum(int(says[f"server_memory_{name}_size"][:-1]) for name in ("heap_max_", "pagecache"))
+    caches = sum(int(settings[f"server_memory_{name}_size"][:-1]) for name in ("heap_max_", "pagecache"))
     tls, cluster_tls = chosen["TlsSecretArn"], chosen["ClusterTlsSecretArn"]
     secrets = {"ADMIN_PASSWORD": output(deployed, "root", "AdminSecretArn") + ":password::"}
     if tls:
         secrets |= {"TLS_CERTIFICATE": f"{tls}:certificate::", "TLS_KEY": f"{tls}:private_key::"}
     if cluster_tls:
-        secrets |= {"CLUSTER_TLS_CERTIFICATE": f"{cluster_tls}:certificate::", "CLUSTER_TLS_CA": f"{cluster_tls}:ca::",
-                    "CLUSTER_TLS_KEY": f"{cluster_tls}:private_key::"}
+        secrets |= {
+            "CLUSTER_TLS_CERTIFICATE": f"{cluster_tls}:certificate::",
+            "CLUSTER_TLS_CA": f"{cluster_tls}:ca::",
+            "CLUSTER_TLS_KEY": f"{cluster_tls}:private_key::",
+        }
     policies = {*(["bolt", "https"] if tls else []), *(["cluster"] if cluster_tls else [])}
     old, slow = chosen["Neo4jSeries"] == "5.26", chosen["SlowQueryLog"] == "true"
     placed = [{"Type": "distinctInstance"}, {"Type": "memberOf", "Expression": f"attribute:neo4j.tier == {tier}"}]
     facts: Facts = {
         "there are so many tasks": (runs["DesiredCount"], str(count)),
         "a deployment can stop one": (left < count, True),
-        "a task fits on its smallest machine": (needs <= room, True),
+        "a task fits on the smallest instance type": (needs <= room, True),
         "heap and page cache fit in the task": (caches < int(neo4j["Memory"]), True),
-        "its ports, of which 2004 is none": ({found["ContainerPort"] for found in neo4j["PortMappings"]},
-                                             {6000, 6362, 7000, 7473 if tls else 7474, 7687, 7688}),
-        "metrics are not served": ([name for name in says if "prometheus" in name or "2004" in says[name]], []),
-        "clear text stays on the machine with TLS": (
-            [says["server_http_listen__address"], says["server_https_enabled"], says["server_bolt_tls__level"]],
-            ["127.0.0.1:7474", "true", "REQUIRED"] if tls else ["0.0.0.0:7474", "false", "DISABLED"]),
-        "certificates are used": ({name.split("_")[3] for name in says if name.startswith("dbms_ssl_policy")},
-                                  policies),
+        "its ports, of which 2004 is none": (
+            {found["ContainerPort"] for found in neo4j["PortMappings"]},
+            {6000, 6362, 7000, 7473 if tls else 7474, 7687, 7688},
+        ),
+        "metrics are not served": ([name for name in settings if "prometheus" in name or "2004" in settings[name]], []),
+        "with TLS plain text stays on loopback": (
+            [settings["server_http_listen__address"], settings["server_https_enabled"], settings["server_bolt_tls__level"]],
+            ["127.0.0.1:7474", "true", "REQUIRED"] if tls else ["0.0.0.0:7474", "false", "DISABLED"],
+        ),
+        "certificates are used": ({name.split("_")[3] for name in settings if name.startswith("dbms_ssl_policy")}, policies),
         "secrets are given": ({found["Name"]: found["ValueFrom"] for found in neo4j["Secrets"]}, secrets),
-        "cores host primaries, replicas secondaries": (says["server_cluster_system__database__mode"],
-                                                       "PRIMARY" if is_core else "SECONDARY"),
+        "cores host primaries, replicas secondaries": (
+            settings["server_cluster_system__database__mode"],
+            "PRIMARY" if is_core else "SECONDARY",
+        ),
         "cores are found by SRV records": (
-            says.get("dbms_cluster_discovery_v2_endpoints" if old else "dbms_cluster_endpoints"),
-            f"core.discovery.{chosen['DomainName']}:0"),
+            settings.get("dbms_cluster_discovery_v2_endpoints" if old else "dbms_cluster_endpoints"),
+            f"core.discovery.{chosen['DomainName']}:0",
+        ),
         "a cluster forms around so many, of which no two groups can form two": (
-            says["dbms_cluster_minimum__initial__system__primaries__count"],
-            str(max(3, count // 2 + 1)) if is_core else "3"),
-        "the version is named to the old series only": ("dbms_cluster_discovery_version" in says, old),
-        "slow queries are logged": ((says["db_logs_query_enabled"], len(containers)),
-                                    ("INFO", 3) if slow else ("OFF", 2)),
-        "each task has a machine of its tier": (runs["PlacementConstraints"], placed),
+            settings["dbms_cluster_minimum__initial__system__primaries__count"],
+            str(max(3, count // 2 + 1)) if is_core else "3",
+        ),
+        "only the old series is given the discovery version": ("dbms_cluster_discovery_version" in settings, old),
+        "slow queries are logged": ((settings["db_logs_query_enabled"], len(containers)), ("INFO", 3) if slow else ("OFF", 2)),
+        "each task has an instance of its tier": (runs["PlacementConstraints"], placed),
     }
     if is_core:
         facts["a deployment stops one at a time"] = ((percent, left), (MINIMUM_HEALTHY[count], count - 1))
@@ -209,22 +254,28 @@ def network(chosen: Combination, deployed: Deployed) -> Facts:
     return {
         "these ports are open, and 2004 is not": (
             {(int(found["FromPort"]), int(found["ToPort"])) for found in rules},
-            {(port, port) for port in (6000, 6362, 7000, http, 7687, 7688)}),
+            {(port, port) for port in (6000, 6362, 7000, http, 7687, 7688)},
+        ),
         "given addresses reach Bolt and HTTP": (by_address, [(cidr, http), (cidr, 7687)] if cidr else []),
-        "machines have their groups": (groups, [[own, *filter(None, further.split(","))]] * len(groups)),
-        "who connects is told of TLS": (output(deployed, "root", "ConnectTo").partition(":")[0],
-                                        "neo4j+s" if chosen["TlsSecretArn"] else "neo4j"),
+        "instances have their security groups": (groups, [[own, *filter(None, further.split(","))]] * len(groups)),
+        "the URI to connect to has TLS": (
+            output(deployed, "root", "ConnectTo").partition(":")[0],
+            "neo4j+s" if chosen["TlsSecretArn"] else "neo4j",
+        ),
     }
 
 
 def secrets(chosen: Combination, deployed: Deployed) -> Facts:
     users = ("AdminSecretArn", "ReadWriteSecretArn", "ReadOnlySecretArn")
     own = [name for name in users if chosen[name]]
-    roles = [role for role in of(deployed, "AWS::IAM::Role", "Ecs")
-             if "ecs-tasks" in str(role["AssumeRolePolicyDocument"])]
+    roles = [role for role in of(deployed, "AWS::IAM::Role", "Ecs") if "ecs-tasks" in str(role["AssumeRolePolicyDocument"])]
     may = allowed(roles, of(deployed, "AWS::IAM::RolePolicy", "Ecs"))
-    given = {found["ValueFrom"].rsplit(":", 3)[0] for task in of(deployed, "AWS::ECS::TaskDefinition")
-             for container in task["ContainerDefinitions"] for found in container.get("Secrets", [])}
+    given = {
+        found["ValueFrom"].rsplit(":", 3)[0]
+        for task in of(deployed, "AWS::ECS::TaskDefinition")
+        for container in task["ContainerDefinitions"]
+        for found in container.get("Secrets", [])
+    }
     return {
         "users are generated when none are given": (len(of(deployed, "AWS::SecretsManager::Secret")), 3 - len(own)),
         "own users are used": ([output(deployed, "root", name) for name in own], [chosen[name] for name in own]),
@@ -235,9 +286,16 @@ def secrets(chosen: Combination, deployed: Deployed) -> Facts:
 
 
 def wrong(combination: Combination, deployed: Deployed) -> Iterator[str]:
-    """What a combination should have made of the stacks, and has not."""
+    """Yields where the stacks are not what the combination asks for."""
     chosen = parameters_of(translate(INFRA / "template.yaml"), NAMED | combination)
-    facts = (dns_and_functions(chosen, deployed) | logs(chosen, deployed) | cores(chosen, deployed) | replicas(chosen, deployed)
-             | members("core", chosen, deployed) | members("replica", chosen, deployed)
-             | network(chosen, deployed) | secrets(chosen, deployed))
+    facts = (
+        dns_and_functions(chosen, deployed)
+        | logs(chosen, deployed)
+        | cores(chosen, deployed)
+        | replicas(chosen, deployed)
+        | members("core", chosen, deployed)
+        | members("replica", chosen, deployed)
+        | network(chosen, deployed)
+        | secrets(chosen, deployed)
+    )
     yield from (f"{fact}: {is_so!r}, not {should!r}" for fact, (is_so, should) in facts.items() if is_so != should)

@@ -29,13 +29,25 @@ def waived() -> set[Finding]:
 
 def main() -> None:
     began = time.monotonic()
-    distinct = {json.dumps(stack.template, indent=1): path.replace("/", "-")
-                for combination in pairwise() for path, stack in deployment(combination).items()}
+    distinct = {
+        json.dumps(stack.template, indent=1): path.replace("/", "-")
+        for combination in pairwise()
+        for path, stack in deployment(combination).items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         for number, (text, name) in enumerate(distinct.items()):
             Path(folder, f"{number}-{name}.json").write_text(text)
-        asked = [CHECKOV, "--directory", folder, "--framework", "cloudformation", "--skip-download", "--compact",
-                 "--output", "json"]
+        asked = [
+            CHECKOV,
+            "--directory",
+            folder,
+            "--framework",
+            "cloudformation",
+            "--skip-download",
+            "--compact",
+            "--output",
+            "json",
+        ]
         answer = subprocess.run(asked, capture_output=True, text=True, check=False)
     try:
         report = json.loads(answer.stdout)
@@ -45,14 +57,18 @@ def main() -> None:
     if report["summary"]["parsing_errors"] or not checks:
         sys.exit(f"checkov could not read everything: {report['summary']}, {report['results'].get('parsing_errors')}")
     # A resource is named «type.logical id».
-    names = {(found["check_id"], found["resource"].rpartition(".")[2]): found["check_name"]
-             for found in report["results"]["failed_checks"]}
+    names = {
+        (found["check_id"], found["resource"].rpartition(".")[2]): found["check_name"]
+        for found in report["results"]["failed_checks"]
+    }
     waivers = waived()
     wrong = [f"{check} {resource}: {names[check, resource]}" for check, resource in sorted(names.keys() - waivers)]
     wrong += [f"{check} {resource}: waived, but not found any more" for check, resource in sorted(waivers - names.keys())]
     held = len({found["check_id"] for found in checks})
-    print(f"checkov: {len(distinct)} stacks, {held} checks apply, {len(names)} findings, {len(waivers)} waived "
-          f"({time.monotonic() - began:.0f} s)")
+    print(
+        f"checkov: {len(distinct)} stacks, {held} checks apply, {len(names)} findings, {len(waivers)} waived "
+        f"({time.monotonic() - began:.0f} s)"
+    )
     sys.exit("\n".join(wrong) if wrong else 0)
 
 

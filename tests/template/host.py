@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Lets cloud-init's schema, systemd and bash look at what machines and containers are told to do.
+"""Checks user data and container commands with cloud-init's schema, systemd and bash.
 
-What needs namespaces of its own (a real shutdown: shutdown.py; a health check: liveness.py) is not tried where there can be
-none, and that is said; where CI is set it is a finding.
+A real shutdown (shutdown.py) and a health check (liveness.py) need namespaces of their own. Where there can be none, they are
+skipped with a message; if CI is set, that is a finding.
 
-Amazon Linux 2023 has systemd 252. Whichever is installed here turns the fstab line into units, loads them beside a
-stand-in for ecs.service, and says what the agent waits for. Then each line is broken once, and that must be seen.
+Amazon Linux 2023 has systemd 252. The systemd that is installed here turns the fstab line into units, loads them beside a
+stand-in for ecs.service, and shows what the agent waits for. Then each line is broken once, and the checks must notice.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ NEEDED = {
 
 # The agent of the AMI, as far as it has to do with order, and what it names.
 STANDS_IN = {
-    "ecs.service": "[Unit]\nRequires=docker.service\nAfter=docker.service cloud-final.service\n"
-                   "[Service]\nExecStart=/bin/true\n",
+    "ecs.service": "[Unit]\nRequires=docker.service\nAfter=docker.service cloud-final.service\n[Service]\nExecStart=/bin/true\n",
     "docker.service": "[Service]\nExecStart=/bin/true\n",
     "cloud-final.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
 }
@@ -81,11 +80,12 @@ BROKEN = {
 
 
 def by_schema(text: str) -> list[str]:
-    """What cloud-init would not accept. It passes over keys that it does not know, which the schema here does not."""
+    """Returns what cloud-init would not accept. It ignores unknown keys, which this schema refuses."""
     schema = json.loads(SCHEMA.read_text())
-    told = yaml.safe_load(text)
-    found = [f"cloud-init: {'.'.join(map(str, error.path))}: {error.message}"
-             for error in Draft4Validator(schema).iter_errors(told)]
+    config = yaml.safe_load(text)
+    found = [
+        f"cloud-init: {'.'.join(map(str, error.path))}: {error.message}" for error in Draft4Validator(schema).iter_errors(config)
+    ]
     if not text.startswith("#cloud-config\n"):
         found.append("cloud-init: the first line is not #cloud-config")
     if len(text.encode()) > 16384:
@@ -103,8 +103,7 @@ def by_agent(config: str, attributes: dict[str, str], ecs_cluster: str, spot: st
         given = json.loads(values.pop("ECS_INSTANCE_ATTRIBUTES", ""))
     except ValueError as error:
         return [f"ecs.config: ECS_INSTANCE_ATTRIBUTES: {error}"]
-    should = {"ECS_CLUSTER": ecs_cluster, "ECS_CONTAINER_STOP_TIMEOUT": "20m",
-              "ECS_ENABLE_SPOT_INSTANCE_DRAINING": spot}
+    should = {"ECS_CLUSTER": ecs_cluster, "ECS_CONTAINER_STOP_TIMEOUT": "20m", "ECS_ENABLE_SPOT_INSTANCE_DRAINING": spot}
     return [f"ecs.config: {is_so}, not {so}" for is_so, so in ((given, attributes), (values, should)) if is_so != so]
 
 
@@ -112,13 +111,16 @@ def loaded(folder: Path) -> dict[str, list[str]]:
     """The units as systemd loads them for a start of ecs.service. It refuses to show them to root."""
     nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
     asked = [SYSTEMD, "--test", "--system", "--unit=ecs.service"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=False,
-                            env={"SYSTEMD_UNIT_PATH": str(folder), "HOME": "/"}, **nobody)
+    answer = subprocess.run(
+        asked, capture_output=True, text=True, check=False, env={"SYSTEMD_UNIT_PATH": str(folder), "HOME": "/"}, **nobody
+    )
     if answer.returncode:
         sys.exit(f"{SYSTEMD} --test failed:\n{answer.stdout}{answer.stderr}")
     units, _, _ = answer.stdout.partition("-> By jobs:")
-    return {name: [re.sub(r" \((origin|destination).*", "", line.strip()) for line in rest.splitlines()]
-            for name, rest in re.findall(r"-> Unit (\S+):\n((?:\t\t.*\n)*)", units)}
+    return {
+        name: [re.sub(r" \((origin|destination).*", "", line.strip()) for line in rest.splitlines()]
+        for name, rest in re.findall(r"-> Unit (\S+):\n((?:\t\t.*\n)*)", units)
+    }
 
 
 def by_systemd(files: dict[str, str], appended: bool, volume: str) -> list[str]:
@@ -137,40 +139,66 @@ def by_systemd(files: dict[str, str], appended: bool, volume: str) -> list[str]:
                 unit.write_text(text)
         fstab = Path(scratch, "fstab")
         fstab.write_text(FSTAB * appended + files.get("/etc/fstab", ""))
-        said = subprocess.run([GENERATOR, folder, folder, folder], capture_output=True, text=True, check=False,
-                              env={"SYSTEMD_FSTAB": str(fstab), "SYSTEMD_LOG_TARGET": "console"})
+        generated = subprocess.run(
+            [GENERATOR, folder, folder, folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"SYSTEMD_FSTAB": str(fstab), "SYSTEMD_LOG_TARGET": "console"},
+        )
         subprocess.run(["chmod", "-R", "a+rX", scratch], check=True)
         asked = ["systemd-analyze", "verify", "--man=no", "ecs.service"]
-        verified = subprocess.run(asked, capture_output=True, text=True, check=False,
-                                  env=os.environ | {"SYSTEMD_UNIT_PATH": str(folder)})
+        verified = subprocess.run(
+            asked, capture_output=True, text=True, check=False, env=os.environ | {"SYSTEMD_UNIT_PATH": str(folder)}
+        )
         units = loaded(folder)
         waits = {path.parent.name: path.read_text() for path in folder.glob("*.device.d/*.conf")}
         # The assertion itself, on a plain folder and on a mount point.
-        asserted = [line.replace("/srv/neo4j", place) for place in (scratch, "/proc")
-                    for text in files.values() for line in text.splitlines() if line.startswith("Assert")]
-        passed = [subprocess.run(["systemd-analyze", "condition", line], capture_output=True, check=False).returncode
-                  for line in asserted]
+        asserted = [
+            line.replace("/srv/neo4j", place)
+            for place in (scratch, "/proc")
+            for text in files.values()
+            for line in text.splitlines()
+            if line.startswith("Assert")
+        ]
+        passed = [
+            subprocess.run(["systemd-analyze", "condition", line], capture_output=True, check=False).returncode
+            for line in asserted
+        ]
     device = escaped(f"/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{volume}")
     mount, makefs, growfs = "srv-neo4j.mount", f"systemd-makefs@{device}.service", "systemd-growfs@srv-neo4j.service"
     should = {
-        "ecs.service": [f"Requires: {mount}", f"After: {mount}", "Requires: docker.service",
-                        "AssertPathIsMountPoint: /srv/neo4j untested"],
-        mount: ["Unit Load State: loaded", "Where: /srv/neo4j", "File System Type: xfs", f"Requires: {device}.device",
-                f"After: {device}.device", f"Requires: {makefs}", f"After: {makefs}"],
+        "ecs.service": [
+            f"Requires: {mount}",
+            f"After: {mount}",
+            "Requires: docker.service",
+            "AssertPathIsMountPoint: /srv/neo4j untested",
+        ],
+        mount: [
+            "Unit Load State: loaded",
+            "Where: /srv/neo4j",
+            "File System Type: xfs",
+            f"Requires: {device}.device",
+            f"After: {device}.device",
+            f"Requires: {makefs}",
+            f"After: {makefs}",
+        ],
         makefs: [f"BindsTo: {device}.device", f"After: {device}.device"],
         "local-fs.target": [f"Wants: {mount}"],
         "-.mount": ["From fragment: yes"],
     }
     should_not = {"local-fs.target": [f"Requires: {mount}", f"After: {mount}", f"After: {growfs}"]}
-    found = [f"systemd: {name} lacks «{line}»" for name, lines in should.items() for line in lines
-             if line not in units.get(name, [])]
-    found += [f"systemd: {name} has «{line}»" for name, lines in should_not.items() for line in lines
-              if line in units.get(name, [])]
+    found = [
+        f"systemd: {name} lacks «{line}»" for name, lines in should.items() for line in lines if line not in units.get(name, [])
+    ]
+    found += [
+        f"systemd: {name} has «{line}»" for name, lines in should_not.items() for line in lines if line in units.get(name, [])
+    ]
     if "JobRunningTimeoutSec=0" not in waits.get(f"{device}.device.d", ""):  # which is not shown of a loaded unit
         found.append(f"systemd: {device}.device is not waited for without an end")
     if "\nExecStartPre=-/usr/lib/systemd/systemd-growfs /srv/neo4j\n" not in "".join(files.values()):
         found.append("ecs.service does not let the file system grow with the volume")
-    found += [f"systemd-analyze: {line}" for line in (verified.stdout + verified.stderr + said.stderr).splitlines()]
+    found += [f"systemd-analyze: {line}" for line in (verified.stdout + verified.stderr + generated.stderr).splitlines()]
     return found if passed == [1, 0] else [*found, f"systemd-analyze: {asserted} give {passed}, not 1 and 0"]
 
 
@@ -181,33 +209,34 @@ def escaped(path: str) -> str:
 
 def wrong_core(text: str, core: Stack, ecs_cluster: str) -> list[str]:
     found = by_schema(text)
-    told = yaml.safe_load(text)
-    files = {each["path"]: each["content"] for each in told["write_files"]}
+    config = yaml.safe_load(text)
+    files = {each["path"]: each["content"] for each in config["write_files"]}
     volume = core.live["Outputs"]["VolumeId"]["Value"].replace("-", "")
-    appended = all(each.get("append") for each in told["write_files"] if each["path"] == "/etc/fstab")
+    appended = all(each.get("append") for each in config["write_files"] if each["path"] == "/etc/fstab")
     found += by_systemd(files, appended, volume)
     found += by_agent(files.get("/etc/ecs/ecs.config", ""), {"neo4j.tier": "core", "neo4j.core": "1"}, ecs_cluster, "false")
     starts = [["systemctl", "daemon-reload"], ["systemctl", "start", "--no-block", "ecs.service"]]
-    return found if told.get("runcmd") == starts else [*found, f"runcmd: {told.get('runcmd')}, not {starts}"]
+    return found if config.get("runcmd") == starts else [*found, f"runcmd: {config.get('runcmd')}, not {starts}"]
 
 
-def machines() -> tuple[list[Stack], list[str], str]:
-    """A core and a replica, what they are told by their user data, and the ECS cluster."""
+def tiers() -> tuple[list[Stack], list[str], str]:
+    """Returns the stacks of a core and of the replicas, their user data, and the ECS cluster."""
     stacks = deployment(whole({"CoreCount": "3", "ReplicaCount": "2", "RestoreSnapshotIds": ""}))
     nodes = [stacks["Cores/Core1"], stacks["Replicas"]]
-    texts = [stack.live["Resources"]["Machine"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"]
-             for stack in nodes]
+    texts = [
+        stack.live["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"] for stack in nodes
+    ]
     return nodes, texts, stacks["Ecs"].live["Outputs"]["ClusterName"]["Value"]
 
 
 def hosts(nodes: list[Stack], texts: list[str], ecs_cluster: str) -> tuple[list[str], int]:
     core, _ = nodes
     found = wrong_core(texts[0], core, ecs_cluster) + by_schema(texts[1])
-    told = [yaml.safe_load(text) for text in texts]
-    files = {each["path"]: each["content"] for each in told[1]["write_files"]}
+    configs = [yaml.safe_load(text) for text in texts]
+    files = {each["path"]: each["content"] for each in configs[1]["write_files"]}
     found += by_agent(files.get("/etc/ecs/ecs.config", ""), {"neo4j.tier": "replica"}, ecs_cluster, "true")
-    if told[0]["runcmd"] != told[1].get("runcmd"):
-        found.append(f"runcmd of a replica: {told[1].get('runcmd')}, not {told[0]['runcmd']}")
+    if configs[0]["runcmd"] != configs[1].get("runcmd"):
+        found.append(f"runcmd of a replica: {configs[1].get('runcmd')}, not {configs[0]['runcmd']}")
     for how, (old, new) in BROKEN.items():
         if old not in texts[0]:
             found.append(f"cannot be broken, {old!r} is not there: {how}")
@@ -245,7 +274,7 @@ BROKEN_START = {
     "the password is printed": ("is refused: it", "is refused: $ADMIN_PASSWORD: it"),
     "the secret is not named": ("in the secret $1", "in the secret"),
     "the password stays": ("unset NEO4J_AUTH EXTENSION_SCRIPT", "unset EXTENSION_SCRIPT"),
-    "an image's own extension is lost": ("[ -z \"$own\" ] ||", "true ||"),
+    "an image's own extension is lost": ('[ -z "$own" ] ||', "true ||"),
     "the secret's own variable stays": ("unset ADMIN_PASSWORD", "unset"),
 }
 # How the health check is broken.
@@ -265,22 +294,25 @@ class Start:
     server: dict[str, str] | None  # environment of Neo4j's own process, if it got so far
     handed: str  # what the image's start was given as NEO4J_AUTH
     secrets: dict[str, str]
-    said: str
+    output: str
     extended: bool  # whether the extension script of an image of one's own has run
 
 
-def started(neo4j: dict, folder: Path, addresses: str = f"{ADDRESS}\n", password: str = PASSWORD,
-            store: bool = False, own: bool = False) -> Start:
+def started(
+    neo4j: dict, folder: Path, addresses: str = f"{ADDRESS}\n", password: str = PASSWORD, store: bool = False, own: bool = False
+) -> Start:
     """Runs the container's command beside a stand-in for the image's own start, which sets the password and then runs
     EXTENSION_SCRIPT, as the image's does."""
     for name in ("bin", "ssl", "startup", "tmp", "data/databases/system" if store else "data"):
         (folder / name).mkdir(parents=True)
-    stubs = {"bin/hostname": f"printf '%s' '{addresses}'\n[ -n '{addresses}' ]",
-             "own": f"touch {folder}/extended",
-             "bin/chown": f'echo "$@" >> {folder}/owned',
-             "startup/docker-entrypoint.sh": f'[ "$*" = neo4j ]\nprintf %s "${{NEO4J_AUTH-}}" > {folder}/handed\n'
-                                             '[ -f "${EXTENSION_SCRIPT:-}" ] && . ${EXTENSION_SCRIPT}\n'
-                                             f"env --null > {folder}/environment"}
+    stubs = {
+        "bin/hostname": f"printf '%s' '{addresses}'\n[ -n '{addresses}' ]",
+        "own": f"touch {folder}/extended",
+        "bin/chown": f'echo "$@" >> {folder}/owned',
+        "startup/docker-entrypoint.sh": f'[ "$*" = neo4j ]\nprintf %s "${{NEO4J_AUTH-}}" > {folder}/handed\n'
+        '[ -f "${EXTENSION_SCRIPT:-}" ] && . ${EXTENSION_SCRIPT}\n'
+        f"env --null > {folder}/environment",
+    }
     for name, text in stubs.items():
         (folder / name).write_text(f"#!/bin/bash -eu\n{text}\n")
         (folder / name).chmod(0o755)
@@ -288,17 +320,26 @@ def started(neo4j: dict, folder: Path, addresses: str = f"{ADDRESS}\n", password
     script = re.sub(r"(?<![\w.])/(ssl|startup|data|tmp)/", rf"{folder}/\1/", script)
     secrets = {found["Name"]: f"{found['Name']}, of\ntwo lines" for found in neo4j["Secrets"]}
     secrets["ADMIN_PASSWORD"] = password
-    shell = neo4j["EntryPoint"][neo4j["EntryPoint"].index("--") + 1:]
-    answer = subprocess.run([*shell, script, *arguments], check=False, capture_output=True, text=True,
-                            env={"PATH": f"{folder}/bin:/usr/bin:/bin"} | secrets
-                            | ({"EXTENSION_SCRIPT": f"{folder}/own"} if own else {}))
+    shell = neo4j["EntryPoint"][neo4j["EntryPoint"].index("--") + 1 :]
+    answer = subprocess.run(
+        [*shell, script, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{folder}/bin:/usr/bin:/bin"} | secrets | ({"EXTENSION_SCRIPT": f"{folder}/own"} if own else {}),
+    )
     written, handed = folder / "environment", folder / "handed"
     lines = written.read_text().split("\0") if written.exists() else []
     server = dict(line.split("=", 1) for line in lines if line) if written.exists() else None
     for name in ("PATH", "PWD", "SHLVL", "_", "OLDPWD"):
         (server or {}).pop(name, None)
-    return Start(server, handed.read_text() if handed.exists() else "", secrets, answer.stdout + answer.stderr,
-                 (folder / "extended").exists())
+    return Start(
+        server,
+        handed.read_text() if handed.exists() else "",
+        secrets,
+        answer.stdout + answer.stderr,
+        (folder / "extended").exists(),
+    )
 
 
 def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
@@ -306,8 +347,11 @@ def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         first = started(neo4j, Path(scratch))
         secrets = first.secrets
-        files = {str(path.relative_to(scratch)): (path.read_text(), stat.S_IMODE(path.stat().st_mode) & 0o077)
-                 for path in Path(scratch, "ssl").rglob("*") if path.is_file()}
+        files = {
+            str(path.relative_to(scratch)): (path.read_text(), stat.S_IMODE(path.stat().st_mode) & 0o077)
+            for path in Path(scratch, "ssl").rglob("*")
+            if path.is_file()
+        }
         folders = {str(path.relative_to(scratch)) for path in Path(scratch, "ssl").rglob("*") if path.is_dir()}
         owned = Path(scratch, "owned").read_text() if Path(scratch, "owned").exists() else ""
     should = {}
@@ -318,16 +362,21 @@ def wrong_start(neo4j: dict, scopes: set[str]) -> list[str]:
         if scope == "cluster":
             should["ssl/cluster/trusted/ca.crt"] = (secrets["CLUSTER_TLS_CA"] + "\n", 0o044)
     facts = {
-        "only addresses stay in Neo4j's environment": (first.server, {
-            "NEO4J_server_default__advertised__address": ADDRESS,
-            "NEO4J_server_cluster_advertised__address": f"{ADDRESS}:6000",
-            "NEO4J_server_cluster_raft_advertised__address": f"{ADDRESS}:7000",
-            "NEO4J_server_routing_advertised__address": f"{ADDRESS}:7688",
-        }),
+        "only addresses stay in Neo4j's environment": (
+            first.server,
+            {
+                "NEO4J_server_default__advertised__address": ADDRESS,
+                "NEO4J_server_cluster_advertised__address": f"{ADDRESS}:6000",
+                "NEO4J_server_cluster_raft_advertised__address": f"{ADDRESS}:7000",
+                "NEO4J_server_routing_advertised__address": f"{ADDRESS}:7688",
+            },
+        ),
         "an empty store gets the password": (first.handed, f"neo4j/{PASSWORD}"),
         "certificates and keys, which nobody else may read": (files, should),
         "each policy has its folders": (
-            folders, {f"ssl/{scope}{each}" for scope in scopes for each in ("", "/trusted", "/revoked")}),
+            folders,
+            {f"ssl/{scope}{each}" for scope in scopes for each in ("", "/trusted", "/revoked")},
+        ),
         "the agent and the host give it the same time to stop": (int(neo4j["StopTimeout"]), shutdown.SECONDS),
         "they are Neo4j's": (sorted(re.findall(r"-R neo4j: \S+/(\w+)\n", owned)), sorted(scopes)),
     }
@@ -346,15 +395,15 @@ def wrong_refusals(neo4j: dict, secret: str) -> Iterator[str]:
         is_so = start.server and start.server["NEO4J_server_default__advertised__address"]
         if is_so != taken:
             yield f"hostname -i says {addresses!r}: {is_so!r} is taken, not {taken!r}"
-        if not taken and not all(word in start.said for word in ("enableDnsSupport", "resource-name")):
-            yield f"hostname -i says {addresses!r}, and the refusal lacks a cause: {start.said!r}"
+        if not taken and not all(word in start.output for word in ("enableDnsSupport", "resource-name")):
+            yield f"hostname -i says {addresses!r}, and the refusal lacks a cause: {start.output!r}"
     for password in REFUSED:
         start = play(password=password)
         if start.server is not None or start.handed:
             yield f"the password {password!r} is not refused for an empty store"
-        elif secret not in start.said:
-            yield f"the refusal of the password {password!r} does not name the secret: {start.said!r}"
-        elif password and password in start.said.replace("user neo4j", "user"):
+        elif secret not in start.output:
+            yield f"the refusal of the password {password!r} does not name the secret: {start.output!r}"
+        elif password and password in start.output.replace("user neo4j", "user").replace(secret, "it"):
             yield f"the refusal of the password {password!r} prints it"
     for password in (PASSWORD, *REFUSED):
         start = play(password=password, store=True)
@@ -375,34 +424,45 @@ def no_network() -> str | None:
 def begun(command: list[str], patience: float, *steps: str) -> subprocess.Popen:
     """A health check's command, step by step, in a network of its own."""
     program = Path(__file__).with_name("liveness.py")
-    return subprocess.Popen([*OWN_NETWORK, sys.executable, program, json.dumps(command), json.dumps(steps), str(patience)],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*OWN_NETWORK, sys.executable, program, json.dumps(command), json.dumps(steps), str(patience)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def ended(check: subprocess.Popen) -> list[tuple[int | None, float]]:
-    said, errors = check.communicate(timeout=120)
+    output, errors = check.communicate(timeout=120)
     if check.returncode:
         sys.exit(f"the health check could not be tried:\n{errors}")
-    return [(status, seconds) for status, seconds in json.loads(said)]
+    return [(status, seconds) for status, seconds in json.loads(output)]
 
 
 def checks(containers: list[dict]) -> Callable[[], tuple[list[str], str]]:
-    """Begins to try health checks, which takes as long as a hanging connection; the answer waits for the rest."""
+    """Starts the health checks, which take as long as a hanging connection. The answer waits for them."""
     # A fresh container whose listener is full hangs; one that was up goes through all of it.
     lives = {"closed": 0, "full": 0}, {"closed": 0, "open": 0, "silent": 0, "full": 1}
     steps = [[*life] for life in lives] + [["closed", "open", "closed"]]
     want = [[*life.values()] for life in lives] + [[0, 0, 1]]
     distinct = {json.dumps(neo4j["HealthCheck"]): neo4j["HealthCheck"] for neo4j in containers}
+
     def command(check: dict) -> list[str]:
         kind, *words = check["Command"]
         return words if kind == "CMD" else ["/bin/sh", "-c", *words]
 
-    going = [(check, wanted, life, begun(command(check), check["Timeout"], *life))
-             for check in distinct.values() for life, wanted in zip(steps, want, strict=True)]
+    going = [
+        (check, wanted, life, begun(command(check), check["Timeout"], *life))
+        for check in distinct.values()
+        for life, wanted in zip(steps, want, strict=True)
+    ]
     [check, *_] = distinct.values()
     *shell, script = command(check)
-    broken = {how: begun([*shell, script.replace(old, new, 1)], 1, *steps[2])
-              for how, (old, new) in BROKEN_CHECK.items() if old in script}
+    broken = {
+        how: begun([*shell, script.replace(old, new, 1)], 1, *steps[2])
+        for how, (old, new) in BROKEN_CHECK.items()
+        if old in script
+    }
 
     def answer() -> tuple[list[str], str]:
         found = [f"the health check cannot be broken: {how}" for how in BROKEN_CHECK.keys() - broken.keys()]
@@ -412,7 +472,7 @@ def checks(containers: list[dict]) -> Callable[[], tuple[list[str], str]]:
                 found.append(f"the health check says {tried} of a port that is {life}, not {wanted}")
             # Docker would count it against a container that was never up, and leave the process behind.
             if (longest := max(seconds for _, seconds in tried)) > check["Timeout"] - 5:
-                found.append(f"the health check takes {longest:.0f} s, with a time-out of {check['Timeout']} s")
+                found.append(f"the health check takes {longest:.0f} s, with a timeout of {check['Timeout']} s")
             if check["Command"][0] != "CMD":
                 found.append(f"the health check needs bash, which {check['Command'][0]} does not promise")
             # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
@@ -434,8 +494,17 @@ def definitions() -> dict[tuple[str, ...], tuple[dict, str]]:
     found = {}
     arn = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:"
     for tls, cluster_tls in itertools.product(("", f"{arn}tls-AbCdEf"), ("", f"{arn}cluster-tls-AbCdEf")):
-        stacks = deployment(whole({"CoreCount": "3", "ReplicaCount": "2", "RestoreSnapshotIds": "",
-                                   "TlsSecretArn": tls, "ClusterTlsSecretArn": cluster_tls}))
+        stacks = deployment(
+            whole(
+                {
+                    "CoreCount": "3",
+                    "ReplicaCount": "2",
+                    "RestoreSnapshotIds": "",
+                    "TlsSecretArn": tls,
+                    "ClusterTlsSecretArn": cluster_tls,
+                }
+            )
+        )
         scopes = [*(("bolt", "https") if tls else ()), *(("cluster",) if cluster_tls else ())]
         secret = stacks["root"].live["Outputs"]["AdminSecretArn"]["Value"]
         for service in ("CoreService", "ReplicaService"):
@@ -464,7 +533,7 @@ def main() -> None:
     began = time.monotonic()
     if missing := [f"missing: {path}\n  {how}" for path, how in NEEDED.items() if not path.exists()]:
         sys.exit("\n".join(missing))
-    nodes, texts, ecs_cluster = machines()
+    nodes, texts, ecs_cluster = tiers()
     defined = definitions()
     # What needs namespaces of its own mostly waits: it is begun first, and asked last.
     going, lacking = [], {shutdown.impossible(), no_network()} - {None}
@@ -477,8 +546,16 @@ def main() -> None:
     findings += [*more, *(line for lines, _ in last for line in lines)]
     if lacking and os.environ.get("CI"):
         findings += lacking
-    print(", ".join([f"user data of both tiers, {broken} ways to break a core's", starts, *(did for _, did in last),
-                     f"{len(findings)} findings ({time.monotonic() - began:.0f} s)"]))
+    print(
+        ", ".join(
+            [
+                f"user data of both tiers, {broken} ways to break a core's",
+                starts,
+                *(did for _, did in last),
+                f"{len(findings)} findings ({time.monotonic() - began:.0f} s)",
+            ]
+        )
+    )
     print(*(f"not tried here: {why}" for why in sorted(lacking)), sep="\n", end="")
     sys.exit("\n".join(findings) if findings else 0)
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Lints the templates in every shape that a deployment can take.
 
-Without arguments: all combinations of the root's shapes, and a pairwise set of all its switches, are rendered, looked
-at and linted in this process.
-With --sam: the pairwise set goes through `sam validate --lint`, and so does each nested template.
+Without arguments it renders a pairwise set of the root's parameters, and discovery.yaml alone, compares the result with facts.py,
+and lints it. It also checks the style of the templates.
+With --sam it runs `sam validate --lint` on the pairwise set and on each nested template.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import yaml
 from cfnlint.config import ConfigMixIn
 from cfnlint.decode.decode import decode_str
 from cfnlint.runner import Runner
 from facts import wrong
-from render import INFRA, NAMED, SUBNET, SWITCHES, Refused, Template, combinations, deployment, pairwise, read, tree
+from render import INFRA, NAMED, SUBNET, SWITCHES, Refused, Template, deployment, deployments, pairwise, read, tree
 
-# What must not even begin, by what is said about it.
+# Parameters that must be refused, by the beginning of the message.
 REFUSALS = {
     "root: Neo4j Enterprise needs a license": {"AcceptLicense": "no"},
     "root: CoreZone2 must be the zone of CoreSubnet2": {"CoreZone2": "eu-west-1a"},
@@ -42,13 +43,14 @@ REFUSALS = {
     "root: DataVolumeSize: '9' is out of range": {"DataVolumeSize": "9"},
     "root: DomainName: 'x{60}.y{60}' is out of range": {"DomainName": f"{'x' * 60}.{'y' * 60}"},
     "root: AdminSecretArn: 'arn:.*:secret:admin' must be the whole ARN": {
-        "AdminSecretArn": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:admin"},
+        "AdminSecretArn": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:admin"
+    },
     "root: TlsSecretArn: 'tls' must be the whole ARN of a secret": {"TlsSecretArn": "tls"},
 }
 
 
 def accepted() -> list[str]:
-    """Combinations that should have been refused, and were not, or for another reason."""
+    """Returns the combinations that should have been refused and were not, or for another reason."""
     findings = []
     for words, parameters in REFUSALS.items():
         given = NAMED | {"ReplicaCount": "2"} | parameters
@@ -63,7 +65,7 @@ def accepted() -> list[str]:
 
 
 def outline(template: Template) -> str:
-    """What a linter sees of a template: the texts that it passes on are checked where they arrive."""
+    """Returns a template as a linter sees it. Texts that it passes on are checked in the nested stack."""
     template = copy.deepcopy(template)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::CloudFormation::Stack":
@@ -73,8 +75,8 @@ def outline(template: Template) -> str:
 
 
 def every() -> list[str]:
-    findings, count, places = accepted(), 0, {}
-    chosen = [*combinations(), *pairwise()]
+    findings, count, places = [*accepted(), *style()], 0, {}
+    chosen = pairwise()
     for combination in chosen:
         try:
             deployed = deployment(combination)
@@ -85,14 +87,36 @@ def every() -> list[str]:
         findings += [f"{combination}: {line}" for line in wrong(combination, deployed)]
         for path, stack in deployed.items():
             places.setdefault(stack, f"{path} of {combination}")
+    file, parameters = deployments()["discovery"]
+    places |= {stack: f"{path} of {file} alone" for path, stack in tree("root", file, frozenset(parameters.items())).items()}
     outlines = {outline(stack.template): place for stack, place in places.items()}
-    # Its rules are read once, not for each template. The zone is a parameter.
-    linter = Runner(ConfigMixIn(regions=["eu-west-1"], ignore_checks=["W3010"]))
+    # The linter reads its rules once, not for each template. The zone is a parameter, and a shape need not use every parameter.
+    linter = Runner(ConfigMixIn(regions=["eu-west-1"], ignore_checks=["W3010", "W2001"]))
     for text, place in outlines.items():
         decoded, broken = decode_str(text)
         findings += [f"{place}: {match}" for match in broken or linter.validate_template(decoded)]
-    print(f"{len(chosen)} combinations of {len(SWITCHES)} switches, {count} stacks, {len(outlines)} distinct, "
-          f"{len(REFUSALS)} refusals", end="")
+    print(
+        f"{len(chosen)} combinations of {len(SWITCHES)} switches, {count} stacks, {len(outlines)} distinct, "
+        f"{len(REFUSALS)} refusals",
+        end="",
+    )
+    return findings
+
+
+def style() -> list[str]:
+    """Returns where the templates are not in one style: collections in flow style fit into a line, of 130 characters."""
+    findings = []
+    for path in sorted(INFRA.glob("*.yaml")):
+        text = path.read_text()
+        lines, open_at = text.splitlines(), []
+        for event in yaml.parse(text):
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_at.append(event)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                began = open_at.pop()
+                number = began.start_mark.line
+                if began.flow_style and (event.end_mark.line != number or len(lines[number]) > 130):
+                    findings.append(f"{path.name}:{number + 1}: a collection in flow style does not fit into a line")
     return findings
 
 
@@ -116,8 +140,11 @@ def by_sam() -> list[str]:
             copied.write_text(json.dumps(template, indent=1))
             jobs.append((copied, f"template.yaml with {combination}"))
         findings = list(filter(None, pool.map(validated, jobs)))
-    print(f"sam validate --lint: {len(jobs) - len(chosen)} templates, the root in {len(chosen)} combinations, in which "
-          "each two values meet", end="")
+    print(
+        f"sam validate --lint: {len(jobs) - len(chosen)} templates, the root in {len(chosen)} combinations, in which "
+        "each two values meet",
+        end="",
+    )
     return findings
 
 

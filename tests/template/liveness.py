@@ -22,7 +22,7 @@ PORT, SIOCSIFFLAGS, IFF_UP = 7687, 0x8914, 1
 
 
 def private() -> None:
-    """Loopback up, and a /tmp that the machine does not see."""
+    """Brings loopback up, and mounts a /tmp that nobody else sees."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"none", b"/tmp", b"tmpfs", 0, None):
         sys.exit(f"cannot mount a /tmp of its own: errno {ctypes.get_errno()}")

@@ -1,26 +1,57 @@
-"""The templates as CloudFormation sees them: SAM translated, parameters checked and filled in, conditions decided."""
+#!/usr/bin/env python3
+"""Renders the templates as CloudFormation sees them: SAM translated, parameters checked and filled in, conditions decided.
+
+This is the only evaluator of templates here. Other languages read what it writes:
+
+    python tests/template/render.py --out target/rendered
+
+writes one file `<deployment>.json` for each deployment of `deployments()`, unless no input has changed since the last time:
+
+    {"parameters": {name: value},            what the deployment was given; all else has its default
+     "stacks": {path: {                      "root", "Discovery", "Discovery/Queues", "Cores/Core1": logical ids
+         "file": "core-node.yaml",           in infra/
+         "name": ..., "id": ...,             AWS::StackName and AWS::StackId, as in `live`
+         "parameters": {name: value},        every parameter as `Ref` gives it in `live`: a text, or a list of texts
+         "template": {"Parameters", "Resources", "Outputs"},
+         "live": {"Resources", "Outputs"}}}}
+
+`template` is what CloudFormation has to carry out. Conditions are decided, and all is filled in that is known before any
+resource is created. What is left are references, in this closed set of functions:
+
+    {"Ref": id}                     a resource of this stack, or a parameter of its section `Parameters`: those parameters for
+                                    which the parent passes a reference, in Resources[...].Properties.Parameters of its template
+    {"Ref": "AWS::..."}             a pseudo parameter: Region, AccountId, Partition, URLSuffix, StackName, StackId
+    {"Fn::GetAtt": [id, attribute]} a resource of this stack; of a nested stack the attribute is "Outputs.<name>"
+    {"Fn::Sub": text}               with `${id}`, `${id.attribute}` as the two above
+    {"Fn::Sub": [text, {name: value}]}
+    {"Fn::Join": [between, [...]]}, {"Fn::Split": [at, text]}, {"Fn::Select": [index, list]}, {"Fn::Base64": text}
+
+A `Ref` to a parameter that is a list gives one text with commas here: it always stands in an `Fn::Split`.
+
+`live` is the same with everything filled in that AWS would give: made up, but alike in form, different for each resource and
+the same each time. `Fn::Base64` stays around its text.
+
+In both a resource has its Type, Properties, DependsOn, DeletionPolicy, UpdateReplacePolicy and Metadata, as far as the template
+has them. A nested stack is an AWS::CloudFormation::Stack, at the path of its parent (none for "root") plus its logical id.
+"""
 
 from __future__ import annotations
 
+import argparse
 import copy
+import fcntl
 import functools
 import hashlib
 import itertools
+import json
 import logging
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
-
-from samtranslator.parser.parser import Parser  # noqa: E402
-from samtranslator.translator.translator import Translator  # noqa: E402
-from samtranslator.yaml_helper import yaml_parse  # noqa: E402
-
-logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)  # it wants to publish metrics of its own
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -30,11 +61,17 @@ Combination = dict[str, str]
 
 VPC, OTHER_VPC = "vpc-0123456789abcdef0", "vpc-0fedcba9876543210"
 # What the account has: subnets, as rules ask for them.
-SUBNETS = {f"subnet-{number:017x}": {"AvailabilityZone": f"eu-west-1{zone}", "VpcId": vpc} for number, (zone, vpc) in
-           enumerate([("a", VPC), ("b", VPC), ("c", VPC), ("a", VPC), ("b", VPC), ("b", OTHER_VPC)], start=1)}
+SUBNETS = {
+    f"subnet-{number:017x}": {"AvailabilityZone": f"eu-west-1{zone}", "VpcId": vpc}
+    for number, (zone, vpc) in enumerate([("a", VPC), ("b", VPC), ("c", VPC), ("a", VPC), ("b", VPC), ("b", OTHER_VPC)], start=1)
+}
 SUBNET = list(SUBNETS)
-PSEUDO = {"AWS::Region": "eu-west-1", "AWS::AccountId": "000000000000", "AWS::Partition": "aws",
-          "AWS::URLSuffix": "amazonaws.com"}
+PSEUDO = {
+    "AWS::Region": "eu-west-1",
+    "AWS::AccountId": "000000000000",
+    "AWS::Partition": "aws",
+    "AWS::URLSuffix": "amazonaws.com",
+}
 
 
 def secret(name: str) -> str:
@@ -47,23 +84,26 @@ def key(number: int) -> str:
 
 # The parameters of the root that have no default.
 NAMED = {
-    "AcceptLicense": "yes", "Image": "neo4j:5.26.33-enterprise", "AmiId": "ami-0123456789abcdef0", "VpcId": VPC,
-    "CoreSubnet1": SUBNET[0], "CoreSubnet2": SUBNET[1], "CoreSubnet3": SUBNET[2],
-    "CoreZone1": "eu-west-1a", "CoreZone2": "eu-west-1b", "CoreZone3": "eu-west-1c",
+    "AcceptLicense": "yes",
+    "Image": "neo4j:5.26.33-enterprise",
+    "AmiId": "ami-0123456789abcdef0",
+    "VpcId": VPC,
+    "CoreSubnet1": SUBNET[0],
+    "CoreSubnet2": SUBNET[1],
+    "CoreSubnet3": SUBNET[2],
+    "CoreZone1": "eu-west-1a",
+    "CoreZone2": "eu-west-1b",
+    "CoreZone3": "eu-west-1c",
 }
-# Parameters of the root by which a deployment takes quite another shape: all their combinations are looked at.
-SHAPES = {
+# The parameters of the root that give a deployment another shape. Any two values of any two of them meet in some combination.
+SWITCHES = {
     "CoreCount": ("3", "5", "7"),
-    "ReplicaCount": ("0", "2"),
+    "ReplicaCount": ("0", "1", "2"),
     "CorePurchase": ("on-demand", "spot", "mixed"),
     "HostedZoneId": ("", "Z0123456789ABCDEFGHIJ"),
     "TlsSecretArn": ("", secret("tls")),
     "RestoreSnapshotIds": ("", ",".join(f"snap-{number:017x}" for number in range(1, 8))),
     "AdminSecretArn": ("", secret("admin")),
-}
-# All by which it takes another shape: of any two of them each two values meet.
-SWITCHES = SHAPES | {
-    "ReplicaCount": ("0", "1", "2"),
     "CoreOnDemandBase": ("1", "2", "4"),
     "ReplicaPurchase": ("on-demand", "spot", "mixed"),
     "ReadWriteSecretArn": ("", secret("read-write")),
@@ -87,29 +127,18 @@ SWITCHES = SHAPES | {
 
 
 def whole(combination: Combination) -> Combination:
-    """With what has to follow from it: a snapshot for each core, a Spot core in a mixed tier, replicas of the cores'
-    processor."""
+    """Returns a combination with what follows from it: a snapshot for each core, a Spot core in a mixed tier, replicas with the
+    cores' processor."""
     cores = int(combination["CoreCount"])
     snapshots = combination["RestoreSnapshotIds"].split(",")[:cores]
     base = min(int(combination.get("CoreOnDemandBase", 1)), cores - 1)
     x86 = combination.get("CoreInstanceType", "").startswith("m7i")
     replica = "r7i.xlarge" if x86 else "m7g.large"
-    return combination | {"RestoreSnapshotIds": ",".join(snapshots), "CoreOnDemandBase": str(base),
-                          "ReplicaInstanceType": replica}
-
-
-def combinations() -> Iterator[Combination]:
-    """All of the shapes. Tiers are paid for alike; certificates are all given or none, and so are secrets."""
-    for values in itertools.product(*SHAPES.values()):
-        shape = dict(zip(SHAPES, values, strict=True))
-        tls, own = shape["TlsSecretArn"], shape["AdminSecretArn"]
-        yield whole(shape | {
-            "ReplicaPurchase": shape["CorePurchase"],
-            "ClusterTlsSecretArn": tls and secret("cluster-tls"),
-            "ReadWriteSecretArn": own and secret("read-write"),
-            "ReadOnlySecretArn": own and secret("read-only"),
-            "SecretsKmsKeyArn": own and key(1),
-        })
+    return combination | {
+        "RestoreSnapshotIds": ",".join(snapshots),
+        "CoreOnDemandBase": str(base),
+        "ReplicaInstanceType": replica,
+    }
 
 
 def pairs(combination: Combination) -> set[frozenset[tuple[str, str]]]:
@@ -117,17 +146,23 @@ def pairs(combination: Combination) -> set[frozenset[tuple[str, str]]]:
 
 
 def pairwise() -> list[Combination]:
-    """A few in which each two values of each two switches meet."""
+    """Returns a few combinations in which any two values of any two switches meet."""
     chosen: list[Combination] = []
-    ordered = [frozenset(((one, value), (other, its))) for one, other in itertools.combinations(SWITCHES, 2)
-               for value in SWITCHES[one] for its in SWITCHES[other]]
+    ordered = [
+        frozenset(((one, value), (other, its)))
+        for one, other in itertools.combinations(SWITCHES, 2)
+        for value in SWITCHES[one]
+        for its in SWITCHES[other]
+    ]
     open_pairs = set(ordered)
     while open_pairs:
         combination = dict(next(pair for pair in ordered if pair in open_pairs))
         for name, values in SWITCHES.items():
             if name not in combination:
-                combination[name] = max(values, key=lambda value: sum(
-                    frozenset(((name, value), other)) in open_pairs for other in combination.items()))
+                combination[name] = max(
+                    values,
+                    key=lambda value: sum(frozenset(((name, value), other)) in open_pairs for other in combination.items()),
+                )
         chosen.append(combination)
         open_pairs -= pairs(combination)
     return [whole(combination) for combination in chosen]
@@ -135,12 +170,19 @@ def pairwise() -> list[Combination]:
 
 @functools.cache
 def read(path: Path) -> Template:
+    from samtranslator.yaml_helper import yaml_parse  # slow: whoever finds everything written needs none of it
+
     return yaml_parse(path.read_text())
 
 
 @functools.cache
 def translate(path: Path) -> Template:
-    """SAM to CloudFormation. Parameters stay references; what `sam package` would upload is said to lie in a bucket."""
+    """Translates SAM to CloudFormation. Parameters stay references. What `sam package` would upload is given a place."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+
+    logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)  # it wants to publish metrics of its own
     template = copy.deepcopy(read(path))
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
@@ -152,10 +194,10 @@ def translate(path: Path) -> Template:
 
 
 class Refused(Exception):
-    """CloudFormation would not begin with these parameters."""
+    """CloudFormation would refuse these parameters before it creates anything."""
 
 
-# What the account has, or what looks like it.
+# What the account has, or what looks like something that it has.
 EXISTS = {
     "AWS::EC2::Subnet::Id": "|".join(SUBNETS),
     "AWS::EC2::VPC::Id": f"{VPC}|{OTHER_VPC}",
@@ -167,7 +209,7 @@ EXISTS = {
 
 
 def taken(name: str, definition: Template, value: Any) -> str | list[str]:
-    """A parameter's value as `Ref` gives it, if the parameter takes it."""
+    """Returns a parameter's value as `Ref` gives it, if the parameter accepts it."""
     if not isinstance(value, str):
         raise Refused(f"{name}: {value!r} is no text")
     kind = definition["Type"]
@@ -188,82 +230,91 @@ def taken(name: str, definition: Template, value: Any) -> str | list[str]:
     return values if is_list else value
 
 
-def parameters_of(template: Template, passed: Combination) -> Template:
-    """All parameters as `Ref` gives them, if the template takes those that are passed."""
-    definitions = template.get("Parameters", {})
-    if unknown := passed.keys() - definitions.keys():
-        raise Refused(f"no such parameters: {sorted(unknown)}")
-    given = {name: str(found["Default"]) for name, found in definitions.items() if "Default" in found} | passed
-    if missing := definitions.keys() - given.keys():
-        raise Refused(f"no value for {sorted(missing)}")
-    known = {name: taken(name, definitions[name], value) for name, value in given.items()}
-    for rule in template.get("Rules", {}).values():
-        if "RuleCondition" not in rule or holds(rule["RuleCondition"], template, known):
-            for assertion in rule["Assertions"]:
-                if not holds(assertion["Assert"], template, known):
-                    raise Refused(assertion["AssertDescription"])
-    return known
+@dataclass(frozen=True)
+class Scope:
+    """Where a value stands in a template, and what is known there."""
+
+    template: Template
+    known: Template  # what references give, by `id` or `id.attribute`
+    parameters: Template  # every parameter as `Ref` gives it once all is created: what conditions decide by
+
+    def holds(self, condition: Any) -> bool:
+        """Decides a condition."""
+        decided = Scope(self.template, self.known | self.parameters, self.parameters)
+        match condition:
+            case {"Fn::Equals": [left, right]}:
+                return str(decided.resolve(left)) == str(decided.resolve(right))
+            case {"Fn::Not": [inner]}:
+                return not self.holds(inner)
+            case {"Fn::And": several}:
+                return all(self.holds(inner) for inner in several)
+            case {"Fn::Or": several}:
+                return any(self.holds(inner) for inner in several)
+            case {"Condition": name}:
+                return self.holds(self.template["Conditions"][name])
+            case {"Fn::Contains": [several, value]}:
+                return decided.resolve(value) in decided.resolve(several)
+            case _:
+                raise ValueError(f"unknown condition: {condition}")
+
+    def resolve(self, value: Any) -> Any:
+        """Returns a value with what is known filled in. Other references stay."""
+        match value:
+            case {"Ref": "AWS::NoValue"}:
+                return Absent
+            case {"Ref": name} if name in self.known:
+                return self.known[name]
+            case {"Fn::GetAtt": [name, attribute]} if f"{name}.{attribute}" in self.known:
+                return self.known[f"{name}.{attribute}"]
+            case {"Fn::If": [name, then, otherwise]}:
+                return self.resolve(then if self.holds({"Condition": name}) else otherwise)
+            case {"Fn::FindInMap": [name, *keys]}:
+                first, second = (self.resolve(inner) for inner in keys)
+                return self.template["Mappings"][name][first][second]
+            case {"Fn::ValueOf": [name, attribute]}:
+                return SUBNETS[self.known[name]][attribute]
+            case {"Fn::Sub": text} if isinstance(text, str):
+                return self.fill(text, {})
+            case {"Fn::Sub": [text, own]}:
+                return self.fill(text, {name: self.resolve(inner) for name, inner in own.items()})
+            case dict():
+                every = {key: self.resolve(inner) for key, inner in value.items()}
+                return applied({key: inner for key, inner in every.items() if inner is not Absent})
+            case list():
+                return [inner for inner in map(self.resolve, value) if inner is not Absent]
+            case _:
+                return value
+
+    def fill(self, text: str, own: Template) -> Any:
+        """Returns a text with what is known filled in for its `${...}`, of which some may be its own."""
+        texts = {name: inner for name, inner in (self.known | own).items() if isinstance(inner, str)}
+        filled = re.sub(r"\$\{([\w:.]+)\}", lambda found: texts.get(found[1], found[0]), text)
+        if rest := {name: inner for name, inner in own.items() if not isinstance(inner, str)}:
+            return {"Fn::Sub": [filled, rest]}
+        return {"Fn::Sub": filled} if "${" in filled else filled
+
+    def render(self) -> Template:
+        """Returns a translated template with its conditions decided and what is known filled in."""
+        rendered = {key: self.template[key] for key in ("AWSTemplateFormatVersion", "Description")}
+        for section in ("Resources", "Outputs"):
+            stay = {
+                name: found
+                for name, found in self.template.get(section, {}).items()
+                if "Condition" not in found or self.holds({"Condition": found["Condition"]})
+            }
+            rendered[section] = {
+                name: self.resolve({key: inner for key, inner in found.items() if key != "Condition"})
+                for name, found in stay.items()
+            }
+        return rendered
 
 
 class Absent:
     """What `AWS::NoValue` leaves."""
 
 
-def holds(condition: Any, template: Template, known: Template) -> bool:
-    match condition:
-        case {"Fn::Equals": [left, right]}:
-            return str(resolve(left, template, known)) == str(resolve(right, template, known))
-        case {"Fn::Not": [inner]}:
-            return not holds(inner, template, known)
-        case {"Fn::And": several}:
-            return all(holds(inner, template, known) for inner in several)
-        case {"Fn::Or": several}:
-            return any(holds(inner, template, known) for inner in several)
-        case {"Condition": name}:
-            return holds(template["Conditions"][name], template, known)
-        case {"Fn::Contains": [several, value]}:
-            return resolve(value, template, known) in resolve(several, template, known)
-        case _:
-            raise ValueError(f"no condition that is known here: {condition}")
-
-
-def resolve(value: Any, template: Template, known: Template) -> Any:
-    """A value with what is known filled in; other references stay."""
-    match value:
-        case {"Ref": "AWS::NoValue"}:
-            return Absent
-        case {"Ref": name} if name in known:
-            return known[name]
-        case {"Fn::GetAtt": [name, attribute]} if f"{name}.{attribute}" in known:
-            return known[f"{name}.{attribute}"]
-        case {"Fn::If": [name, then, otherwise]}:
-            chosen = then if holds(template["Conditions"][name], template, known) else otherwise
-            return resolve(chosen, template, known)
-        case {"Fn::FindInMap": [name, *keys]}:
-            first, second = (resolve(inner, template, known) for inner in keys)
-            return template["Mappings"][name][first][second]
-        case {"Fn::ValueOf": [name, attribute]}:
-            return SUBNETS[known[name]][attribute]
-        case {"Fn::Sub": text} if isinstance(text, str):
-            filled = re.sub(r"\$\{([\w:.]+)\}", lambda found: known.get(found[1], found[0]), text)
-            return {"Fn::Sub": filled} if "${" in filled else filled
-        case {"Fn::Sub": [text, own]}:
-            own = {name: resolve(inner, template, known) for name, inner in own.items()}
-            filled = resolve({"Fn::Sub": text}, template,
-                             known | {name: inner for name, inner in own.items() if isinstance(inner, str)})
-            rest = {name: inner for name, inner in own.items() if not isinstance(inner, str)}
-            return {"Fn::Sub": [filled["Fn::Sub"], rest]} if rest else filled
-        case dict():
-            every = {key: resolve(inner, template, known) for key, inner in value.items()}
-            return applied({key: inner for key, inner in every.items() if inner is not Absent})
-        case list():
-            return [inner for inner in (resolve(inner, template, known) for inner in value) if inner is not Absent]
-        case _:
-            return value
-
-
 def applied(value: Template) -> Any:
-    """A function's result, if nothing in its arguments is left to resolve."""
+    """Returns a function's result, if nothing in its arguments is left to resolve."""
     match value:
         case {"Fn::Join": [between, [*several]]} if all(isinstance(inner, str) for inner in several):
             return between.join(several)
@@ -275,54 +326,93 @@ def applied(value: Template) -> Any:
             return value
 
 
-def render(template: Template, known: Template) -> Template:
-    """A translated template as these parameters shape it."""
-    rendered = {key: template[key] for key in ("AWSTemplateFormatVersion", "Description")}
-    for section in ("Resources", "Outputs"):
-        stay = {name: found for name, found in template.get(section, {}).items() if "Condition" not in found
-                or holds(template["Conditions"][found["Condition"]], template, known)}
-        rendered[section] = {name: resolve({key: inner for key, inner in found.items() if key != "Condition"},
-                                           template, known) for name, found in stay.items()}
-    return rendered
+def parameters_of(template: Template, passed: Combination) -> Template:
+    """Returns all parameters as `Ref` gives them, if the template accepts those that are passed."""
+    definitions = template.get("Parameters", {})
+    if unknown := passed.keys() - definitions.keys():
+        raise Refused(f"no such parameters: {sorted(unknown)}")
+    given = {name: str(found["Default"]) for name, found in definitions.items() if "Default" in found} | passed
+    if missing := definitions.keys() - given.keys():
+        raise Refused(f"no value for {sorted(missing)}")
+    parameters = {name: taken(name, definitions[name], value) for name, value in given.items()}
+    scope = Scope(template, parameters, parameters)
+    for rule in template.get("Rules", {}).values():
+        if "RuleCondition" not in rule or scope.holds(rule["RuleCondition"]):
+            for assertion in rule["Assertions"]:
+                if not scope.holds(assertion["Assert"]):
+                    raise Refused(assertion["AssertDescription"])
+    return parameters
 
 
-# What AWS gives to resources of these types, by its look. Whatever a stack passes on must be here, or it stays unknown.
+# What references to resources of these types give, by their look. Whatever a stack passes on must be here.
 ARN = "arn:aws:{service}:eu-west-1:000000000000:"
 CREATED = {
-    "AWS::AutoScaling::AutoScalingGroup": {"": "{name}-{id}"},
-    "AWS::CloudWatch::Alarm": {"": "{name}-{id}"},
-    "AWS::DynamoDB::Table": {"": "{name}-{id}", "Arn": ARN + "table/{name}-{id}"},
+    "AWS::AutoScaling::AutoScalingGroup": {"": "{name}"},
+    "AWS::CloudWatch::Alarm": {"": "{name}"},
+    "AWS::DynamoDB::Table": {"": "{name}", "Arn": ARN + "table/{name}"},
     "AWS::EC2::LaunchTemplate": {"": "lt-{id}", "LatestVersionNumber": "1"},
     "AWS::EC2::SecurityGroup": {"": "sg-{id}", "GroupId": "sg-{id}"},
     "AWS::EC2::Volume": {"": "vol-{id}"},
     "AWS::ECS::Cluster": {"": "{own}", "Arn": ARN + "cluster/{own}"},
-    "AWS::ECS::Service": {"Name": "{name}-{id}"},
-    "AWS::ECS::TaskDefinition": {"": ARN + "task-definition/{name}-{id}:1"},
-    "AWS::IAM::InstanceProfile": {"Arn": "arn:aws:iam::000000000000:instance-profile/{name}-{id}"},
-    "AWS::IAM::Role": {"": "{name}-{id}", "Arn": "arn:aws:iam::000000000000:role/{name}-{id}"},
-    "AWS::Lambda::Function": {"": "{name}-{id}", "Arn": ARN + "function:{name}-{id}"},
-    "AWS::Logs::LogGroup": {"": "{name}-{id}"},
-    "AWS::Route53::HostedZone": {"": "Z{id}"},
-    "AWS::SQS::Queue": {"": "https://sqs.eu-west-1.amazonaws.com/000000000000/{name}-{id}", "QueueName": "{name}-{id}"},
-    "AWS::SecretsManager::Secret": {"": ARN + "secret:{name}-{id}"},
+    "AWS::ECS::Service": {"": ARN + "service/{cluster}/{own}", "Name": "{own}"},
+    "AWS::ECS::TaskDefinition": {"": ARN + "task-definition/{own}:1"},
+    "AWS::Events::Rule": {"": "{own}", "Arn": ARN + "rule/{own}"},
+    "AWS::IAM::InstanceProfile": {"": "{name}", "Arn": "arn:aws:iam::000000000000:instance-profile/{name}"},
+    "AWS::IAM::Role": {"": "{name}", "Arn": "arn:aws:iam::000000000000:role/{name}"},
+    "AWS::Lambda::Function": {"": "{name}", "Arn": ARN + "function:{name}"},
+    "AWS::Logs::LogGroup": {"": "{name}"},
+    "AWS::Route53::HostedZone": {"": "Z{ID}"},
+    "AWS::SQS::Queue": {
+        "": "https://sqs.eu-west-1.amazonaws.com/000000000000/{queue}",
+        "Arn": ARN + "{queue}",
+        "QueueName": "{queue}",
+    },
+    "AWS::Scheduler::Schedule": {"": "{name}"},
+    "AWS::SecretsManager::Secret": {"": ARN + "secret:{name}-AbCdEf"},
+    "AWS::ServiceDiscovery::PrivateDnsNamespace": {"": "ns-{id}", "HostedZoneId": "Z{ID}"},
     "AWS::ServiceDiscovery::Service": {"": "srv-{id}", "Arn": ARN + "service/srv-{id}"},
+}
+# The property by which a resource has a name of the template's own.
+NAME = {
+    "AWS::ECS::Cluster": "ClusterName",
+    "AWS::ECS::Service": "ServiceName",
+    "AWS::ECS::TaskDefinition": "Family",
+    "AWS::Events::Rule": "Name",
+    "AWS::Logs::LogGroup": "LogGroupName",
 }
 
 
-def created(path: str, name: str, resource: Template, known: Template) -> Template:
-    """What references to a resource give."""
-    if resource["Type"] == "Custom::DataVolumeOrigins":
-        snapshots = resource["Properties"]["Snapshots"]
-        return {f"{name}.Snapshot{number}": each for number, each in
-                itertools.zip_longest(range(1, 8), snapshots, fillvalue="")}
-    filled = {"name": name, "id": hashlib.sha256(f"{path}/{name}".encode()).hexdigest()[:17],
-              "service": resource["Type"].split("::")[1].lower(), "own": resolve(resource.get("Properties", {}).get("ClusterName"), {}, known)}
-    return {f"{name}.{attribute}".rstrip("."): look.format_map(filled)
-            for attribute, look in CREATED.get(resource["Type"], {}).items()}
+def sign(path: str) -> str:
+    """Returns digits that tell what is at one path from what is at another."""
+    return hashlib.sha256(path.encode()).hexdigest()
+
+
+def named(stack: str, name: str, path: str) -> str:
+    """Returns a name as CloudFormation makes it of a stack's name and a logical id."""
+    return f"{stack}-{name}-{sign(path)[:12].upper()}"
+
+
+def created(path: str, stack: str, name: str, resource: Template, scope: Scope) -> Template:
+    """Returns what references to a resource give, by `id` and `id.attribute`."""
+    kind, properties = resource["Type"], resource.get("Properties", {})
+    if kind == "Custom::DataVolumeOrigins":
+        several = itertools.zip_longest(range(1, 8), properties["Snapshots"], fillvalue="")
+        return {f"{name}.Snapshot{number}": each for number, each in several}
+    made = named(stack, name, f"{path}/{name}")
+    look = {
+        "name": made,
+        "queue": made + ".fifo" * bool(properties.get("FifoQueue")),
+        "id": sign(f"{path}/{name}")[:17],
+        "ID": sign(f"{path}/{name}")[:17].upper(),
+        "service": kind.split("::")[1].lower(),
+        "own": scope.resolve(properties.get(NAME.get(kind, ""), made)),
+        "cluster": scope.resolve(properties.get("Cluster", "")),
+    }
+    return {f"{name}.{attribute}".rstrip("."): text.format_map(look) for attribute, text in CREATED.get(kind, {}).items()}
 
 
 def passed_on(value: Any) -> Any:
-    """What is left of a parameter's value on its way to a nested stack: a text, or what the stack refuses."""
+    """Returns what a nested stack is given of a parameter's value: a text, or what the stack refuses."""
     match value:
         case bool() | int():
             return str(value).lower()
@@ -332,42 +422,120 @@ def passed_on(value: Any) -> Any:
             return value
 
 
+def refers(value: Any) -> bool:
+    """Whether something in a value is left to resolve."""
+    match value:
+        case dict():
+            return any(key == "Ref" or key.startswith("Fn::") or refers(inner) for key, inner in value.items())
+        case list():
+            return any(map(refers, value))
+        case _:
+            return False
+
+
 @dataclass(frozen=True, eq=False)
 class Stack:
-    template: Template  # as it is given to CloudFormation, with references to its resources
+    file: str
+    name: str
+    id: str
+    parameters: Template
+    template: Template  # as it is given to CloudFormation, with references to what it creates
     live: Template  # the same with everything in place that AWS gives
 
 
 @functools.cache
-def tree(path: str, file: str, passed: frozenset[tuple[str, str]]) -> dict[str, Stack]:
-    """A stack and all that are nested in it, by their paths."""
+def tree(
+    path: str, file: str, passed: frozenset[tuple[str, str]], stack: str = "neo4j", later: frozenset[str] = frozenset()
+) -> dict[str, Stack]:
+    """Returns a stack and all that are nested in it, by their paths. In `template` the parameters named in `later` stay
+    references: their values exist only after other resources, but conditions are decided by them."""
     translated = translate(INFRA / file)
     try:
-        known = parameters_of(translated, dict(passed))
+        parameters = parameters_of(translated, dict(passed))
     except Refused as refusal:
         raise Refused(f"{path}: {refusal}") from refusal
-    template = render(translated, known)
-    known |= PSEUDO | {"AWS::StackName": path.replace("root", "neo4j").replace("/", "-")}
-    waiting = {}
-    for name, resource in template["Resources"].items():
-        known |= created(path, name, resource, known)
-        if resource["Type"] == "AWS::CloudFormation::Stack":
-            waiting[name] = resource["Properties"]
+    # The name of the root is given; CloudFormation makes up those of the others.
+    left = {"AWS::StackName": stack} if path == "root" else {}
+    left |= {name: {"Fn::Split": [",", {"Ref": name}]} if isinstance(parameters[name], list) else {"Ref": name} for name in later}
+    template = Scope(translated, parameters | left, parameters).render()
+    if later:
+        template["Parameters"] = {name: {"Type": "String"} for name in sorted(later)}
+    digits = sign(path + stack)
+    uuid = "-".join((digits[:8], digits[8:12], "11f0", digits[16:20], digits[20:32]))  # version 1, as CloudFormation's
+    stack_id = f"{ARN.format(service='cloudformation')}stack/{stack}/{uuid}"
+    known = parameters | PSEUDO | {"AWS::StackName": stack, "AWS::StackId": stack_id}
+    live = Scope(translated, known, parameters)
+    resources = live.render()["Resources"]
+    for name, resource in resources.items():
+        known |= created(path, stack, name, resource, live)
+    waiting = {name for name, resource in resources.items() if resource["Type"] == "AWS::CloudFormation::Stack"}
     below: dict[str, Stack] = {}
     while waiting:
-        resolved = {name: resolve(found.get("Parameters", {}), template, known) for name, found in waiting.items()}
+        resolved = {name: live.resolve(translated["Resources"][name]["Properties"].get("Parameters", {})) for name in waiting}
         given = {name: {key: passed_on(value) for key, value in found.items()} for name, found in resolved.items()}
         ready = [name for name, found in given.items() if not any(isinstance(value, dict) for value in found.values())]
         if not ready:
             raise Refused(f"{path}: nothing gives what is passed on: {given}")
         for name in ready:
             place = name if path == "root" else f"{path}/{name}"
-            nested = tree(place, waiting.pop(name)["TemplateURL"].rpartition("/")[2], frozenset(given[name].items()))
-            known |= {f"{name}.Outputs.{key}": found["Value"] for key, found in nested[place].live["Outputs"].items()}
-            below |= nested
-    return {path: Stack(template, render(translated, known)), **below}
+            waiting.remove(name)
+            nested = template["Resources"][name]["Properties"]
+            unknown = frozenset(key for key, value in nested.get("Parameters", {}).items() if refers(value))
+            file_of, values = nested["TemplateURL"].rpartition("/")[2], frozenset(given[name].items())
+            child = tree(place, file_of, values, named(stack, name, place), unknown)
+            known |= {f"{name}.Outputs.{key}": found["Value"] for key, found in child[place].live["Outputs"].items()}
+            below |= child
+    for name, resource in live.render()["Resources"].items():  # now also what has its name from a nested stack
+        known |= created(path, stack, name, resource, live)
+    return {path: Stack(file, stack, stack_id, parameters, template, live.render()), **below}
 
 
 def deployment(combination: Combination) -> dict[str, Stack]:
-    """The root and every stack below it, by path: `root`, `Cores`, `Cores/Core1`."""
+    """Returns the root and every stack below it, by path: `root`, `Cores`, `Cores/Core1`."""
     return tree("root", "template.yaml", frozenset((NAMED | combination).items()))
+
+
+def deployments() -> dict[str, tuple[str, Combination]]:
+    """Returns what is written for others: the file and the parameters of each named deployment."""
+    alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j"}
+    plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
+    roots = plain | {f"pairwise-{number:02}": each for number, each in enumerate(pairwise())}
+    return {"discovery": ("discovery.yaml", alone)} | {
+        name: ("template.yaml", NAMED | parameters) for name, parameters in roots.items()
+    }
+
+
+def inputs() -> str:
+    """Returns what tells one state of all inputs from another."""
+    files: Iterable[Path] = [*sorted(INFRA.glob("*.yaml")), Path(__file__), ROOT / "tests" / "requirements.txt"]
+    return sign("".join(f"{path.name}\0{path.read_text()}\0" for path in files))
+
+
+def write(folder: Path) -> str:
+    """Writes every deployment, unless that was done for these very inputs. Returns what was done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    began, state = time.monotonic(), inputs()
+    with (folder / "lock").open("w") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = folder / "stamp"
+        if stamp.exists() and stamp.read_text() == state:
+            return f"{folder} is up to date"
+        for old in folder.glob("*.json"):
+            old.unlink()
+        written = deployments()
+        for name, (file, parameters) in written.items():
+            stacks = {path: asdict(stack) for path, stack in tree("root", file, frozenset(parameters.items())).items()}
+            text = json.dumps({"parameters": parameters, "stacks": stacks}, indent=1)
+            (folder / f"{name}.json").write_text(text)
+        stamp.write_text(state)
+    return f"{len(written)} deployments in {folder} ({time.monotonic() - began:.1f} s)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Renders the templates for whoever reads JSON.")
+    parser.add_argument("--out", type=Path, required=True, help="the folder that is written to")
+    print(write(parser.parse_args().out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,8 @@
-"""Shuts down and reboots a real systemd with a machine's own files, and looks at what is stopped in which order.
+"""Shuts down and reboots a real systemd with an instance's own files, and checks what is stopped in which order.
 
 systemd runs as PID 1 in namespaces of its own (processes, mounts, network, control groups), on units of its own: stand-ins
-for Docker, the agent and the volume's mount, which write down what happens to them, and what the machine is told by its user
-data. Needs root.
+for Docker, the agent and the volume's mount, which log what happens to them, and what the instance's user data brings. Needs
+root.
 """
 
 from __future__ import annotations
@@ -24,8 +24,17 @@ import yaml
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 UNITS = Path("/usr/lib/systemd/system")
 # What systemd brings, as it is.
-OWN = ("basic.target", "sysinit.target", "shutdown.target", "umount.target", "final.target", "poweroff.target",
-       "reboot.target", "systemd-poweroff.service", "systemd-reboot.service")
+OWN = (
+    "basic.target",
+    "sysinit.target",
+    "shutdown.target",
+    "umount.target",
+    "final.target",
+    "poweroff.target",
+    "reboot.target",
+    "systemd-poweroff.service",
+    "systemd-reboot.service",
+)
 CONTAINER = "0f5c2d1e"
 # That Neo4j has to stop, as in the task definition.
 SECONDS = 1200
@@ -120,7 +129,7 @@ systemctl show -p TimeoutStopUSec --value neo4j-stop.service > /run/initramfs/pa
 systemctl show -p JobTimeoutUSec --value ENDING.target > /run/initramfs/limit
 say "== ENDING"; systemctl --no-block ENDING
 """
-# Makes the stage, and becomes its PID 1. Without a /run and /tmp of its own systemd would empty the machine's. Mounts go when
+# Makes the stage, and becomes its PID 1. Without a /run and /tmp of its own systemd would empty this machine's. Mounts go when
 # the system shuts down, whatever still needs them, but none under /run/initramfs.
 STAGE = """
 mount --make-rprivate /
@@ -134,8 +143,7 @@ export container=other SYSTEMD_LOG_LEVEL=notice
 export SYSTEMD_UNIT_PATH=/run/initramfs/units SYSTEMD_GENERATOR_PATH=/run/initramfs/none
 exec "$2" --system --unit=stage.target --log-target=console --show-status=no
 """
-OWN_NAMESPACES = ("unshare", "--kill-child", "--fork", "--pid", "--mount-proc", "--mount", "--cgroup", "--uts", "--ipc",
-                  "--net")
+OWN_NAMESPACES = ("unshare", "--kill-child", "--fork", "--pid", "--mount-proc", "--mount", "--cgroup", "--uts", "--ipc", "--net")
 # Runs the rest of the command in a control group of its own, which becomes the root of its namespace: systemds that share
 # one would end each other's services.
 OWN_GROUP = """
@@ -159,7 +167,7 @@ def apart(folder: str, *command: str) -> list[str]:
 
 @dataclass
 class Stage:
-    """What a machine's user data says, and how it is ended."""
+    """An instance's user data, and how the instance ends."""
 
     user_data: str
     ending: str = "poweroff"
@@ -168,8 +176,8 @@ class Stage:
     def files(self) -> dict[str, str]:
         """The units that cloud-init writes."""
         folder = "/etc/systemd/system/"
-        said = {each["path"]: each["content"] for each in yaml.safe_load(self.user_data)["write_files"]}
-        return {path.removeprefix(folder): text for path, text in said.items() if path.startswith(folder)}
+        files = {each["path"]: each["content"] for each in yaml.safe_load(self.user_data)["write_files"]}
+        return {path.removeprefix(folder): text for path, text in files.items() if path.startswith(folder)}
 
 
 def played(stage: Stage) -> list[str]:
@@ -200,25 +208,37 @@ def played(stage: Stage) -> list[str]:
             Path(scratch, name).write_text(text.replace("STORE", store))
             Path(scratch, name).chmod(0o755)
         Path(scratch, "groups").mkdir()
-        process = subprocess.Popen(apart(f"{scratch}/groups", "/bin/bash", "-euc", STAGE, "stage", scratch, str(SYSTEMD)),
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                   start_new_session=True)
+        process = subprocess.Popen(
+            apart(f"{scratch}/groups", "/bin/bash", "-euc", STAGE, "stage", scratch, str(SYSTEMD)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         try:
-            said, _ = process.communicate(timeout=PATIENCE)
+            output, _ = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)  # and with it, by --kill-child, the whole stage
-            said, _ = process.communicate()
-            return [f"the stage has not ended after {PATIENCE} s", *said.splitlines()[-10:]]
+            output, _ = process.communicate()
+            return [f"the stage has not ended after {PATIENCE} s", *output.splitlines()[-10:]]
         log = Path(scratch, "log")
         if not log.exists():
-            return ["the stage could not be set up", *said.splitlines()[-10:]]
+            return ["the stage could not be set up", *output.splitlines()[-10:]]
         shown = [Path(scratch, name) for name in ("patience", "limit")]
         return log.read_text().splitlines() + [path.read_text().strip() if path.exists() else "" for path in shown]
 
 
 # What every stage has to end with. The agent is stopped first: it could start Neo4j's task again.
-WITH_ITS_TIME = ["agent stops", "agent has stopped", f"docker stop -t {SECONDS} {CONTAINER}", "Neo4j is told to stop",
-                 "Neo4j has stopped", "Docker stops", "Docker has stopped"]
+WITH_ITS_TIME = [
+    "agent stops",
+    "agent has stopped",
+    f"docker stop -t {SECONDS} {CONTAINER}",
+    "Neo4j is told to stop",
+    "Neo4j has stopped",
+    "Docker stops",
+    "Docker has stopped",
+]
 # How the unit is broken: what of the user data is replaced by what. Each must be found.
 BROKEN = {
     "it does not wait for the agent": ("Before=ecs.service\n", "Before=shutdown.target\n"),
@@ -250,8 +270,19 @@ def seconds(span: str) -> float:
 
 def wrong(stage: Stage) -> str | None:
     """The first thing that is not as it should be."""
-    should = ["== restart the agent", "agent stops", "agent has stopped", "== restart the unit", "refused",
-              "== stop the unit", "refused", "== restart Docker", *WITH_ITS_TIME, f"== {stage.ending}", *WITH_ITS_TIME]
+    should = [
+        "== restart the agent",
+        "agent stops",
+        "agent has stopped",
+        "== restart the unit",
+        "refused",
+        "== stop the unit",
+        "refused",
+        "== restart Docker",
+        *WITH_ITS_TIME,
+        f"== {stage.ending}",
+        *WITH_ITS_TIME,
+    ]
     *is_so, patience, limit = played(stage)
     for line, wanted in itertools.zip_longest(is_so, should):
         if line != wanted:
@@ -270,9 +301,12 @@ def impossible() -> str | None:
 
 
 def begun(user_data: dict[str, str]) -> Callable[[], tuple[list[str], str]]:
-    """Begins to play what is told to which machine, which is mostly waiting."""
-    stages = {f"{machine}, {ending} after {'the first' if first else 'a later'} boot": Stage(text, ending, first)
-              for machine, text in user_data.items() for ending, first in (("poweroff", True), ("reboot", False))}
+    """Starts all stages, which are mostly waiting."""
+    stages = {
+        f"{tier}, {ending} after {'the first' if first else 'a later'} boot": Stage(text, ending, first)
+        for tier, text in user_data.items()
+        for ending, first in (("poweroff", True), ("reboot", False))
+    }
     core = user_data["core"]
     broken = {how: Stage(core.replace(old, new)) for how, (old, new) in BROKEN.items() if old in core}
     pool = ThreadPoolExecutor(4)
