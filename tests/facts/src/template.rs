@@ -1,14 +1,78 @@
-//! Reads CloudFormation templates as the service reads them: short forms become long ones.
+//! Reads the templates: their sources, and what `tests/template/render.py` makes of them for each deployment.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    process::Command,
+    sync::OnceLock,
 };
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// A template of this repository, by its path from the root.
+/// A function of the cluster, and where its parts are.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// The name of its crate and its binary.
+    pub name: &'static str,
+    /// Its template, from the repository's root.
+    pub template: &'static str,
+    /// The path of its stack in a deployment of the cluster.
+    pub stack: &'static str,
+    /// Its name in the names of the root's outputs.
+    pub output: &'static str,
+}
+
+/// Every function of the cluster.
+pub const FUNCTIONS: [Function; 2] = [
+    Function { name: "dns-replicator", template: "infra/discovery.yaml", stack: "Discovery", output: "DnsReplicator" },
+    Function {
+        name: "instance-drainer",
+        template: "infra/draining.yaml",
+        stack: "Draining",
+        output: "InstanceDrainer",
+    },
+];
+
+/// Returns what `tests/template/render.py` writes for a deployment, in the form that is described there.
+///
+/// # Panics
+/// When the renderer fails, or knows no such deployment.
+#[must_use]
+pub fn rendered(deployment: &str) -> Value {
+    let path = rendered_folder().join(format!("{deployment}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Returns the names of all deployments.
+///
+/// # Panics
+/// When the renderer fails.
+#[must_use]
+pub fn deployments() -> Vec<String> {
+    let files = std::fs::read_dir(rendered_folder()).unwrap().map(|entry| entry.unwrap().path());
+    let json = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let mut names: Vec<_> = json.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Renders the templates, unless that was done since they were changed last.
+fn rendered_folder() -> &'static Path {
+    static FOLDER: OnceLock<std::path::PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let (root, folder) = (crate::root(), crate::root().join("target/rendered"));
+        let renderer = root.join("tests/template/render.py");
+        let python = root.join(".venv/bin/python");
+        let run = Command::new(&python).arg(renderer).arg("--out").arg(&folder).output();
+        let run = run.unwrap_or_else(|e| panic!("{}: {e}: run `make tools` first", python.display()));
+        assert!(run.status.success(), "the templates cannot be rendered:\n{}", String::from_utf8_lossy(&run.stderr));
+        folder
+    })
+}
+
+/// Returns a template of this repository, by its path from the root. Short forms of functions become long ones.
 ///
 /// # Panics
 /// When it cannot be read.
@@ -19,7 +83,7 @@ pub fn read(path: &str) -> Value {
     documents.first().map(long_form).unwrap_or_default()
 }
 
-/// Every template that is deployed, by its path from the root.
+/// Returns the path from the root of every template that is deployed.
 ///
 /// # Panics
 /// When the folder cannot be read.
@@ -34,14 +98,14 @@ pub fn all() -> Vec<String> {
     all
 }
 
-/// The resources of a template: (logical id, resource).
+/// Returns the resources of a template: (logical id, resource).
 #[must_use]
 pub fn resources(template: &Value) -> Vec<(String, Value)> {
     let all = template["Resources"].as_object().into_iter().flatten();
     all.map(|(id, resource)| (id.clone(), resource.clone())).collect()
 }
 
-/// Every logical id that a value refers to, by `Ref`, `Fn::GetAtt` or `Fn::Sub`.
+/// Returns every logical id that a value refers to, by `Ref`, `Fn::GetAtt` or `Fn::Sub`.
 #[must_use]
 pub fn references(value: &Value) -> Vec<String> {
     let mut found = Vec::new();
@@ -51,7 +115,7 @@ pub fn references(value: &Value) -> Vec<String> {
     found
 }
 
-/// Every resource that one resource waits for, by `DependsOn` or by reference, at any distance.
+/// Returns every resource that one resource depends on, by `DependsOn` or by reference, directly or not.
 #[must_use]
 pub fn dependencies(resources: &BTreeMap<String, Value>, id: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -93,7 +157,7 @@ fn collect(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The names in a text's `${…}`, without their attributes.
+/// Returns the names in a text's `${…}`, without their attributes.
 fn variables(text: &str) -> Vec<String> {
     let parts = text.split("${").skip(1).filter_map(|part| part.split_once('}'));
     parts.map(|(name, _)| name.split('.').next().unwrap_or(name).to_owned()).collect()
@@ -131,91 +195,4 @@ fn scalar_value(scalar: &Scalar<'_>) -> Value {
         Scalar::FloatingPoint(value) => json!(value.into_inner()),
         Scalar::String(value) => json!(value),
     }
-}
-
-/// A part of a template as it is deployed: conditions decided, references and texts filled in.
-///
-/// `names` holds what `Ref` gives under a logical id, and what `Fn::GetAtt` gives under `id.attribute`.
-///
-/// # Panics
-/// When a name is missing, or a function is used that this does not know.
-#[must_use]
-pub fn render(part: &Value, template: &Value, names: &BTreeMap<String, String>) -> Value {
-    let inside = |part: &Value| render(part, template, names);
-    let name = |name: &str| names.get(name).unwrap_or_else(|| panic!("nobody says what {name} is")).clone();
-    let map = match part {
-        Value::Array(items) => return items.iter().map(inside).filter(|item| !item.is_null()).collect(),
-        Value::Object(map) => map,
-        plain => return plain.clone(),
-    };
-    let only = map.iter().next().filter(|_| map.len() == 1);
-    match only.map(|(key, value)| (key.as_str(), value)) {
-        Some(("Ref", id)) if id == "AWS::NoValue" => Value::Null,
-        Some(("Ref", id)) => json!(name(id.as_str().unwrap())),
-        Some(("Fn::GetAtt", parts)) => {
-            let parts: Vec<_> = parts.as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
-            json!(name(&parts.join(".")))
-        }
-        Some(("Fn::Sub", Value::String(text))) => json!(fill(text, &name)),
-        Some(("Fn::Sub", parts)) => {
-            let own = inside(&parts[1]);
-            let name = |key: &str| own[key].as_str().map_or_else(|| name(key), str::to_owned);
-            json!(fill(parts[0].as_str().unwrap(), &name))
-        }
-        Some(("Fn::If", parts)) => {
-            let condition = &template["Conditions"][parts[0].as_str().unwrap()];
-            inside(&parts[if holds(&inside(condition)) { 1 } else { 2 }])
-        }
-        Some(("Fn::Join", parts)) => {
-            let (between, parts) = (inside(&parts[0]), inside(&parts[1]));
-            json!(list(&parts).join(between.as_str().unwrap()))
-        }
-        Some(("Fn::Split", parts)) => {
-            let (at, text) = (inside(&parts[0]), inside(&parts[1]));
-            json!(text.as_str().unwrap().split(at.as_str().unwrap()).collect::<Vec<_>>())
-        }
-        // A list parameter is said as one text with commas.
-        Some(("Fn::Select", parts)) => {
-            let (index, parts) = (inside(&parts[0]).as_u64().unwrap(), inside(&parts[1]));
-            json!(list(&parts)[usize::try_from(index).unwrap()])
-        }
-        Some(("Fn::FindInMap", path)) => {
-            let path = inside(path);
-            let key = |n: usize| path[n].as_str().map_or_else(|| path[n].to_string(), str::to_owned);
-            template["Mappings"][key(0)][key(1)][key(2)].clone()
-        }
-        Some(("Fn::Base64", text)) => json!({"Fn::Base64": inside(text)}),
-        Some((function, _)) if function.starts_with("Fn::") && !["Fn::Equals", "Fn::Not"].contains(&function) => {
-            panic!("{function} is not known here")
-        }
-        _ => {
-            let all = map.iter().map(|(key, value)| (key.clone(), inside(value)));
-            Value::Object(all.filter(|(_, value)| !value.is_null()).collect())
-        }
-    }
-}
-
-/// The texts of a list, or of a text with commas.
-fn list(value: &Value) -> Vec<String> {
-    let texts = |items: &Vec<Value>| items.iter().map(|item| item.as_str().unwrap().to_owned()).collect();
-    value.as_array().map_or_else(|| value.as_str().unwrap().split(',').map(str::to_owned).collect(), texts)
-}
-
-/// Whether a rendered condition holds.
-fn holds(condition: &Value) -> bool {
-    match (&condition["Fn::Equals"], &condition["Fn::Not"]) {
-        (Value::Array(two), _) => two[0] == two[1],
-        (_, Value::Array(one)) => !holds(&one[0]),
-        _ => panic!("no condition that is known here: {condition}"),
-    }
-}
-
-/// A text with its `${…}` filled in.
-fn fill(text: &str, name: &dyn Fn(&str) -> String) -> String {
-    let mut parts = text.split("${");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |filled, part| {
-        let (inner, rest) = part.split_once('}').unwrap();
-        filled + &name(inner) + rest
-    })
 }

@@ -1,4 +1,4 @@
-//! Facts of the templates of machines, network and secrets.
+//! Facts about the templates of instances, network and secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ fn of_type(kind: &str) -> Vec<(String, Value)> {
     all.map(|(id, resource)| (id, resource["Properties"].clone())).collect()
 }
 
-/// Every value of a template with the keys that lead to it.
+/// Collects every value of a template with the keys that lead to it.
 fn walk(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
     found.push((path.to_owned(), value.clone()));
     match value {
@@ -32,7 +32,7 @@ fn everywhere() -> Vec<(String, Value)> {
 }
 
 #[test]
-fn each_port_of_a_member_is_open_to_whom_it_is_meant_for_and_none_to_the_world() {
+fn each_port_of_a_member_is_open_to_its_users_and_none_to_the_world() {
     let mut open = BTreeSet::new();
     for (id, rule) in of_type("AWS::EC2::SecurityGroupIngress") {
         assert_eq!(rule["GroupId"], json!({"Ref": "Members"}), "{id}: nothing but members is connected to");
@@ -112,16 +112,16 @@ fn whatever_holds_data_is_encrypted() {
 }
 
 #[test]
-fn each_machine_asks_for_tokens_is_held_against_people_and_takes_a_named_image() {
-    let machines = of_type("AWS::EC2::LaunchTemplate");
-    assert_eq!(machines.len(), 2);
-    for (id, template) in machines {
+fn each_instance_requires_tokens_is_protected_from_people_and_runs_a_given_image() {
+    let templates = of_type("AWS::EC2::LaunchTemplate");
+    assert_eq!(templates.len(), 2);
+    for (id, template) in templates {
         let data = &template["LaunchTemplateData"];
         assert_eq!(data["MetadataOptions"]["HttpTokens"], json!("required"), "{id}");
         assert_eq!(data["MetadataOptions"]["HttpPutResponseHopLimit"], json!(1), "{id}");
         // Spot refuses it.
-        let held = json!({"Fn::If": ["OnDemand", true, {"Ref": "AWS::NoValue"}]});
-        assert_eq!(data["DisableApiTermination"], held, "{id}");
+        let protected = json!({"Fn::If": ["OnDemand", true, {"Ref": "AWS::NoValue"}]});
+        assert_eq!(data["DisableApiTermination"], protected, "{id}");
         assert_eq!(data["InstanceInitiatedShutdownBehavior"], json!("terminate"), "{id}: it would keep the volume");
         assert!(data["KeyName"].is_null(), "{id}: people come by Session Manager");
         assert_eq!(data["ImageId"], json!({"Ref": "AmiId"}), "{id}: «latest» would roll every core on any update");
@@ -132,7 +132,7 @@ fn each_machine_asks_for_tokens_is_held_against_people_and_takes_a_named_image()
 }
 
 #[test]
-fn a_core_is_one_machine_with_both_hooks_that_is_kept_when_nobody_says_that_it_may_go() {
+fn a_core_is_one_instance_with_both_hooks_that_is_retained_unless_somebody_releases_it() {
     let template = read("infra/core-node.yaml");
     let group = &template["Resources"]["Group"];
     for policy in ["UpdatePolicy", "CreationPolicy"] {
@@ -143,14 +143,14 @@ fn a_core_is_one_machine_with_both_hooks_that_is_kept_when_nobody_says_that_it_m
         assert_eq!(group[size], json!("1"), "{size}");
     }
     assert_eq!(group["VPCZoneIdentifier"], json!([{"Ref": "SubnetId"}]));
-    assert_eq!(group["CapacityRebalance"], json!(false), "a second machine could not have the volume");
+    assert_eq!(group["CapacityRebalance"], json!(false), "a second instance could not have the volume");
     assert_eq!(group["InstanceLifecyclePolicy"]["RetentionTriggers"]["TerminateHookAbandon"], json!("retain"));
     let hooks = group["LifecycleHookSpecificationList"].as_array().unwrap();
     let hooks: BTreeSet<_> = hooks
         .iter()
         .map(|hook| {
             assert_eq!(hook["DefaultResult"], json!("ABANDON"), "{hook}: it fails safe");
-            // AWS waits for 100 time-outs at most, and for 48 hours.
+            // AWS waits for 100 timeouts at most, and for 48 hours.
             assert!(hook["HeartbeatTimeout"].as_u64().unwrap() * 100 >= 48 * 3600, "{hook}");
             (hook["LifecycleHookName"].as_str().unwrap(), hook["LifecycleTransition"].as_str().unwrap())
         })
@@ -255,7 +255,11 @@ fn a_deployment_leaves_a_quorum_of_cores_running_whatever_way_ecs_rounds() {
         assert_eq!((cores * percent).div_ceil(100), cores - 1, "{cores} cores: one at a time, and not none for ever");
     }
     let service = &read("infra/service.yaml")["Resources"]["Service"]["Properties"];
-    assert_eq!(service["DeploymentConfiguration"]["MaximumPercent"], json!(100), "two tasks have no room on a machine");
+    assert_eq!(
+        service["DeploymentConfiguration"]["MaximumPercent"],
+        json!(100),
+        "two tasks have no room on an instance"
+    );
     assert_eq!(service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]["Enable"], json!(false));
     assert_eq!(service["AvailabilityZoneRebalancing"], json!("DISABLED"));
     assert_eq!(service["PlacementConstraints"][0], json!({"Type": "distinctInstance"}));
@@ -276,12 +280,12 @@ fn the_license_must_be_accepted_and_each_zone_be_that_of_its_subnet() {
 }
 
 #[test]
-fn deletion_begins_with_the_clusters_life_and_ends_with_what_everything_needs() {
+fn deletion_begins_with_the_clusters_phase_and_ends_with_what_everything_needs() {
     let resources: BTreeMap<String, Value> = resources(&read("infra/template.yaml")).into_iter().collect();
     let needs = |id: &str| dependencies(&resources, id);
-    let life = needs("Life");
-    for id in resources.keys().filter(|id| *id != "Life") {
-        assert!(life.contains(id), "{id} could be gone before machines are let go");
+    let phase = needs("Phase");
+    for id in resources.keys().filter(|id| *id != "Phase") {
+        assert!(phase.contains(id), "{id} could be gone before instances may terminate");
     }
     for (first, then) in [
         ("State", "Draining"),
@@ -307,12 +311,13 @@ fn the_alarm_on_cores_that_are_not_whole_goes_off_when_the_log_says_so() {
 }
 
 #[test]
-fn the_end_of_a_deployment_tells_how_many_cores_there_are_and_waits_for_all_of_them() {
+fn the_phase_comes_last_and_with_it_the_number_of_cores() {
     let template = read("infra/template.yaml");
-    let life = &template["Resources"]["Life"];
-    assert_eq!(life["Properties"]["Cores"], json!({"Ref": "CoreCount"}));
-    let waits: Vec<_> = life["DependsOn"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let phase = &template["Resources"]["Phase"];
+    assert_eq!(phase["Type"], json!("Custom::ClusterPhase"));
+    assert_eq!(phase["Properties"]["Cores"], json!({"Ref": "CoreCount"}));
+    let waits: Vec<_> = phase["DependsOn"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert!(waits.contains(&"CoreService") && waits.contains(&"Monitoring"), "{waits:?}");
-    let after = dependencies(&template["Resources"].as_object().unwrap().clone().into_iter().collect(), "Life");
+    let after = dependencies(&template["Resources"].as_object().unwrap().clone().into_iter().collect(), "Phase");
     assert!(after.contains("ReplicaService"), "{after:?}");
 }

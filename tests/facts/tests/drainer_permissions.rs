@@ -1,6 +1,6 @@
-//! The drainer's rights are exactly what it does.
+//! The drainer may do exactly what it does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cluster_sim::{
     inside::{DEAD_LETTERS, messages, play},
@@ -9,36 +9,23 @@ use cluster_sim::{
 use cluster_world::{ACCOUNT, Context, REGION, queue_arn};
 use serde_json::json;
 
-use crate::iam::{Question, Statement, questions, rights};
+use crate::iam::{Around, Question, Rendered, Statement, questions};
 
-const TRIGGERS: &str = "arn:aws:sqs:eu-west-1:000000000000:triggers.fifo";
-const UNDELIVERED: &str = "arn:aws:sqs:eu-west-1:000000000000:undelivered";
-const LOG_STREAMS: &str = "arn:aws:logs:eu-west-1:000000000000:log-group:drainer:log-stream:*";
-const KEY: &str = "arn:aws:kms:eu-west-1:000000000000:key/01234567-0123-0123-0123-0123456789ab";
+const KEY: &str = "arn:aws:kms:eu-west-1:000000000000:key/*";
 
-fn drainers_rights() -> Vec<Statement> {
+fn drainers_rights(around: &Around) -> Vec<Statement> {
+    let drainer = Rendered::of("default", "Draining");
     let names = [
-        ("AWS::Partition", "aws".to_owned()),
-        ("AWS::Region", REGION.to_owned()),
-        ("AWS::AccountId", ACCOUNT.to_owned()),
-        ("AWS::URLSuffix", "amazonaws.com".to_owned()),
-        ("ClusterName", CLUSTER.to_owned()),
-        ("EcsClusterName", ECS_CLUSTER.to_owned()),
-        ("StateTableName", TABLE.to_owned()),
-        ("CoreCount", "3".to_owned()),
-        ("CoreServiceName", "core".to_owned()),
-        ("ReplicaServiceName", "replica".to_owned()),
-        ("DataKmsKeyArn", KEY.to_owned()),
-        ("DrainerLogs", "drainer".to_owned()),
-        ("Triggers.Arn", TRIGGERS.to_owned()),
-        ("DeadLetters.Arn", queue_arn(DEAD_LETTERS)),
-        ("Undelivered.Arn", UNDELIVERED.to_owned()),
+        (drainer.variable("ECS_CLUSTER"), ECS_CLUSTER.to_owned()),
+        (drainer.variable("STATE_TABLE"), TABLE.to_owned()),
+        (around.dead_letters.clone(), queue_arn(DEAD_LETTERS)),
     ];
-    let names: BTreeMap<_, _> = names.map(|(name, value)| (name.to_owned(), value)).into();
-    rights("infra/draining.yaml", "Drainer", &names)
+    assert_eq!((drainer.parameter("ClusterName").as_str(), ACCOUNT, REGION), (CLUSTER, "000000000000", "eu-west-1"));
+    drainer.rights(&names)
 }
 
-/// Forming, a loss, a machine that waits for hours, one that is emptied, one that dies, one that is retained, the deletion.
+/// Plays the formation, a loss, an instance that waits for hours, one that is drained, one that dies, one that is retained,
+/// and the deletion.
 fn whole_life() -> BTreeSet<Question> {
     play(async {
         let machines = Machines::new(3);
@@ -75,7 +62,8 @@ fn whole_life() -> BTreeSet<Question> {
 
 #[test]
 fn the_drainer_may_do_whatever_it_does_and_does_whatever_it_may() {
-    let (rights, asked) = (drainers_rights(), whole_life());
+    let around = Around::of("default", "Draining");
+    let (rights, asked) = (drainers_rights(&around), whole_life());
     for question in &asked {
         assert!(rights.iter().any(|statement| statement.allows(question)), "not allowed: {question:?}");
     }
@@ -92,15 +80,15 @@ fn the_drainer_may_do_whatever_it_does_and_does_whatever_it_may() {
     }
     let in_its_name = [
         // Lambda polls the queue, writes the log and sends traces with the function's role.
-        ("sqs:ReceiveMessage", TRIGGERS),
-        ("sqs:DeleteMessage", TRIGGERS),
-        ("sqs:GetQueueAttributes", TRIGGERS),
-        ("logs:CreateLogStream", LOG_STREAMS),
-        ("logs:PutLogEvents", LOG_STREAMS),
+        ("sqs:ReceiveMessage", around.triggers.as_str()),
+        ("sqs:DeleteMessage", around.triggers.as_str()),
+        ("sqs:GetQueueAttributes", around.triggers.as_str()),
+        ("logs:CreateLogStream", around.log_streams.as_str()),
+        ("logs:PutLogEvents", around.log_streams.as_str()),
         ("xray:PutTraceSegments", "*"),
         ("xray:PutTelemetryRecords", "*"),
         // A request of CloudFormation that failed three times goes there.
-        ("sqs:SendMessage", UNDELIVERED),
+        ("sqs:SendMessage", around.undelivered.as_str()),
         // EC2 makes itself a grant when a volume with the customer's key is attached.
         ("kms:CreateGrant", KEY),
     ];
@@ -109,7 +97,7 @@ fn the_drainer_may_do_whatever_it_does_and_does_whatever_it_may() {
 
 #[test]
 fn the_drainer_may_not_touch_what_is_not_its_own() {
-    let rights = drainers_rights();
+    let rights = drainers_rights(&Around::of("default", "Draining"));
     let asks = |action: &str, resource: &str, cluster: Option<&str>| {
         let tag = cluster.map(|cluster| ("aws:ResourceTag/neo4j:cluster".into(), BTreeSet::from([cluster.to_owned()])));
         let context: Context = tag.into_iter().collect();

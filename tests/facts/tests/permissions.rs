@@ -1,20 +1,16 @@
-//! Who may do what: the replicator's rights are exactly what it does, and nobody else can wake it or become it.
+//! Who may do what: the replicator may do exactly what it does, and nobody else can wake it or assume its role.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_facts::template::{all, read, resources};
+use cluster_facts::template::{FUNCTIONS, all, deployments, read, rendered, resources};
 use cluster_sim::inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, messages, play};
 use cluster_world::{ACCOUNT, REGION, cloud_map, queue_arn, route53};
 use serde_json::{Value, json};
 
-use crate::iam::{Question, Statement, questions, rights, strings};
+use crate::iam::{Around, Question, Rendered, Statement, questions, strings};
 
 const OTHER_DOMAIN: &str = "graph.neo4j.service";
 const TASK: &str = "0123456789abcdef0123456789abcdef";
-const TRIGGERS: &str = "arn:aws:sqs:eu-west-1:000000000000:triggers.fifo";
-const UNDELIVERED: &str = "arn:aws:sqs:eu-west-1:000000000000:undelivered";
-const LOG_STREAMS: &str = "arn:aws:logs:eu-west-1:000000000000:log-group:replicator:log-stream:*";
-
 fn of_type(kind: &str) -> Vec<(String, Value)> {
     all().iter().flat_map(|path| of_template(path, kind)).collect()
 }
@@ -25,42 +21,29 @@ fn of_template(path: &str, kind: &str) -> Vec<(String, Value)> {
     all.map(|(id, resource)| (id, resource["Properties"].clone())).collect()
 }
 
-/// What the template's names are in the world.
-fn names(inside: &Inside, domain: &str) -> BTreeMap<String, String> {
+/// Returns the rights that the template gives in this world, under a domain.
+fn replicators_rights(inside: &Inside, domain: &str) -> Vec<Statement> {
+    let replicator = Rendered::of("discovery", "root");
     let world = inside.wire.world();
-    let (namespace, of_cloud_map) = world.cloud_map.namespaces.iter().next().unwrap();
-    let [core, replica] = inside.registries.each_ref().map(|id| (id.clone(), cloud_map::arn("service", id)));
-    let names = [
-        ("AWS::Partition", "aws".to_owned()),
-        ("AWS::Region", REGION.to_owned()),
-        ("AWS::AccountId", ACCOUNT.to_owned()),
-        ("ClusterName", CLUSTER.to_owned()),
-        ("DomainName", domain.to_owned()),
-        ("HostedZoneId", String::new()),
-        ("EcsClusterName", CLUSTER.to_owned()),
-        ("CoreServiceName", "core".to_owned()),
-        ("ReplicaServiceName", "replica".to_owned()),
-        ("Zone", inside.zone.clone()),
-        ("Namespace", namespace.clone()),
-        ("Namespace.HostedZoneId", of_cloud_map.zone.clone()),
-        ("CoreRegistry", core.0),
-        ("CoreRegistry.Arn", core.1),
-        ("ReplicaRegistry", replica.0),
-        ("ReplicaRegistry.Arn", replica.1),
-        ("ReplicatorRole", "role".to_owned()),
-        ("ReplicatorLogs", "replicator".to_owned()),
-        ("Triggers.Arn", TRIGGERS.to_owned()),
-        ("DeadLetters.Arn", queue_arn(DEAD_LETTERS)),
-        ("Undelivered.Arn", UNDELIVERED.to_owned()),
+    let of_cloud_map = world.cloud_map.namespaces.values().next().unwrap();
+    let registries = &replicator.resource("RegistryAccess")["Properties"]["PolicyDocument"]["Statement"];
+    let zone = registries[1]["Resource"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let mut names = vec![
+        (replicator.variable("HOSTED_ZONE_ID"), inside.zone.clone()),
+        (zone, of_cloud_map.zone.clone()),
+        (Around::of("discovery", "root").dead_letters, queue_arn(DEAD_LETTERS)),
     ];
-    names.map(|(name, value)| (name.to_owned(), value)).into()
+    for (variable, id) in ["CORE_CLOUD_MAP_SERVICE", "REPLICA_CLOUD_MAP_SERVICE"].iter().zip(&inside.registries) {
+        names.push((replicator.variable(variable), id.clone()));
+    }
+    assert_eq!(replicator.variable("ECS_CLUSTER"), CLUSTER);
+    if replicator.variable("DOMAIN") != domain {
+        names.push((replicator.variable("DOMAIN"), domain.to_owned()));
+    }
+    replicator.rights(&names)
 }
 
-fn replicators_rights(names: &BTreeMap<String, String>) -> Vec<Statement> {
-    rights("infra/discovery.yaml", "Replicator", names)
-}
-
-/// The whole life of a stack, in three chapters: under its first domain, while its domain changes, and under the second.
+/// A stack from creation to deletion, in three chapters: under its first domain, while the domain changes, under the second.
 struct Life {
     inside: Inside,
     chapters: [Vec<Vec<Question>>; 3],
@@ -92,7 +75,7 @@ fn whole_life() -> Life {
     })
 }
 
-/// Creation, members that join, fail, and leave, a message that nobody can read, a person who asks.
+/// Plays creation, members that join, fail, and leave, a message that nobody can read, a person who asks.
 async fn life_under(inside: &Inside) -> usize {
     succeeds(inside, inside.custom_resource("Create", None)).await;
     inside.scale("core", 3);
@@ -125,7 +108,7 @@ async fn succeeds(inside: &Inside, request: Value) {
     assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
 }
 
-/// A record of a pass that died, and what ECS forgot to deregister.
+/// Leaves a record of a reconciliation that died, and what ECS forgot to deregister.
 fn leave_something_behind(inside: &Inside, domain: &str) {
     let mut world = inside.wire.world();
     let now = world.now;
@@ -139,8 +122,7 @@ fn leave_something_behind(inside: &Inside, domain: &str) {
 #[test]
 fn the_replicator_may_do_whatever_it_does_in_its_whole_life() {
     let Life { inside, chapters } = whole_life();
-    let (first, second) =
-        (replicators_rights(&names(&inside, DOMAIN)), replicators_rights(&names(&inside, OTHER_DOMAIN)));
+    let (first, second) = (replicators_rights(&inside, DOMAIN), replicators_rights(&inside, OTHER_DOMAIN));
     // While the domain changes the policies of both stand.
     let both: Vec<_> = first.iter().chain(&second).cloned().collect();
     for (chapter, rights) in chapters.iter().zip([first, both, second]) {
@@ -154,11 +136,11 @@ fn the_replicator_may_do_whatever_it_does_in_its_whole_life() {
 #[test]
 fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
     let Life { inside, chapters } = whole_life();
-    let names = names(&inside, DOMAIN);
+    let around = Around::of("discovery", "root");
     let done: BTreeSet<_> = chapters[..2].iter().flatten().flatten().cloned().collect();
-    let (mut unused, mut said) = (BTreeSet::new(), BTreeSet::new());
+    let (mut unused, mut conditions) = (BTreeSet::new(), BTreeSet::new());
     let mut changed = BTreeMap::<_, BTreeSet<String>>::new();
-    for statement in replicators_rights(&names) {
+    for statement in replicators_rights(&inside, DOMAIN) {
         for (action, resource) in statement.actions.iter().flat_map(|a| statement.resources.iter().map(move |r| (a, r)))
         {
             let one =
@@ -172,27 +154,31 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
             }
         }
         for (key, values) in statement.condition["ForAllValues:StringEquals"].as_object().into_iter().flatten() {
-            said.insert((key.clone(), strings(values).into_iter().collect::<BTreeSet<_>>()));
+            conditions.insert((key.clone(), strings(values).into_iter().collect::<BTreeSet<_>>()));
         }
     }
     let changed: BTreeSet<_> = changed.into_iter().map(|(key, values)| (key.clone(), values)).collect();
-    assert_eq!(said, changed, "the conditions allow what is written, and no more");
+    assert_eq!(conditions, changed, "the conditions allow what is written, and no more");
 
     let queue = "Lambda polls the queue with the function's role";
     let logs = "Lambda writes what the function prints";
     let traces = "Lambda sends the function's traces";
     let in_its_name = [
-        ("sqs:ReceiveMessage", TRIGGERS, queue),
-        ("sqs:DeleteMessage", TRIGGERS, queue),
-        ("sqs:GetQueueAttributes", TRIGGERS, queue),
-        ("sqs:SendMessage", UNDELIVERED, "Lambda sends a request of CloudFormation there that failed three times"),
-        ("logs:CreateLogStream", LOG_STREAMS, logs),
-        ("logs:PutLogEvents", LOG_STREAMS, logs),
+        ("sqs:ReceiveMessage", around.triggers.as_str(), queue),
+        ("sqs:DeleteMessage", around.triggers.as_str(), queue),
+        ("sqs:GetQueueAttributes", around.triggers.as_str(), queue),
+        (
+            "sqs:SendMessage",
+            around.undelivered.as_str(),
+            "Lambda sends a request of CloudFormation there that failed three times",
+        ),
+        ("logs:CreateLogStream", around.log_streams.as_str(), logs),
+        ("logs:PutLogEvents", around.log_streams.as_str(), logs),
         ("xray:PutTraceSegments", "*", traces),
         ("xray:PutTelemetryRecords", "*", traces),
         (
             "route53:ChangeResourceRecordSets",
-            &route53::arn(&names["Namespace.HostedZoneId"]),
+            &route53::arn(&inside.wire.world().cloud_map.namespaces.values().next().unwrap().zone),
             "Cloud Map deletes the records of an instance that is deregistered in the caller's name",
         ),
     ];
@@ -203,8 +189,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
 #[test]
 fn the_replicator_may_not_touch_what_is_not_its_own() {
     let inside = Inside::new();
-    let names = names(&inside, DOMAIN);
-    let rights = replicators_rights(&names);
+    let rights = replicators_rights(&inside, DOMAIN);
     let asks = |action: &str, resource: &str, batch: &[(&str, &str, &str)]| {
         let set = |name, kind| route53::RecordSet::simple(name, kind, 10, &["10.0.0.1"]);
         let batch: Vec<_> = batch.iter().map(|(action, name, kind)| (*action, set(name, kind))).collect();
@@ -212,7 +197,7 @@ fn the_replicator_may_not_touch_what_is_not_its_own() {
         let question = Question { action, resource, context };
         rights.iter().any(|statement| statement.allows(&question))
     };
-    let (zone, core) = (route53::arn(&inside.zone), names["CoreRegistry.Arn"].as_str());
+    let (zone, core) = (route53::arn(&inside.zone), cloud_map::arn("service", &inside.registries[0]));
     let writes = |batch: &[(&str, &str, &str)]| asks("route53:ChangeResourceRecordSets", &zone, batch);
     assert!(writes(&[("CREATE", "core.neo4j.service", "A"), ("DELETE", "Replica.Neo4j.Service.", "A")]));
     assert!(!writes(&[("CREATE", "core.neo4j.service", "A"), ("CREATE", "www.neo4j.service", "A")]), "another name");
@@ -221,18 +206,18 @@ fn the_replicator_may_not_touch_what_is_not_its_own() {
     assert!(!writes(&[("UPSERT", "core.neo4j.service", "A")]), "an overwriting change");
     let own = [("CREATE", "core.neo4j.service", "A")];
     assert!(!asks("route53:ChangeResourceRecordSets", &route53::arn("ZOTHER"), &own), "another zone");
-    assert!(asks("servicediscovery:DeregisterInstance", core, &[]));
-    assert!(!asks("servicediscovery:RegisterInstance", core, &[]));
+    assert!(asks("servicediscovery:DeregisterInstance", &core, &[]));
+    assert!(!asks("servicediscovery:RegisterInstance", &core, &[]));
     assert!(!asks("servicediscovery:DeregisterInstance", &cloud_map::arn("service", "srv-other"), &[]));
     let task = |cluster: &str| format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{TASK}");
     assert!(asks("ecs:DescribeTasks", &task(CLUSTER), &[]));
     assert!(!asks("ecs:DescribeTasks", &task("neo4j-2"), &[]), "a cluster whose name begins alike");
     assert!(!asks("ecs:StopTask", &task(CLUSTER), &[]));
-    assert!(!asks("sqs:SendMessage", TRIGGERS, &[]), "it must not wake itself");
+    assert!(!asks("sqs:SendMessage", &Around::of("discovery", "root").triggers, &[]), "it must not wake itself");
 }
 
 #[test]
-fn a_role_is_taken_by_the_one_service_that_needs_it() {
+fn a_role_is_assumed_by_the_one_service_that_needs_it() {
     let mut roles = BTreeSet::new();
     let here = json!({"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}});
     for path in all() {
@@ -248,10 +233,10 @@ fn a_role_is_taken_by_the_one_service_that_needs_it() {
                 of_template(&path, "AWS::Serverless::Function").into_iter().filter(|(_, p)| p["Role"] == arn);
             let schedules = of_template(&path, "AWS::Scheduler::Schedule").into_iter();
             let schedules = schedules.filter(|(_, p)| p["Target"]["RoleArn"] == arn).count();
-            let machines = of_template(&path, "AWS::IAM::InstanceProfile").into_iter();
-            let machines = machines.filter(|(_, p)| p["Roles"] == json!([{"Ref": id}])).count();
+            let instances = of_template(&path, "AWS::IAM::InstanceProfile").into_iter();
+            let instances = instances.filter(|(_, p)| p["Roles"] == json!([{"Ref": id}])).count();
             // Anybody's schedule or task could name the role otherwise.
-            let (service, condition) = match (functions.count(), schedules, machines) {
+            let (service, condition) = match (functions.count(), schedules, instances) {
                 (1, 0, 0) => ("lambda.amazonaws.com", Value::Null),
                 (0, 1, 0) => ("scheduler.amazonaws.com", here.clone()),
                 (0, 0, 1) => ("ec2.amazonaws.com", Value::Null),
@@ -286,47 +271,82 @@ fn a_schedule_may_send_to_its_target_and_to_its_dead_letter_queue_and_do_nothing
     }
 }
 
+/// The properties of the resources of a type in the live form of a stack.
+fn live(stack: &Value, kind: &str) -> Vec<(String, Value)> {
+    let all = resources(&stack["live"]).into_iter().filter(|(_, resource)| resource["Type"] == kind);
+    all.map(|(id, resource)| (id, resource["Properties"].clone())).collect()
+}
+
 #[test]
-fn only_the_rules_that_send_to_a_queue_may_and_nobody_without_tls() {
-    let queue_of = |id: &str| json!({"Fn::GetAtt": [id, "Arn"]});
-    for path in all() {
-        let mut senders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (rule, properties) in of_template(&path, "AWS::Events::Rule") {
-            for target in properties["Targets"].as_array().unwrap() {
-                assert!(target["RoleArn"].is_null(), "{rule}: a queue is sent to by right of its policy");
-                for arn in [&target["Arn"], &target["DeadLetterConfig"]["Arn"]] {
-                    let queue = arn["Fn::GetAtt"][0].as_str().unwrap().to_owned();
-                    senders.entry(queue).or_default().insert(rule.clone());
+fn only_this_stacks_rules_may_send_to_a_queue_and_nobody_without_tls() {
+    for deployment in deployments() {
+        let stacks = rendered(&deployment)["stacks"].take();
+        let mut prefixes = BTreeSet::new();
+        for (path, stack) in stacks.as_object().unwrap() {
+            let policies = live(stack, "AWS::SQS::QueuePolicy");
+            for (queue, _) in live(stack, "AWS::SQS::Queue") {
+                let place = format!("{deployment}: {path}: {queue}");
+                let ours: Vec<_> = policies.iter().filter(|(id, _)| *id == format!("{queue}Policy")).collect();
+                let [(_, policy)] = &ours[..] else { panic!("{place} has no policy of its name") };
+                let arn = &stack["live"]["Outputs"][format!("{queue}Arn")]["Value"];
+                let name = arn.as_str().unwrap().rsplit(':').next().unwrap();
+                assert_eq!(policy["Queues"].as_array().unwrap().len(), 1, "{place}");
+                assert!(policy["Queues"][0].as_str().unwrap().ends_with(&format!("/{name}")), "{place}");
+                let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap().clone();
+                let (allowed, denied): (Vec<_>, Vec<_>) = statements.into_iter().partition(|s| s["Effect"] == "Allow");
+                let without_tls = json!({
+                    "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": arn,
+                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                });
+                assert_eq!(denied, [without_tls], "{place}");
+                // What the function itself dead-letters comes with its role.
+                let prefix = stack["live"]["Outputs"]["RuleNamePrefix"]["Value"].as_str().unwrap();
+                let by_rules = json!({
+                    "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
+                    "Resource": arn, "Condition": {"ArnLike": {"aws:SourceArn": rule_arn(&format!("{prefix}-*"))}},
+                });
+                let want = if queue == "DeadLetters" { vec![] } else { vec![by_rules] };
+                assert_eq!(allowed, want, "{place}");
+                // Of the id of the stack, so that no other stack of the account has rules of such a name.
+                assert_eq!(
+                    Some(prefix),
+                    stack["id"].as_str().unwrap().rsplit('/').next().map(|id| format!("neo4j-{id}")).as_deref()
+                );
+                prefixes.insert(prefix.to_owned());
+            }
+        }
+        assert_eq!(prefixes.len(), if deployment == "discovery" { 1 } else { FUNCTIONS.len() }, "{deployment}");
+    }
+}
+
+fn rule_arn(name: &str) -> String {
+    format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{name}")
+}
+
+#[test]
+fn each_rule_has_a_name_that_the_policies_of_its_queues_allow() {
+    for deployment in deployments() {
+        let stacks = rendered(&deployment)["stacks"].take();
+        let mut names = BTreeSet::new();
+        for (path, stack) in stacks.as_object().unwrap() {
+            let queues = if path == "root" { "Queues".to_owned() } else { format!("{path}/Queues") };
+            for (id, rule) in live(stack, "AWS::Events::Rule") {
+                let place = format!("{deployment}: {path}: {id}");
+                let name = rule["Name"].as_str().unwrap();
+                let outputs = &stacks[&queues]["live"]["Outputs"];
+                let prefix =
+                    outputs["RuleNamePrefix"]["Value"].as_str().unwrap_or_else(|| panic!("{place}: no queues"));
+                assert_eq!(name, format!("{prefix}-{id}"), "{place}");
+                assert!(name.len() <= 64, "{place}: EventBridge takes no longer name than 64: {name}");
+                assert!(names.insert(name.to_owned()), "{place}: {name} is there twice");
+                for target in rule["Targets"].as_array().unwrap() {
+                    assert!(target["RoleArn"].is_null(), "{place}: the policy of the queue lets a rule send, no role");
+                    assert_eq!(target["Arn"], outputs["TriggersArn"]["Value"], "{place}");
+                    assert_eq!(target["DeadLetterConfig"]["Arn"], outputs["UndeliveredArn"]["Value"], "{place}");
                 }
             }
         }
-        let policies = of_template(&path, "AWS::SQS::QueuePolicy");
-        for (queue, _) in of_template(&path, "AWS::SQS::Queue") {
-            let ours: Vec<_> = policies.iter().filter(|(_, p)| p["Queues"] == json!([{"Ref": queue}])).collect();
-            assert_eq!(ours.len(), 1, "{path}: {queue} has one policy");
-            let statements = ours[0].1["PolicyDocument"]["Statement"].as_array().unwrap().clone();
-            let (allowed, denied): (Vec<_>, Vec<_>) = statements.into_iter().partition(|s| s["Effect"] == "Allow");
-            let rules = senders.remove(&queue).unwrap_or_default();
-            let mut sources: Vec<_> = rules.iter().map(|rule| queue_of(rule)).collect();
-            let want: Vec<_> = (!sources.is_empty())
-                .then(|| if sources.len() == 1 { sources.remove(0) } else { json!(sources) })
-                .map(|sources| {
-                    json!({
-                        "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"},
-                        "Action": "sqs:SendMessage", "Resource": queue_of(&queue),
-                        "Condition": {"ArnEquals": {"aws:SourceArn": sources}},
-                    })
-                })
-                .into_iter()
-                .collect();
-            assert_eq!(allowed, want, "{path}: {queue}");
-            let without_tls = json!({
-                "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queue_of(&queue),
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            });
-            assert_eq!(denied, [without_tls], "{path}: {queue}");
-        }
-        assert!(senders.is_empty(), "sent to, but no queue of ours: {senders:?}");
+        assert!(!names.is_empty(), "{deployment} has no rules");
     }
 }
 
@@ -342,6 +362,6 @@ fn nobody_is_given_the_right_to_invoke_a_function() {
         }
     }
     for (id, mapping) in of_type("AWS::Lambda::EventSourceMapping") {
-        assert!(!mapping["EventSourceArn"]["Fn::GetAtt"].is_null(), "{id} polls a queue of this template");
+        assert!(!mapping["EventSourceArn"]["Fn::GetAtt"].is_null(), "{id} polls the queue of its own stack");
     }
 }

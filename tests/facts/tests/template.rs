@@ -1,4 +1,4 @@
-//! Facts that hold templates, code and documents together.
+//! Facts about the templates, and about what they and the code or the documents must agree on.
 
 use std::{
     cell::RefCell,
@@ -7,12 +7,12 @@ use std::{
 
 use cluster_facts::{
     root,
-    template::{all, dependencies, read, resources},
+    template::{FUNCTIONS, Function, all, dependencies, deployments, read, rendered, resources},
 };
 use dns_replicator::Names;
 use serde_json::{Value, json};
 
-/// Every resource of every template: (path, logical id, resource).
+/// Returns every resource of every template: (path, logical id, resource).
 fn everything() -> Vec<(String, String, Value)> {
     let of = |path: String| resources(&read(&path)).into_iter().map(move |(id, resource)| (path.clone(), id, resource));
     all().into_iter().flat_map(of).collect()
@@ -34,19 +34,119 @@ fn names(value: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_crate_of_a_function_is_built_by_one_function_and_the_other_way_round() {
+fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
     let crates = std::fs::read_dir(root().join("lambdas")).unwrap().map(|entry| entry.unwrap().file_name());
     let crates: BTreeSet<_> = crates.map(|name| name.into_string().unwrap()).collect();
-    let functions = everything().into_iter().filter(|(_, _, r)| r["Type"] == "AWS::Serverless::Function");
-    let built: BTreeSet<_> = functions
-        .map(|(_, id, resource)| {
-            let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
-            assert_eq!(resource["Properties"]["CodeUri"], json!(format!("../lambdas/{binary}/")), "{id}");
-            assert_eq!(resource["Properties"]["Runtime"], json!("provided.al2023"), "{id}");
-            binary
-        })
-        .collect();
-    assert_eq!(crates, built);
+    assert_eq!(crates, FUNCTIONS.map(|function| function.name.to_owned()).into(), "left: folders, right: FUNCTIONS");
+    let of_root = resources(&read("infra/template.yaml"));
+    for Function { name, template, stack, .. } in FUNCTIONS {
+        let found = resources(&read(template));
+        let of_type = |kind: &str| found.iter().filter(|(_, r)| r["Type"] == kind).collect::<Vec<_>>();
+        let [(id, function)] = of_type("AWS::Serverless::Function")[..] else { panic!("{template} has one function") };
+        assert_eq!(function["Metadata"]["BuildProperties"]["Binary"], json!(name), "{template}");
+        let properties = &function["Properties"];
+        assert_eq!(properties["CodeUri"], json!(format!("../lambdas/{name}/")), "{template}");
+        assert_eq!(properties["Runtime"], json!("provided.al2023"), "{template}");
+        // The root nests it under this name.
+        let (_, nested) = of_root.iter().find(|(id, _)| id == stack).unwrap();
+        assert_eq!(nested["Properties"]["Location"], json!(template.strip_prefix("infra/").unwrap()), "{stack}");
+        // What stands around it stands in queues.yaml.
+        let queues: Vec<_> =
+            found.iter().filter(|(_, resource)| resource["Properties"]["Location"] == "queues.yaml").collect();
+        let [(queues, nested)] = queues[..] else { panic!("{template} nests queues.yaml once") };
+        assert_eq!(queues, "Queues", "{template}");
+        let parameters = &nested["Properties"]["Parameters"];
+        assert_eq!(parameters["Function"], json!(name), "{template}");
+        assert_eq!(parameters["LogGroup"], properties["LoggingConfig"]["LogGroup"], "{template}");
+        assert!(parameters["Consequence"].as_str().is_some_and(|text| text.ends_with('.')), "{template}: a sentence");
+        for kind in ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule"] {
+            assert!(of_type(kind).is_empty(), "{template}: {kind} belongs in queues.yaml");
+        }
+        let url = json!({"Fn::GetAtt": ["Queues", "Outputs.DeadLettersUrl"]});
+        assert_eq!(properties["Environment"]["Variables"]["DEAD_LETTER_QUEUE_URL"], url, "{template}");
+        let [(_, retries)] = of_type("AWS::Lambda::EventInvokeConfig")[..] else { panic!("{template}: one, for {id}") };
+        let lost = json!({"Fn::GetAtt": ["Queues", "Outputs.UndeliveredArn"]});
+        assert_eq!(retries["Properties"]["DestinationConfig"]["OnFailure"]["Destination"], lost, "{template}");
+        assert_eq!(retries["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
+        let [(_, mapping)] = of_type("AWS::Lambda::EventSourceMapping")[..] else { panic!("{template}: one mapping") };
+        let triggers = json!({"Fn::GetAtt": ["Queues", "Outputs.TriggersArn"]});
+        assert_eq!(mapping["Properties"]["EventSourceArn"], triggers, "{template}");
+        assert_eq!(mapping["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
+        // Lambda refuses a mapping whose queue gives a message back before the function can have ended.
+        let patience = &read("infra/queues.yaml")["Resources"]["Triggers"]["Properties"]["VisibilityTimeout"];
+        assert!(patience.as_u64() > properties["Timeout"].as_u64(), "{template}: {patience}");
+    }
+    let nested = everything().into_iter().filter(|(_, _, r)| r["Properties"]["Location"] == "queues.yaml").count();
+    assert_eq!(nested, FUNCTIONS.len(), "queues.yaml is nested by functions alone");
+}
+
+#[test]
+fn each_function_has_its_outputs_in_its_template_and_in_the_root() {
+    let of_root = read("infra/template.yaml")["Outputs"].clone();
+    let mut kept = BTreeSet::new();
+    for Function { template, stack, output, .. } in FUNCTIONS {
+        let own = names(&read(template)["Outputs"]);
+        for (of_root, of_function) in [
+            (format!("{output}Function"), "FunctionName"),
+            (format!("Show{output}Plan"), "ShowPlan"),
+            (format!("Follow{output}Log"), "FollowLog"),
+            (format!("Read{output}DeadLetters"), "ReadDeadLetters"),
+            (format!("Purge{output}DeadLetters"), "PurgeDeadLetters"),
+        ] {
+            kept.insert((of_root, json!({"Fn::GetAtt": [stack, format!("Outputs.{of_function}")]}).to_string()));
+            assert!(own.contains(of_function), "{template} has no output {of_function}");
+        }
+        for of_function in ["FunctionArn", "LogGroup"] {
+            assert!(own.contains(of_function), "{template} has no output {of_function}");
+        }
+    }
+    let speaks_of_one = |name: &String| {
+        FUNCTIONS.iter().any(|function| name.contains(function.output)) || name.ends_with("DeadLetters")
+    };
+    let found = of_root.as_object().unwrap().iter().filter(|(name, _)| speaks_of_one(name));
+    let found: BTreeSet<_> = found.map(|(name, output)| (name.clone(), output["Value"].to_string())).collect();
+    assert_eq!(found, kept, "left: outputs of the root, right: those that follow from FUNCTIONS");
+}
+
+/// The live form of each stack of queues.yaml in a deployment, by the function that it stands around.
+fn around(deployment: &str) -> BTreeMap<String, Value> {
+    let stacks = rendered(deployment)["stacks"].take();
+    let stacks = stacks.as_object().unwrap().values().filter(|stack| stack["file"] == "queues.yaml");
+    stacks.map(|stack| (stack["parameters"]["Function"].as_str().unwrap().to_owned(), stack["live"].clone())).collect()
+}
+
+#[test]
+fn each_function_has_alarms_on_its_dead_letters_on_what_does_not_reach_it_and_on_its_silence() {
+    for deployment in deployments() {
+        let around = around(&deployment);
+        let expected =
+            if deployment == "discovery" { vec!["dns-replicator"] } else { FUNCTIONS.map(|f| f.name).into() };
+        assert_eq!(around.keys().map(String::as_str).collect::<Vec<_>>(), expected, "{deployment}");
+        for (function, stack) in &around {
+            let alarm = |id: &str| stack["Resources"][id]["Properties"].clone();
+            let output = |name: &str| stack["Outputs"][name]["Value"].as_str().unwrap().to_owned();
+            for queue in ["DeadLetters", "Undelivered"] {
+                let (id, arn) = (format!("{queue}Alarm"), output(&format!("{queue}Arn")));
+                let alarm = alarm(&id);
+                let name = json!([{"Name": "QueueName", "Value": arn.rsplit(':').next().unwrap()}]);
+                assert_eq!((&alarm["Namespace"], &alarm["Dimensions"]), (&json!("AWS/SQS"), &name), "{function}: {id}");
+            }
+            let silence = alarm("SilenceAlarm");
+            assert_eq!(silence["Namespace"], json!("Neo4jCluster"), "{function}");
+            assert_eq!(silence["TreatMissingData"], json!("breaching"), "{function}: silence is no data");
+            let minutes = silence["Period"].as_u64().unwrap() * silence["EvaluationPeriods"].as_u64().unwrap() / 60;
+            assert_eq!(minutes, 5, "{function}: as the text says");
+            for id in ["DeadLettersAlarm", "UndeliveredAlarm", "SilenceAlarm"] {
+                let text = alarm(id)["AlarmDescription"].as_str().unwrap().to_owned();
+                assert!(text.contains(function.as_str()) && text.len() <= 1024, "{function}: {id}: {text}");
+                assert!(text.contains("Logs-"), "{function}: {id} does not name the log: {text}");
+            }
+        }
+        // Two functions that shared a metric would hide each other's silence.
+        let metrics: BTreeSet<_> =
+            around.values().map(|s| s["Resources"]["SilenceAlarm"]["Properties"]["MetricName"].to_string()).collect();
+        assert_eq!(metrics.len(), around.len(), "{deployment}: {metrics:?}");
+    }
 }
 
 #[test]
@@ -74,13 +174,13 @@ fn each_variable_that_a_function_reads_is_set_and_no_other() {
 }
 
 #[test]
-fn the_custom_resource_says_each_name_that_a_deletion_needs() {
+fn the_custom_resources_pass_each_name_that_a_deletion_needs() {
     for kind in ["Custom::DnsRecords", "Custom::DnsGuard"] {
         let (_, properties) = of_type(kind).remove(0);
-        let said: Vec<_> = names(&properties).into_iter().filter(|name| !name.starts_with("Service")).collect();
-        let whole: serde_json::Map<_, _> = said.iter().map(|name| (name.clone(), json!("x"))).collect();
+        let passed: Vec<_> = names(&properties).into_iter().filter(|name| !name.starts_with("Service")).collect();
+        let whole: serde_json::Map<_, _> = passed.iter().map(|name| (name.clone(), json!("x"))).collect();
         serde_json::from_value::<Names>(Value::Object(whole.clone())).unwrap();
-        for name in &said {
+        for name in &passed {
             let mut part = whole.clone();
             part.remove(name);
             assert!(serde_json::from_value::<Names>(Value::Object(part)).is_err(), "{name} is not read");
@@ -146,58 +246,56 @@ fn each_parameter_is_grouped_labelled_described_and_in_the_documents() {
 
 #[test]
 fn each_queue_is_encrypted_and_has_a_dead_letter_queue_of_its_kind_or_is_one() {
-    for path in all() {
-        each_queue_of_a_template_is_encrypted_and_has_a_dead_letter_queue(&path);
-    }
-}
-
-fn each_queue_of_a_template_is_encrypted_and_has_a_dead_letter_queue(path: &str) {
-    let of_template = resources(&read(path));
-    let queues: BTreeMap<String, Value> = of_template
-        .iter()
-        .filter(|(_, resource)| resource["Type"] == "AWS::SQS::Queue")
-        .map(|(id, resource)| (id.clone(), resource["Properties"].clone()))
-        .collect();
-    let all: Vec<Value> = of_template.into_iter().map(|(_, resource)| resource).collect();
-    let takes_the_lost = |id: &str| {
-        let arn = json!({"Fn::GetAtt": [id, "Arn"]});
-        all.iter().any(|resource| {
-            let properties = &resource["Properties"];
-            let targets = properties["Targets"].as_array().into_iter().flatten();
-            let mut dead = targets.map(|target| &target["DeadLetterConfig"]["Arn"]).collect::<Vec<_>>();
-            dead.push(&properties["RedrivePolicy"]["deadLetterTargetArn"]);
-            dead.push(&properties["Target"]["DeadLetterConfig"]["Arn"]);
-            dead.push(&properties["DestinationConfig"]["OnFailure"]["Destination"]);
-            dead.contains(&&arn)
-        })
-    };
-    for (id, queue) in &queues {
+    let found: Vec<_> = everything().into_iter().filter(|(_, _, r)| r["Type"] == "AWS::SQS::Queue").collect();
+    let queues: BTreeMap<_, _> = found.iter().map(|(_, id, resource)| (id.as_str(), &resource["Properties"])).collect();
+    let all = resources(&read("infra/queues.yaml"));
+    let arn = |id: &str| json!({"Fn::GetAtt": [id, "Arn"]});
+    let mut dead = BTreeSet::from([arn("Undelivered").to_string()]);
+    for (path, id, queue) in &found {
+        assert_eq!(path, "infra/queues.yaml", "{id}");
+        let queue = &queue["Properties"];
         assert_eq!(queue["SqsManagedSseEnabled"], json!(true), "{id}");
-        if let Some(dead) = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0].as_str() {
-            let kinds = (&queue["FifoQueue"], &queues[dead]["FifoQueue"]);
-            assert_eq!(kinds.0, kinds.1, "{id}: its dead-letter queue is of its kind");
-        } else {
-            assert!(takes_the_lost(id), "{id} has no dead-letter queue and is none");
+        let Some(its) = queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0].as_str() else { continue };
+        dead.insert(arn(its).to_string());
+        assert_eq!(queue["FifoQueue"], queues[its]["FifoQueue"], "{id}: its dead-letter queue is of its kind");
+    }
+    for id in queues.keys() {
+        if queues[id]["RedrivePolicy"].is_null() {
+            assert!(dead.contains(&arn(id).to_string()), "{id} has no dead-letter queue and is none");
             let name = json!({"Fn::GetAtt": [id, "QueueName"]});
-            let watched = all.iter().any(|alarm| alarm["Properties"]["Dimensions"][0]["Value"] == name);
-            assert!(watched, "{path}: {id} has no alarm");
+            let watched = all.iter().any(|(_, alarm)| alarm["Properties"]["Dimensions"][0]["Value"] == name);
+            assert!(watched, "{id} has no alarm");
         }
     }
+    assert!(
+        queues["Undelivered"]["FifoQueue"].is_null(),
+        "the dead-letter queue of a rule or schedule is a standard one"
+    );
 }
 
 #[test]
-fn each_target_of_a_rule_or_schedule_has_a_dead_letter_queue_and_a_message_group() {
-    let rules = of_type("AWS::Events::Rule").into_iter().map(|(id, p)| (id, p["Targets"][0].clone()));
+fn each_target_of_a_rule_or_schedule_has_a_dead_letter_queue_and_the_message_group() {
+    let targets = |(id, rule): (String, Value)| {
+        rule["Targets"].as_array().unwrap().iter().map(|target| (id.clone(), target.clone())).collect::<Vec<_>>()
+    };
+    let rules: Vec<_> = of_type("AWS::Events::Rule").into_iter().flat_map(targets).collect();
     let schedules = of_type("AWS::Scheduler::Schedule").into_iter().map(|(id, p)| (id, p["Target"].clone()));
-    for (id, target) in rules.chain(schedules) {
+    assert!(!rules.is_empty());
+    for (id, target) in &rules {
+        assert_eq!(target["Arn"], json!({"Fn::GetAtt": ["Queues", "Outputs.TriggersArn"]}), "{id}");
+        let lost = json!({"Fn::GetAtt": ["Queues", "Outputs.UndeliveredArn"]});
+        assert_eq!(target["DeadLetterConfig"]["Arn"], lost, "{id}");
+    }
+    for (id, target) in rules.into_iter().chain(schedules) {
         assert!(!target["DeadLetterConfig"]["Arn"].is_null(), "{id}");
-        assert!(target["SqsParameters"]["MessageGroupId"].is_string(), "{id}");
+        assert_eq!(target["SqsParameters"], json!({"MessageGroupId": "reconcile"}), "{id}: two groups would overlap");
     }
     for (id, schedule) in of_type("AWS::Scheduler::Schedule") {
         let input = schedule["Target"]["Input"].as_str().unwrap();
         let event: Value = serde_json::from_str(input).unwrap_or_else(|error| panic!("{id}: {error}"));
         assert_eq!((&event["source"], &event["detail-type"]), (&json!("neo4j.cluster"), &json!("Sweep")), "{id}");
         assert!(input.contains("<aws.scheduler.execution-id>"), "{id}: equal bodies would be dropped");
+        assert_eq!(schedule["ScheduleExpression"], json!("rate(1 minute)"), "{id}: alarms and documents say so");
     }
 }
 
@@ -214,7 +312,7 @@ fn each_log_group_has_a_retention_and_each_function_a_log_group_tracing_and_a_ro
     }
 }
 
-/// The policy documents of a resource, wherever its type keeps them.
+/// Returns the statements of a resource's policies, wherever its type has them.
 fn statements(resource: &Value) -> Vec<Value> {
     let properties = &resource["Properties"];
     let inline = properties["Policies"].as_array().into_iter().flatten().map(|policy| &policy["PolicyDocument"]);
@@ -258,18 +356,24 @@ fn no_policy_allows_every_resource_or_action_but_where_aws_knows_no_resource_typ
 }
 
 #[test]
-fn deletion_begins_with_the_guard_and_the_last_pass_comes_between_its_triggers_and_its_needs() {
+fn deletion_begins_with_the_guard_and_nothing_wakes_the_function_after_the_last_reconciliation() {
     let resources: BTreeMap<String, Value> = resources(&read("infra/discovery.yaml")).into_iter().collect();
     let needs = |id: &str| dependencies(&resources, id);
-    for trigger in ["Mapping", "TaskChanges", "Sweep"] {
-        assert!(needs(trigger).contains("Records"), "{trigger} could wake the function after its last pass");
+    // Events and sweeps may still reach the queue, but only the mapping brings them to the function.
+    let wakes = ["AWS::Lambda::EventSourceMapping", "AWS::Events::Rule", "AWS::Scheduler::Schedule"];
+    let wakes = resources.iter().filter(|(_, resource)| wakes.iter().any(|kind| resource["Type"] == *kind));
+    let wakes: Vec<_> = wakes.map(|(id, _)| id.as_str()).collect();
+    assert_eq!(wakes, ["Mapping", "TaskChanges"]);
+    for trigger in wakes {
+        assert!(needs(trigger).contains("Records"), "{trigger} could wake the function after its last reconciliation");
     }
-    let last_pass = needs("Records");
+    let last = needs("Records");
     for id in [
         "Replicator",
         "ReplicatorRole",
         "ReplicatorLogs",
         "ReplicatorRetries",
+        "Queues",
         "ZoneAccess",
         "RegistryAccess",
         "Zone",
@@ -277,7 +381,7 @@ fn deletion_begins_with_the_guard_and_the_last_pass_comes_between_its_triggers_a
         "CoreRegistry",
         "ReplicaRegistry",
     ] {
-        assert!(last_pass.contains(id), "{id} could be gone before the last pass");
+        assert!(last.contains(id), "{id} could be gone before the last reconciliation");
     }
     // Deletion begins with the guard, so that its refusal leaves everything working.
     let guard = needs("Guard");
@@ -287,7 +391,7 @@ fn deletion_begins_with_the_guard_and_the_last_pass_comes_between_its_triggers_a
 }
 
 #[test]
-fn what_holds_state_says_what_becomes_of_it_and_keeps_its_logical_id() {
+fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
     let stateful = [
         "AWS::DynamoDB::Table",
         "AWS::EC2::Volume",
@@ -355,7 +459,7 @@ fn each_message_that_the_readme_explains_is_one_that_the_code_says() {
 }
 
 #[test]
-fn a_deployment_is_waited_for_and_keeps_the_order_of_life() {
+fn sam_waits_for_a_deployment_and_keeps_the_order_of_creation() {
     let config = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();
     let sections = config.split("\n[").filter(|section| section.contains(".deploy.parameters]"));
     let sections: Vec<_> = sections.map(|section| section.split_once(']').unwrap()).collect();

@@ -14,7 +14,7 @@ use aws_smithy_async::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use cluster_facts::template::{read, render};
+use cluster_facts::template::read;
 use cluster_lambda::{Failure, telemetry::Sink};
 use cluster_world::{ACCOUNT, REGION, World, ec2::Contents};
 use instance_drainer::{Clients, Config, Drainer, Ec2};
@@ -127,7 +127,7 @@ impl Machines {
         let nodes = (1..=cores).map(|core| {
             let mut names = parameters(core);
             let volume = create(&mut world, core, "DataVolume", &mut names);
-            let template = create(&mut world, core, "Machine", &mut names);
+            let template = create(&mut world, core, "LaunchTemplate", &mut names);
             Node { volume, template, group: create(&mut world, core, "Group", &mut names) }
         });
         let nodes = nodes.collect();
@@ -360,7 +360,8 @@ impl Machines {
         let service = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:service/{ECS_CLUSTER}/core");
         let mut minutes = self.gone("AWS::ECS::Service", &service, &json!({"Cluster": ECS_CLUSTER})).await;
         for node in &self.nodes {
-            for (id, physical_id) in [("Group", &node.group), ("Machine", &node.template), ("DataVolume", &node.volume)]
+            for (id, physical_id) in
+                [("Group", &node.group), ("LaunchTemplate", &node.template), ("DataVolume", &node.volume)]
             {
                 let resource = &template["Resources"][id];
                 let policy = json!({"DeletionPolicy": resource["DeletionPolicy"]});
@@ -382,4 +383,88 @@ impl Machines {
         }
         panic!("{kind} {physical_id} is not gone after two hours: {:?}", self.wire.world().auto_scaling.groups)
     }
+}
+
+/// A part of a template as it is deployed: conditions decided, references and texts filled in.
+///
+/// `names` holds what `Ref` gives under a logical id, and what `Fn::GetAtt` gives under `id.attribute`.
+///
+fn render(part: &Value, template: &Value, names: &BTreeMap<String, String>) -> Value {
+    let inside = |part: &Value| render(part, template, names);
+    let name = |name: &str| names.get(name).unwrap_or_else(|| panic!("nobody says what {name} is")).clone();
+    let map = match part {
+        Value::Array(items) => return items.iter().map(inside).filter(|item| !item.is_null()).collect(),
+        Value::Object(map) => map,
+        plain => return plain.clone(),
+    };
+    let only = map.iter().next().filter(|_| map.len() == 1);
+    match only.map(|(key, value)| (key.as_str(), value)) {
+        Some(("Ref", id)) if id == "AWS::NoValue" => Value::Null,
+        Some(("Ref", id)) => json!(name(id.as_str().unwrap())),
+        Some(("Fn::GetAtt", parts)) => {
+            let parts: Vec<_> = parts.as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+            json!(name(&parts.join(".")))
+        }
+        Some(("Fn::Sub", Value::String(text))) => json!(fill(text, &name)),
+        Some(("Fn::Sub", parts)) => {
+            let own = inside(&parts[1]);
+            let name = |key: &str| own[key].as_str().map_or_else(|| name(key), str::to_owned);
+            json!(fill(parts[0].as_str().unwrap(), &name))
+        }
+        Some(("Fn::If", parts)) => {
+            let condition = &template["Conditions"][parts[0].as_str().unwrap()];
+            inside(&parts[if holds(&inside(condition)) { 1 } else { 2 }])
+        }
+        Some(("Fn::Join", parts)) => {
+            let (between, parts) = (inside(&parts[0]), inside(&parts[1]));
+            json!(list(&parts).join(between.as_str().unwrap()))
+        }
+        Some(("Fn::Split", parts)) => {
+            let (at, text) = (inside(&parts[0]), inside(&parts[1]));
+            json!(text.as_str().unwrap().split(at.as_str().unwrap()).collect::<Vec<_>>())
+        }
+        // A list parameter is said as one text with commas.
+        Some(("Fn::Select", parts)) => {
+            let (index, parts) = (inside(&parts[0]).as_u64().unwrap(), inside(&parts[1]));
+            json!(list(&parts)[usize::try_from(index).unwrap()])
+        }
+        Some(("Fn::FindInMap", path)) => {
+            let path = inside(path);
+            let key = |n: usize| path[n].as_str().map_or_else(|| path[n].to_string(), str::to_owned);
+            template["Mappings"][key(0)][key(1)][key(2)].clone()
+        }
+        Some(("Fn::Base64", text)) => json!({"Fn::Base64": inside(text)}),
+        Some((function, _)) if function.starts_with("Fn::") && !["Fn::Equals", "Fn::Not"].contains(&function) => {
+            panic!("{function} is not known here")
+        }
+        _ => {
+            let all = map.iter().map(|(key, value)| (key.clone(), inside(value)));
+            Value::Object(all.filter(|(_, value)| !value.is_null()).collect())
+        }
+    }
+}
+
+/// The texts of a list, or of a text with commas.
+fn list(value: &Value) -> Vec<String> {
+    let texts = |items: &Vec<Value>| items.iter().map(|item| item.as_str().unwrap().to_owned()).collect();
+    value.as_array().map_or_else(|| value.as_str().unwrap().split(',').map(str::to_owned).collect(), texts)
+}
+
+/// Whether a rendered condition holds.
+fn holds(condition: &Value) -> bool {
+    match (&condition["Fn::Equals"], &condition["Fn::Not"]) {
+        (Value::Array(two), _) => two[0] == two[1],
+        (_, Value::Array(one)) => !holds(&one[0]),
+        _ => panic!("no condition that is known here: {condition}"),
+    }
+}
+
+/// A text with its `${…}` filled in.
+fn fill(text: &str, name: &dyn Fn(&str) -> String) -> String {
+    let mut parts = text.split("${");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |filled, part| {
+        let (inner, rest) = part.split_once('}').unwrap();
+        filled + &name(inner) + rest
+    })
 }

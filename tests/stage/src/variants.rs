@@ -1,4 +1,4 @@
-//! Other ways to deploy the cluster, each deleted in another state of its life.
+//! Deploys the cluster in other shapes, and deletes each in another state.
 
 use cluster_world::route53::Zone;
 
@@ -11,14 +11,14 @@ use crate::{
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:alarms";
 
-/// Deploys and deletes each of them on one stage. `Err` tells the first step that did not hold.
+/// Deploys and deletes each of them on one stage. `Err` is the first step that failed.
 pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
     let stage = narrator.work("starting the local AWS", Stage::open()).await?;
-    let told = tell(&stage, narrator).await;
-    stage.end(told).await
+    let played = play_all(&stage, narrator).await;
+    stage.end(played).await
 }
 
-async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
+async fn play_all(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     let five = Cluster::prepare(stage, "neo4j-five", Build::Cargo, narrator).await?;
     let (seven, three) = (five.named("neo4j-seven"), five.named("neo4j-three"));
     five_spot_cores_are_deleted_while_they_form(five, narrator).await?;
@@ -40,7 +40,7 @@ async fn five_spot_cores_are_deleted_while_they_form(
         "Theirs",
         &serde_json::json!({"Name": "neo4j.service"}),
     )?;
-    let zone = zone.ok_or("the zone was not made")?.physical_id;
+    let zone = zone.ok_or("the zone was not created")?.physical_id;
     let snapshots: Vec<_> = (1..=5).map(|n| format!("snap-0123456789abcde{n:02}")).collect();
     let secrets = ["admin-AbCdEf", "rw-AbCdEf", "ro-AbCdEf", "tls-AbCdEf", "cluster-AbCdEf"];
     let secrets = secrets.map(|name| format!("{SECRET}{name}"));
@@ -59,12 +59,12 @@ async fn five_spot_cores_are_deleted_while_they_form(
     ];
     let what = "sam deploy: 5 Spot cores from snapshots, TLS, own secrets, a given zone";
     narrator.work(what, cluster.deploy(&parameters)).await?;
-    cluster.until("the first machines wait for their volumes", async || Ok(cluster.waiting() > 0)).await?;
+    cluster.until("the first instances wait for their volumes", async || Ok(cluster.waiting() > 0)).await?;
     ensure(cluster.cores().len() < 5, || "all cores were there at once".to_owned())?;
     narrator.work("deleting it while it forms", cluster.delete()).await?;
     let mut world = stage.live.world();
     let left = world.route53.zones.get(&zone).map(Zone::written);
-    ensure(left == Some(0), || format!("the given zone should stand empty: {left:?}"))?;
+    ensure(left == Some(0), || format!("the given zone should be empty: {left:?}"))?;
     world.route53.zones.remove(&zone);
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn seven_mixed_cores_are_deleted_while_one_is_gone(
     narrator.work("seven cores and two replicas form", formed).await?;
     let gone = cluster.cores().remove("5").ok_or("there is no core 5")?;
     stage.live.world().lose_instance(&gone.instance);
-    cluster.until("the machine is gone", async || Ok(!cluster.cores().contains_key("5"))).await?;
+    cluster.until("the instance is gone", async || Ok(!cluster.cores().contains_key("5"))).await?;
     narrator.work("deleting it while one core is gone", cluster.delete()).await
 }
 
@@ -105,9 +105,9 @@ async fn three_cores_are_deleted_while_one_is_retained(
     narrator.work("three cores form", cluster.formed(3, 0)).await?;
     let core = cluster.cores().remove("3").ok_or("there is no core 3")?;
     stage.live.world().mark_unhealthy(&core.instance);
-    // Nothing can prove that the others have a quorum, so its hook runs out.
-    let retained = cluster.until_by(20, "the machine is retained", async || Ok(cluster.is_retained(&core.instance)));
-    let took = narrator.work("a terminated core is kept, since no quorum is proven", retained).await?;
+    // Nothing proves that the others have a quorum, so its hook times out.
+    let retained = cluster.until_by(20, "the instance is retained", async || Ok(cluster.is_retained(&core.instance)));
+    let took = narrator.work("a terminating core is retained, since no quorum is proven", retained).await?;
     narrator.note(&format!(
         "retained after {} minutes; its replacement waits for {}",
         took.as_secs() / 60,

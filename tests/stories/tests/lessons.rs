@@ -140,7 +140,8 @@ fn two_passes_at_once_end_right() {
 }
 
 fn resource(id: &str) -> Value {
-    let found = resources(&read("infra/discovery.yaml")).into_iter().find(|(name, _)| name == id);
+    let both = ["infra/discovery.yaml", "infra/queues.yaml"].into_iter().flat_map(|path| resources(&read(path)));
+    let found = { both }.find(|(name, _)| name == id);
     found.unwrap().1["Properties"].clone()
 }
 
