@@ -8,7 +8,10 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod cluster;
+pub mod events;
 pub mod explore;
-pub mod inside;
-pub mod machines;
+pub mod functions;
+pub mod stacks;
+pub mod time;
 pub mod wire;
