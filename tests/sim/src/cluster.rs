@@ -108,18 +108,12 @@ fn deployment(name: &str) -> Arc<Deployed> {
 
 impl Cluster {
     /// Returns a cluster of so many cores whose stacks are created but for its phase. Its instances are about to launch.
-    ///
-    /// # Panics
-    /// When there is no deployment of so many cores, or the world refuses it.
     #[must_use]
     pub fn new(cores: usize) -> Self {
         Self::of(&deployment(of_size(cores)), INSTANCE_DRAINER)
     }
 
     /// Returns a cluster that has formed and is complete. It was booted once, and is a copy.
-    ///
-    /// # Panics
-    /// When it does not form.
     #[must_use]
     pub fn formed(cores: usize) -> Self {
         static FORMED: OnceLock<Mutex<BTreeMap<String, Arc<Deployed>>>> = OnceLock::new();
@@ -135,9 +129,6 @@ impl Cluster {
     }
 
     /// Returns the deployment of discovery by itself, for two services of an ECS cluster that want nothing yet.
-    ///
-    /// # Panics
-    /// When the world refuses it.
     #[must_use]
     pub fn discovery() -> Self {
         Self::of(&deployment("discovery"), DNS_REPLICATOR)
@@ -180,9 +171,6 @@ impl Cluster {
     }
 
     /// Changes a variable of the subject for its processes to come.
-    ///
-    /// # Panics
-    /// When the template gives it no such variable.
     pub fn set(&mut self, name: &str, value: &str) {
         let environment = self.environments.get_mut(self.subject).unwrap();
         assert!(environment.insert(name.to_owned(), value.to_owned()).is_some(), "the template gives no {name}");
@@ -224,9 +212,6 @@ impl Cluster {
     }
 
     /// Returns what the schedule of a function sends now.
-    ///
-    /// # Panics
-    /// When the function has no schedule.
     #[must_use]
     pub fn sweep_message(&self, function: &str) -> String {
         let sweep = self.deployed.sweeps.iter().find(|(name, _)| name == function).map(|(_, body)| body).unwrap();
@@ -292,9 +277,6 @@ impl Cluster {
     }
 
     /// Lets time pass until something is so, and returns how much that was.
-    ///
-    /// # Panics
-    /// When it is not so in time, with what the cluster looks like.
     pub async fn until(&self, what: &str, within: Within, is_so: impl Fn(&Self) -> bool) -> Duration {
         let began = self.wire.world().now;
         while !is_so(self) {
@@ -306,9 +288,6 @@ impl Cluster {
     }
 
     /// Lets the cluster form: each core boots for the first time, and the creation of the stack comes to its end.
-    ///
-    /// # Panics
-    /// When a core does not come.
     pub async fn form(&self) {
         let all = |cluster: &Self| (1..=cluster.nodes.len()).all(|core| cluster.serving(core).is_some());
         self.until("every core serves", Within(minutes(5)), all).await;
@@ -375,9 +354,6 @@ impl Cluster {
     }
 
     /// Returns the last value of a metric, of a tier or of none.
-    ///
-    /// # Panics
-    /// Never.
     #[must_use]
     pub fn metric(&self, name: &str, tier: Option<&str>) -> Option<f64> {
         let lines = self.metrics.lock().unwrap();
@@ -386,9 +362,6 @@ impl Cluster {
     }
 
     /// Does what people do before they terminate a core: nothing more is placed on its instance, and its task is stopped.
-    ///
-    /// # Panics
-    /// When the core is not in service.
     pub fn empty(&self, core: usize) {
         self.set_status(core, "DRAINING");
         let task = self.task(&self.holder(core).unwrap()).unwrap();
@@ -396,9 +369,6 @@ impl Cluster {
     }
 
     /// Sets the status of a core's container instance.
-    ///
-    /// # Panics
-    /// When the core's instance is no container instance.
     pub fn set_status(&self, core: usize, status: &'static str) {
         let holder = self.holder(core).unwrap();
         let mut world = self.wire.world();
@@ -408,9 +378,6 @@ impl Cluster {
     }
 
     /// Sends CloudFormation's request about the cluster's phase, as often as Lambda does.
-    ///
-    /// # Panics
-    /// When it is not answered with success.
     pub async fn request_phase(&self, kind: &str) {
         let (phase, function) = self.deployed.phase.clone().unwrap();
         let answer = self.request(&phase, &function, kind).await;
@@ -418,9 +385,6 @@ impl Cluster {
     }
 
     /// Returns CloudFormation's request about the cluster's phase.
-    ///
-    /// # Panics
-    /// When the deployment has none.
     #[must_use]
     pub fn phase_request(&self, kind: &str) -> Value {
         request(&self.deployed.phase.as_ref().unwrap().0, kind)
@@ -447,17 +411,11 @@ impl Cluster {
 
     /// Deletes the stack as CloudFormation does, in the order of its creation turned round, and returns how long it took.
     /// Where its creation never came to an end, there is no phase to delete.
-    ///
-    /// # Panics
-    /// When a part of it is refused, or has not gone after two hours.
     pub async fn delete(&self, with_phase: bool) -> Duration {
         if with_phase { self.delete_all_but(&[]).await } else { self.delete_resources(&[]).await }
     }
 
     /// Deletes a stack that is complete, but for resources of some types, which something of others' keeps.
-    ///
-    /// # Panics
-    /// When a part of it is refused, or has not gone after two hours.
     pub async fn delete_all_but(&self, kept: &[&str]) -> Duration {
         let began = self.wire.world().now;
         self.request_phase("Delete").await;

@@ -12,9 +12,6 @@ pub struct Rule {
 }
 
 /// Returns an event of EventBridge, made from an entry that the world emitted.
-///
-/// # Panics
-/// When the entry is none.
 #[must_use]
 pub fn delivered(entry: &Value) -> String {
     event(entry).to_string()

@@ -114,6 +114,9 @@ pub(crate) trait Explored: Sized {
     async fn converges(&mut self, steps: &[Self::Step]) -> Result<(), Wrong>;
 }
 
+/// Plays a scenario with faults at the numbered calls.
+type Planned = fn(&str, &[(usize, Fault)]) -> Result<Played, Wrong>;
+
 /// A function as the explorer knows it.
 pub struct Subject {
     /// Its name.
@@ -122,7 +125,7 @@ pub struct Subject {
     pub scenarios: fn() -> Vec<&'static str>,
     /// Those in which pairs of faults are tried.
     pub paired: &'static [&'static str],
-    planned: fn(&str, &[(usize, Fault)]) -> Result<Played, Wrong>,
+    planned: Planned,
     random: fn(u64) -> Result<Played, Wrong>,
 }
 
@@ -289,9 +292,6 @@ pub struct Coverage {
 }
 
 /// Plays a schedule.
-///
-/// # Panics
-/// When something happens that must not, with the line that plays it again.
 #[must_use]
 pub fn run(schedule: &Schedule) -> Played {
     let told = match schedule {
@@ -348,7 +348,7 @@ pub fn scenario(name: &'static str, every: usize, from: usize) -> Coverage {
     for (call, kind) in (1..).zip(calls) {
         for fault in FAULTS {
             // Those that make no difference are counted only.
-            if !is_tried(*fault, call, kind) || nth % every == 0 {
+            if !is_tried(*fault, call, kind) || nth.is_multiple_of(every) {
                 work.push((kind, (call, *fault)));
             }
             nth += usize::from(is_tried(*fault, call, kind));
@@ -374,7 +374,7 @@ pub fn pairs(name: &'static str, every: usize) -> Coverage {
             for other in DISTINCT {
                 if alone.struck.is_empty() {
                     all.pruned += 1;
-                } else if !other.suits(kind) || nth % every == 0 {
+                } else if !other.suits(kind) || nth.is_multiple_of(every) {
                     all.add(Coverage::of_one(name, other.suits(kind), vec![(*first, *fault), (second, *other)]));
                 }
                 nth += usize::from(other.suits(kind));

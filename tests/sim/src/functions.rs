@@ -92,9 +92,6 @@ impl Clients {
     }
 
     /// Returns the dns-replicator as a fresh process has it.
-    ///
-    /// # Panics
-    /// When the environment is wrong.
     #[must_use]
     pub fn dns_replicator(&self, environment: &Environment) -> Replicator {
         let clients = dns_replicator::Clients {
@@ -110,9 +107,6 @@ impl Clients {
     }
 
     /// Returns the instance-drainer as a fresh process has it.
-    ///
-    /// # Panics
-    /// When the environment is wrong.
     #[must_use]
     pub fn instance_drainer(&self, environment: &Environment) -> Drainer {
         let clients = instance_drainer::Clients {
@@ -136,9 +130,6 @@ impl Clients {
     }
 
     /// Invokes a fresh process of a function.
-    ///
-    /// # Panics
-    /// When there is no such function, or its environment is wrong.
     pub async fn invoke(&self, name: &str, environment: &Environment, payload: Value) -> Result<Value, Failure> {
         match name {
             DNS_REPLICATOR => self.dns_replicator(environment).handle(payload).await,

@@ -45,9 +45,6 @@ pub struct Stack {
 
 impl Stacks {
     /// Reads a deployment of the renderer's.
-    ///
-    /// # Panics
-    /// When there is none of that name.
     #[must_use]
     pub fn of(deployment: &str) -> Self {
         static READ: OnceLock<Mutex<BTreeMap<String, Value>>> = OnceLock::new();

@@ -31,9 +31,6 @@ pub const fn within(time: Duration) -> Within {
 }
 
 /// Runs a story on a paused clock: time passes only when everybody waits for it.
-///
-/// # Panics
-/// When the runtime cannot be built.
 pub fn play<T>(story: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(story)
 }

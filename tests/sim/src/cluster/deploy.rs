@@ -19,7 +19,7 @@ pub(super) fn is_modelled(r#type: &str) -> bool {
     types.iter().chain(&["AWS::ServiceDiscovery::", "AWS::AutoScaling::"]).any(|prefix| r#type.starts_with(prefix))
 }
 
-struct Deployer {
+struct Creation {
     stacks: Stacks,
     wire: Wire,
     deployed: Deployed,
@@ -64,9 +64,9 @@ pub(super) async fn deploy(name: &str) -> Deployed {
     };
     let (functions, queues) = (BTreeMap::new(), BTreeMap::new());
     let (rules, sweeps) = (vec![], vec![]);
-    let mut deployer = Deployer { stacks, wire: Wire::new(world), deployed, functions, queues, rules, sweeps };
-    deployer.create("root".to_owned(), json!({})).await;
-    let Deployer { wire, mut deployed, queues, rules, sweeps, .. } = deployer;
+    let mut creation = Creation { stacks, wire: Wire::new(world), deployed, functions, queues, rules, sweeps };
+    creation.create("root".to_owned(), json!({})).await;
+    let Creation { wire, mut deployed, queues, rules, sweeps, .. } = creation;
     let rules = rules.into_iter().map(|(pattern, queue)| Rule { pattern, function: queues[&queue].clone() });
     deployed.rules = rules.collect();
     deployed.sweeps = sweeps.into_iter().map(|(body, queue)| (queues[&queue].clone(), body)).collect();
@@ -95,7 +95,7 @@ fn others_services(world: &mut World, deployed: &Deployed) {
     }
 }
 
-impl Deployer {
+impl Creation {
     /// Creates a stack, and returns its outputs.
     fn create(&mut self, path: String, parameters: Value) -> Pin<Box<dyn Future<Output = Value> + '_>> {
         Box::pin(async move {

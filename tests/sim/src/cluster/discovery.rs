@@ -9,9 +9,6 @@ use crate::functions::DNS_REPLICATOR;
 
 impl Cluster {
     /// Returns the dns-replicator as a fresh process has it.
-    ///
-    /// # Panics
-    /// When the environment is wrong.
     #[must_use]
     pub fn replicator(&self) -> dns_replicator::Replicator {
         self.clients.dns_replicator(&self.environments[DNS_REPLICATOR])
@@ -52,18 +49,12 @@ impl Cluster {
     }
 
     /// Returns the id of the service's first wanted task.
-    ///
-    /// # Panics
-    /// When there is none.
     #[must_use]
     pub fn a_task(&self, service: &str) -> String {
         self.wire.world().ecs.clusters[&self.ecs_cluster].wanted(service).next().unwrap().0.clone()
     }
 
     /// Returns a request of CloudFormation about the records.
-    ///
-    /// # Panics
-    /// Never: the template has such a resource.
     #[must_use]
     pub fn custom_resource(&self, kind: &str, physical_id: Option<&str>) -> Value {
         let made = self.deployed.made.iter().find(|made| made.r#type == "Custom::DnsRecords").unwrap();
