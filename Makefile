@@ -54,7 +54,7 @@ check: prerequisites format ## the fast layers: format, lints, decisions, world,
 test: check stage-lint template-check deny explorations end-to-end ## everything, as CI runs it
 
 soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads input (SEEDS, FUZZ_SECONDS)
-	cargo run --quiet -p cluster-sim --bin explore -- --soak $(SEEDS)
+	cargo run --quiet --bin explore -- --soak $(SEEDS)
 	cd fuzz && for target in event environment; do \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; done
 

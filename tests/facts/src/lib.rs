@@ -8,7 +8,6 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
-pub mod registry;
 pub mod template;
 
 use std::path::{Path, PathBuf};

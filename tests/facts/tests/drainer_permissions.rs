@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use cluster_sim::{
-    inside::{DEAD_LETTERS, messages, play},
-    machines::{CLUSTER, ECS_CLUSTER, Machines, TABLE, ZONES},
+    cluster::{CLUSTER, Cluster, ZONES},
+    events::messages,
+    functions::INSTANCE_DRAINER,
+    time::{minutes, play},
 };
 use cluster_world::{ACCOUNT, Context, REGION, queue_arn};
 use serde_json::json;
@@ -15,10 +17,12 @@ const KEY: &str = "arn:aws:kms:eu-west-1:000000000000:key/*";
 
 fn drainers_rights(around: &Around) -> Vec<Statement> {
     let drainer = Rendered::of("default", "Draining");
+    let cluster = Cluster::new(3);
+    let here = |name: &str| cluster.variable(name).to_owned();
     let names = [
-        (drainer.variable("ECS_CLUSTER"), ECS_CLUSTER.to_owned()),
-        (drainer.variable("STATE_TABLE"), TABLE.to_owned()),
-        (around.dead_letters.clone(), queue_arn(DEAD_LETTERS)),
+        (drainer.variable("ECS_CLUSTER"), here("ECS_CLUSTER")),
+        (drainer.variable("STATE_TABLE"), here("STATE_TABLE")),
+        (around.dead_letters.clone(), queue_arn(&here("DEAD_LETTER_QUEUE_URL"))),
     ];
     assert_eq!((drainer.parameter("ClusterName").as_str(), ACCOUNT, REGION), (CLUSTER, "000000000000", "eu-west-1"));
     drainer.rights(&names)
@@ -28,34 +32,34 @@ fn drainers_rights(around: &Around) -> Vec<Statement> {
 /// and the deletion.
 fn whole_life() -> BTreeSet<Question> {
     play(async {
-        let machines = Machines::new(3);
-        machines.form().await;
-        let lost = machines.serving(2).unwrap();
-        machines.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
-        machines.wire.world().lose_instance(&lost);
-        machines.live(3).await;
-        machines.wire.world().ec2.no_capacity.clear();
-        machines.live(8).await;
-        let kept = machines.serving(1).unwrap();
-        machines.wire.world().mark_unhealthy(&kept);
-        machines.live(40).await;
-        machines.invoke(messages(&["not json".to_owned()])).await.unwrap();
-        machines.invoke(json!({"dryRun": true})).await.unwrap();
-        machines.empty(3);
-        machines.live(2).await;
-        let emptied = machines.in_state(3, "InService").unwrap();
-        machines.wire.world().scale(ECS_CLUSTER, "core", 2);
-        machines.set_status(3, "ACTIVE");
-        machines.wire.world().mark_unhealthy(&emptied);
-        machines.live(8).await;
-        machines.wire.world().scale(ECS_CLUSTER, "core", 3);
-        machines.live(2).await;
-        let dead = machines.serving(2).unwrap();
-        machines.wire.world().silence(&dead);
-        machines.wire.world().impair(&dead);
-        machines.live(8).await;
-        machines.delete(true).await;
-        let world = machines.wire.world();
+        let cluster = Cluster::new(3).only(INSTANCE_DRAINER);
+        cluster.form().await;
+        let lost = cluster.serving(2).unwrap();
+        cluster.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
+        cluster.wire.world().lose_instance(&lost);
+        cluster.live(minutes(3)).await;
+        cluster.wire.world().ec2.no_capacity.clear();
+        cluster.live(minutes(8)).await;
+        let kept = cluster.serving(1).unwrap();
+        cluster.wire.world().mark_unhealthy(&kept);
+        cluster.live(minutes(40)).await;
+        cluster.invoke(messages(&["not json".to_owned()])).await.unwrap();
+        cluster.invoke(json!({"dryRun": true})).await.unwrap();
+        cluster.empty(3);
+        cluster.live(minutes(2)).await;
+        let emptied = cluster.in_state(3, "InService").unwrap();
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core", 2);
+        cluster.set_status(3, "ACTIVE");
+        cluster.wire.world().mark_unhealthy(&emptied);
+        cluster.live(minutes(8)).await;
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core", 3);
+        cluster.live(minutes(2)).await;
+        let dead = cluster.serving(2).unwrap();
+        cluster.wire.world().silence(&dead);
+        cluster.wire.world().impair(&dead);
+        cluster.live(minutes(8)).await;
+        cluster.delete(true).await;
+        let world = cluster.wire.world();
         questions(&world).into_iter().flatten().collect()
     })
 }
@@ -122,12 +126,13 @@ fn the_drainer_may_not_touch_what_is_not_its_own() {
     {
         assert!(!asks(never, &group("neo4j-Cores-1-Group"), Some(CLUSTER)), "{never}");
     }
+    let cluster = Cluster::new(3);
     let host = |cluster: &str| format!("arn:aws:ecs:eu-west-1:000000000000:container-instance/{cluster}/1");
-    assert!(asks("ecs:UpdateContainerInstancesState", &host(ECS_CLUSTER), None));
+    assert!(asks("ecs:UpdateContainerInstancesState", &host(cluster.variable("ECS_CLUSTER")), None));
     assert!(!asks("ecs:UpdateContainerInstancesState", &host("other"), None));
     let deletes = |partition: &str| {
         let context = [("dynamodb:LeadingKeys".to_owned(), BTreeSet::from([partition.to_owned()]))].into();
-        let resource = format!("arn:aws:dynamodb:eu-west-1:000000000000:table/{TABLE}");
+        let resource = format!("arn:aws:dynamodb:eu-west-1:000000000000:table/{}", cluster.variable("STATE_TABLE"));
         let question = Question { action: "dynamodb:DeleteItem".to_owned(), resource, context };
         rights.iter().any(|statement| statement.allows(&question))
     };

@@ -6,12 +6,15 @@ use std::{
 };
 
 use cluster_facts::{
-    registry::{FUNCTIONS, Registered},
     root,
     template::{all, deployments, read, rendered, resources},
 };
 use cluster_lambda::{Description, Messages, SWEEP, telemetry::NAMESPACE};
-use cluster_sim::inside::{Inside, play};
+use cluster_sim::{
+    cluster::Cluster,
+    functions::{FUNCTIONS, Registered},
+    time::play,
+};
 use serde_json::{Value, json};
 
 use crate::template::{everything, names};
@@ -240,7 +243,7 @@ fn each_variable_that_a_function_reads_is_set_and_no_other() {
             asked.borrow_mut().insert(name.to_owned());
             variables[name].as_str().map(str::to_owned)
         };
-        play(async { (function.start)(&lookup, &Inside::new().aws()).unwrap() });
+        play(async { (function.start)(&lookup, Cluster::discovery().aws()).unwrap() });
         assert_eq!(names(variables), asked.take(), "left: the template, right: {}", function.name());
     }
 }

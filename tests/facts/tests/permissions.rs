@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_facts::{
-    registry::FUNCTIONS,
-    template::{all, deployments, read, rendered, resources},
+use cluster_facts::template::{all, deployments, read, rendered, resources};
+use cluster_sim::{
+    cluster::{CLUSTER, Cluster, DOMAIN},
+    events::messages,
+    functions::FUNCTIONS,
+    time::play,
 };
-use cluster_sim::inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, messages, play};
 use cluster_world::{ACCOUNT, REGION, cloud_map, queue_arn, route53};
 use serde_json::{Value, json};
 
@@ -25,18 +27,18 @@ fn of_template(path: &str, kind: &str) -> Vec<(String, Value)> {
 }
 
 /// Returns the rights that the template gives in this world, under a domain.
-fn replicators_rights(inside: &Inside, domain: &str) -> Vec<Statement> {
+fn replicators_rights(cluster: &Cluster, domain: &str) -> Vec<Statement> {
     let replicator = Rendered::of("discovery", "root");
-    let world = inside.wire.world();
+    let world = cluster.wire.world();
     let of_cloud_map = world.cloud_map.namespaces.values().next().unwrap();
     let registries = &replicator.resource("RegistryAccess")["Properties"]["PolicyDocument"]["Statement"];
     let zone = registries[1]["Resource"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     let mut names = vec![
-        (replicator.variable("HOSTED_ZONE_ID"), inside.zone.clone()),
+        (replicator.variable("HOSTED_ZONE_ID"), cluster.zone.clone()),
         (zone, of_cloud_map.zone.clone()),
-        (Around::of("discovery", "root").dead_letters, queue_arn(DEAD_LETTERS)),
+        (Around::of("discovery", "root").dead_letters, queue_arn(cluster.variable("DEAD_LETTER_QUEUE_URL"))),
     ];
-    for (variable, id) in ["CORE_CLOUD_MAP_SERVICE", "REPLICA_CLOUD_MAP_SERVICE"].iter().zip(&inside.registries) {
+    for (variable, id) in ["CORE_CLOUD_MAP_SERVICE", "REPLICA_CLOUD_MAP_SERVICE"].iter().zip(&cluster.registries) {
         names.push((replicator.variable(variable), id.clone()));
     }
     assert_eq!(replicator.variable("ECS_CLUSTER"), CLUSTER);
@@ -48,84 +50,88 @@ fn replicators_rights(inside: &Inside, domain: &str) -> Vec<Statement> {
 
 /// A stack from creation to deletion, in three chapters: under its first domain, while the domain changes, under the second.
 struct Life {
-    inside: Inside,
+    cluster: Cluster,
     chapters: [Vec<Vec<Question>>; 3],
 }
 
 fn whole_life() -> Life {
     play(async {
-        let inside = Inside::new();
-        let marks = [life_under(&inside).await, {
-            let moved = inside.with("DOMAIN", OTHER_DOMAIN);
-            let old = inside.custom_resource("Delete", Some("old"));
+        let cluster = Cluster::discovery();
+        let marks = [life_under(&cluster).await, {
+            let moved = cluster.with("DOMAIN", OTHER_DOMAIN);
+            let old = cluster.custom_resource("Delete", Some("old"));
             let mut update = moved.custom_resource("Update", Some("old"));
             update["OldResourceProperties"] = old["ResourceProperties"].clone();
             succeeds(&moved, update).await;
-            leave_something_behind(&inside, DOMAIN);
-            inside.wire.sleep(5).await;
+            leave_something_behind(&cluster, DOMAIN);
+            cluster.wire.sleep(5).await;
             succeeds(&moved, old).await;
-            inside.wire.world().calls.len()
+            cluster.wire.world().calls.len()
         }];
-        let moved = inside.with("DOMAIN", OTHER_DOMAIN);
+        let moved = cluster.with("DOMAIN", OTHER_DOMAIN);
         life_under(&moved).await;
-        leave_something_behind(&inside, OTHER_DOMAIN);
-        inside.wire.sleep(5).await;
+        leave_something_behind(&cluster, OTHER_DOMAIN);
+        cluster.wire.sleep(5).await;
         succeeds(&moved, moved.custom_resource("Delete", Some("new"))).await;
-        assert_eq!(inside.wire.world().route53.zones[&inside.zone].written(), 0, "the story ends with nothing left");
-        let mut first = questions(&inside.wire.world());
+        assert_eq!(
+            cluster.wire.world().route53.zones[&cluster.zone].written(),
+            2,
+            "the story ends with the template's own names left"
+        );
+        let mut first = questions(&cluster.wire.world());
         let (third, second) = (first.split_off(marks[1]), first.split_off(marks[0]));
-        Life { inside, chapters: [first, second, third] }
+        Life { cluster, chapters: [first, second, third] }
     })
 }
 
 /// Plays creation, members that join, fail, and leave, a message that nobody can read, a person who asks.
-async fn life_under(inside: &Inside) -> usize {
-    succeeds(inside, inside.custom_resource("Create", None)).await;
-    inside.scale("core", 3);
-    inside.scale("replica", 2);
-    inside.wire.sleep(60).await;
-    inside.sweep().await.unwrap();
-    let ill = inside.a_task("core");
-    inside.wire.world().fail_health(CLUSTER, &ill);
-    inside.sweep().await.unwrap();
-    inside.invoke(messages(&["not json".to_owned()])).await.unwrap();
-    inside.invoke(json!({"dryRun": true})).await.unwrap();
-    let mut guard = inside.custom_resource("Delete", Some("guard"));
+async fn life_under(cluster: &Cluster) -> usize {
+    succeeds(cluster, cluster.custom_resource("Create", None)).await;
+    cluster.scale("core", 3);
+    cluster.scale("replica", 2);
+    cluster.wire.sleep(60).await;
+    cluster.sweep().await.unwrap();
+    let ill = cluster.a_task("core");
+    cluster.wire.world().fail_health(CLUSTER, &ill);
+    cluster.sweep().await.unwrap();
+    cluster.invoke(messages(&["not json".to_owned()])).await.unwrap();
+    cluster.invoke(json!({"dryRun": true})).await.unwrap();
+    let mut guard = cluster.custom_resource("Delete", Some("guard"));
     guard["ResourceType"] = json!("Custom::DnsGuard");
-    inside.invoke(guard.clone()).await.unwrap();
-    assert_eq!(inside.last_answer().unwrap()["Status"], json!("FAILED"), "members run");
+    cluster.invoke(guard.clone()).await.unwrap();
+    assert_eq!(cluster.last_answer().unwrap()["Status"], json!("FAILED"), "members run");
     for service in ["core", "replica"] {
-        inside.wire.world().scale(CLUSTER, service, 0);
+        cluster.wire.world().scale(CLUSTER, service, 0);
     }
-    inside.wire.sleep(120).await;
-    inside.sweep().await.unwrap();
-    succeeds(inside, guard).await;
-    inside.wire.world().calls.len()
+    cluster.wire.sleep(120).await;
+    cluster.sweep().await.unwrap();
+    succeeds(cluster, guard).await;
+    cluster.wire.world().calls.len()
 }
 
 /// Invokes until the function does not ask to be invoked again, and CloudFormation hears of success.
-async fn succeeds(inside: &Inside, request: Value) {
-    while inside.invoke(request.clone()).await.is_err() {
-        inside.wire.sleep(60).await;
+async fn succeeds(cluster: &Cluster, request: Value) {
+    while cluster.invoke(request.clone()).await.is_err() {
+        cluster.wire.sleep(60).await;
     }
-    assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+    assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
 }
 
 /// Leaves a record of a reconciliation that died, and what ECS forgot to deregister.
-fn leave_something_behind(inside: &Inside, domain: &str) {
-    let mut world = inside.wire.world();
+fn leave_something_behind(cluster: &Cluster, domain: &str) {
+    let mut world = cluster.wire.world();
     let now = world.now;
-    for (tier, registry) in ["core", "replica"].iter().zip(&inside.registries) {
+    for (tier, registry) in ["core", "replica"].iter().zip(&cluster.registries) {
         world.cloud_map.register(registry, TASK, [], true, now);
         let set = route53::RecordSet::multivalue(&format!("{tier}.{domain}"), &format!("{CLUSTER}/{TASK}"), "10.0.9.9");
-        world.route53.zones.get_mut(&inside.zone).unwrap().put(set);
+        world.route53.zones.get_mut(&cluster.zone).unwrap().put(set);
     }
 }
 
 #[test]
 fn the_replicator_may_do_whatever_it_does_in_its_whole_life() {
-    let Life { inside, chapters } = whole_life();
-    let (first, second) = (replicators_rights(&inside, DOMAIN), replicators_rights(&inside, OTHER_DOMAIN));
+    let Life { cluster, chapters } = whole_life();
+    let (first, second) = (replicators_rights(&cluster, DOMAIN), replicators_rights(&cluster, OTHER_DOMAIN));
     // While the domain changes the policies of both stand.
     let both: Vec<_> = first.iter().chain(&second).cloned().collect();
     for (chapter, rights) in chapters.iter().zip([first, both, second]) {
@@ -138,12 +144,12 @@ fn the_replicator_may_do_whatever_it_does_in_its_whole_life() {
 
 #[test]
 fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
-    let Life { inside, chapters } = whole_life();
+    let Life { cluster, chapters } = whole_life();
     let around = Around::of("discovery", "root");
     let done: BTreeSet<_> = chapters[..2].iter().flatten().flatten().cloned().collect();
     let (mut unused, mut conditions) = (BTreeSet::new(), BTreeSet::new());
     let mut changed = BTreeMap::<_, BTreeSet<String>>::new();
-    for statement in replicators_rights(&inside, DOMAIN) {
+    for statement in replicators_rights(&cluster, DOMAIN) {
         for (action, resource) in statement.actions.iter().flat_map(|a| statement.resources.iter().map(move |r| (a, r)))
         {
             let one =
@@ -181,7 +187,7 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
         ("xray:PutTelemetryRecords", "*", traces),
         (
             "route53:ChangeResourceRecordSets",
-            &route53::arn(&inside.wire.world().cloud_map.namespaces.values().next().unwrap().zone),
+            &route53::arn(&cluster.wire.world().cloud_map.namespaces.values().next().unwrap().zone),
             "Cloud Map deletes the records of an instance that is deregistered in the caller's name",
         ),
     ];
@@ -191,8 +197,8 @@ fn the_replicator_does_whatever_it_may_or_somebody_else_does_it_in_its_name() {
 
 #[test]
 fn the_replicator_may_not_touch_what_is_not_its_own() {
-    let inside = Inside::new();
-    let rights = replicators_rights(&inside, DOMAIN);
+    let cluster = Cluster::discovery();
+    let rights = replicators_rights(&cluster, DOMAIN);
     let asks = |action: &str, resource: &str, batch: &[(&str, &str, &str)]| {
         let set = |name, kind| route53::RecordSet::simple(name, kind, 10, &["10.0.0.1"]);
         let batch: Vec<_> = batch.iter().map(|(action, name, kind)| (*action, set(name, kind))).collect();
@@ -200,7 +206,7 @@ fn the_replicator_may_not_touch_what_is_not_its_own() {
         let question = Question { action, resource, context };
         rights.iter().any(|statement| statement.allows(&question))
     };
-    let (zone, core) = (route53::arn(&inside.zone), cloud_map::arn("service", &inside.registries[0]));
+    let (zone, core) = (route53::arn(&cluster.zone), cloud_map::arn("service", &cluster.registries[0]));
     let writes = |batch: &[(&str, &str, &str)]| asks("route53:ChangeResourceRecordSets", &zone, batch);
     assert!(writes(&[("CREATE", "core.neo4j.service", "A"), ("DELETE", "Replica.Neo4j.Service.", "A")]));
     assert!(!writes(&[("CREATE", "core.neo4j.service", "A"), ("CREATE", "www.neo4j.service", "A")]), "another name");

@@ -5,10 +5,14 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::missing_panics_doc,
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod cluster;
+pub mod events;
 pub mod explore;
-pub mod inside;
-pub mod machines;
+pub mod functions;
+pub mod stacks;
+pub mod time;
 pub mod wire;

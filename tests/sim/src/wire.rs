@@ -65,6 +65,12 @@ struct Shared {
     killed: Notify,
 }
 
+impl std::fmt::Debug for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Faults").field("planned", &self.planned).field("struck", &self.struck).finish_non_exhaustive()
+    }
+}
+
 impl Fault {
     /// Whether it can do to such a call what another fault could not.
     #[must_use]
@@ -84,7 +90,7 @@ impl Fault {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Faults {
     /// The calls that have come.
     calls: Vec<Kind>,
@@ -94,10 +100,19 @@ struct Faults {
     struck: Vec<(usize, Fault)>,
     /// What stale reads see.
     past: Option<World>,
+    /// What another writer would write now.
+    writer: Option<Writer>,
+    /// Who looks at every write before it reaches the world.
+    guard: Option<Guard>,
+    /// What the guard found wrong first.
+    wrong: Option<String>,
 }
 
+/// Says what is wrong with a write, given the world that it is about to reach.
+pub type Guard = Arc<dyn Fn(&World, &Request) -> Result<(), String> + Send + Sync>;
+
 /// What another writer would write.
-type Writer = fn(&mut World);
+pub type Writer = fn(&mut World);
 
 impl Wire {
     /// Serves this world. Its time is tokio's from now on.
@@ -158,6 +173,43 @@ impl Wire {
         self.faults().calls.clone()
     }
 
+    /// Lets a guard look at every write.
+    pub fn set_guard(&self, guard: Guard) {
+        self.faults().guard = Some(guard);
+    }
+
+    /// Returns what the guard found wrong first, if anything.
+    #[must_use]
+    pub fn wrong(&self) -> Option<String> {
+        self.faults().wrong.clone()
+    }
+
+    /// Lets the guard look at a request.
+    fn inspect(&self, request: &Request) {
+        let guard = self.faults().guard.clone().filter(|_| request.writes());
+        let Some(Err(wrong)) = guard.map(|guard| guard(&self.world(), request)) else { return };
+        self.faults().wrong.get_or_insert(wrong);
+    }
+
+    /// Answers a request, which the guard has seen.
+    fn serve(&self, request: &Request) -> Answer {
+        self.inspect(request);
+        self.world().answer(request)
+    }
+
+    /// Says what another writer writes ([`Fault::SecondWriter`]).
+    pub fn set_second_writer(&self, writer: Writer) {
+        self.faults().writer = Some(writer);
+    }
+
+    /// Remembers the present for stale reads if there is one to come: it takes a while.
+    pub fn remember_for_faults(&self) {
+        let comes = self.faults().planned.values().any(|fault| *fault == Fault::Stale);
+        if comes {
+            self.remember();
+        }
+    }
+
     /// Remembers the present for stale reads.
     pub fn remember(&self) {
         let past = self.world().clone();
@@ -195,14 +247,14 @@ impl Wire {
     }
 
     /// The answer to a request that meets a fault, where there is one.
-    fn answer(&self, request: &Request, fault: Option<Fault>, writer: Writer) -> Answer {
+    fn answer(&self, request: &Request, fault: Option<Fault>) -> Answer {
         match fault {
             Some(Fault::Throttle) => request.refused(400, "ThrottlingException", "Rate exceeded"),
             Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, body: String::new() },
             Some(Fault::Denied) => request.refused(403, "AccessDeniedException", "not authorized to perform this"),
             Some(Fault::Refuse) => request.refused(400, "InvalidChangeBatch", "[Tried to do what cannot be done]"),
             Some(Fault::CutPage) => {
-                let whole = self.world().answer(request);
+                let whole = self.serve(request);
                 let part = whole.without_next_page();
                 if part == whole {
                     self.missed();
@@ -210,7 +262,7 @@ impl Wire {
                 part
             }
             Some(Fault::Stale) => {
-                let now = self.world().answer(request);
+                let now = self.serve(request);
                 let past = self.faults().past.as_mut().map(|past| past.answer(request));
                 let past = past.unwrap_or_else(|| now.clone());
                 if past == now {
@@ -219,19 +271,22 @@ impl Wire {
                 past
             }
             Some(Fault::SecondWriter) => {
+                let writer = self.faults().writer;
                 let mut world = self.world();
-                writer(&mut world);
+                if let Some(writer) = writer {
+                    writer(&mut world);
+                }
                 world.answer(request)
             }
-            _ => self.world().answer(request),
+            _ => self.serve(request),
         }
     }
 }
 
 impl TimeSource for Wire {
     fn now(&self) -> SystemTime {
-        let since_epoch = self.world().now.as_duration();
-        SystemTime::UNIX_EPOCH + Duration::try_from(since_epoch).unwrap_or_default()
+        let since_epoch = self.0.began_at.as_duration();
+        SystemTime::UNIX_EPOCH + Duration::try_from(since_epoch).unwrap_or_default() + self.0.began.elapsed()
     }
 }
 
@@ -245,20 +300,20 @@ impl HttpConnector for Wire {
             match fault {
                 Some(Fault::Reset) => return Err(ConnectorError::io("connection reset by peer".into())),
                 Some(Fault::ResetAfterEffect) => {
-                    wire.world().answer(&parsed);
+                    wire.serve(&parsed);
                     return Err(ConnectorError::io("connection reset by peer".into()));
                 }
                 Some(Fault::Hang) => std::future::pending::<()>().await,
                 Some(Fault::Kill | Fault::KillAfterEffect) => {
                     if fault == Some(Fault::KillAfterEffect) {
-                        wire.world().answer(&parsed);
+                        wire.serve(&parsed);
                     }
                     wire.0.killed.notify_one();
                     std::future::pending::<()>().await;
                 }
                 _ => {}
             }
-            let answer = wire.answer(&parsed, fault, crate::inside::write_as_another);
+            let answer = wire.answer(&parsed, fault);
             let response = http::Response::builder().status(answer.status).body(SdkBody::from(answer.body));
             let response = response.map_err(|error| ConnectorError::other(error.into(), None))?;
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use cluster_sim::inside::{DOMAIN, Inside, messages};
+use cluster_sim::{
+    cluster::{Cluster, DOMAIN},
+    events::messages,
+};
 use cluster_world::{REGION, World};
 use serde_json::json;
 
@@ -32,7 +35,7 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     let binaries: Vec<&Path> = [hello].into_iter().chain(functions.iter().map(PathBuf::as_path)).collect();
     let sizes: Vec<u64> = binaries.iter().map(|binary| zipped(binary, &folder)).collect();
 
-    let inside = planner::populated(3, 0);
+    let cluster = planner::populated(3, 0);
     let mut variables: Vec<(String, String)> = [
         ("AWS_LAMBDA_FUNCTION_NAME", "bench"),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
@@ -45,8 +48,8 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
-    variables.extend(inside.variables().iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    let live = alive(&inside);
+    variables.extend(cluster.environment().iter().map(|(name, value)| (name.clone(), value.clone())));
+    let live = alive(&cluster);
     let endpoints = Endpoints::open(&live, &folder).await;
     variables.extend(endpoints.variables);
 
@@ -68,7 +71,7 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
             lives.push(process::live(binary, &variables, &event, &live).await);
         }
     }
-    let published = live.world().route53.zones[&inside.zone].addresses(&format!("core.{DOMAIN}")).len();
+    let published = live.world().route53.zones[&cluster.zone].addresses(&format!("core.{DOMAIN}")).len();
     assert_eq!(published, 3, "the function should have published its members");
     report(&binaries, &sizes, &lives);
 
@@ -93,9 +96,9 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     }
 }
 
-/// The world of `inside`, in real time and with its members up.
-fn alive(inside: &Inside) -> Live {
-    let mut world = inside.wire.world();
+/// The world of `cluster`, in real time and with its members up.
+fn alive(cluster: &Cluster) -> Live {
+    let mut world = cluster.wire.world();
     let now = world.now;
     let live = Live::new(mem::replace(&mut *world, World::new(now, 1)));
     live.wind(Duration::from_mins(5));

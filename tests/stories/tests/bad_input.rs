@@ -3,43 +3,45 @@
 
 use cluster_lambda::Kind;
 use cluster_sim::{
-    inside::{CLUSTER, Inside, delivered, messages, play},
+    cluster::{CLUSTER, Cluster},
+    events::{delivered, messages},
+    time::play,
     wire::Fault,
 };
 use serde_json::{Value, json};
 
-async fn three_cores() -> Inside {
-    let inside = Inside::new();
-    inside.scale("core", 3);
-    inside.wire.sleep(60).await;
-    inside.sweep().await.unwrap();
-    inside
+async fn three_cores() -> Cluster {
+    let cluster = Cluster::discovery();
+    cluster.scale("core", 3);
+    cluster.wire.sleep(60).await;
+    cluster.sweep().await.unwrap();
+    cluster
 }
 
 /// Registers something by hand in the core's Cloud Map service.
-fn register(inside: &Inside, id: &str, attributes: &[(&str, &str)]) {
-    let mut world = inside.wire.world();
+fn register(cluster: &Cluster, id: &str, attributes: &[(&str, &str)]) {
+    let mut world = cluster.wire.world();
     let now = world.now;
-    world.cloud_map.register(&inside.registries[0], id, [], true, now);
-    let instance = world.cloud_map.services.get_mut(&inside.registries[0]).unwrap().instances.get_mut(id).unwrap();
+    world.cloud_map.register(&cluster.registries[0], id, [], true, now);
+    let instance = world.cloud_map.services.get_mut(&cluster.registries[0]).unwrap().instances.get_mut(id).unwrap();
     instance.attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
 }
 
 #[test]
 fn instances_that_are_no_members_are_named_and_the_members_stay() {
     play(async {
-        let inside = three_cores().await;
+        let cluster = three_cores().await;
         // Running tasks of the replicas' service stand for members with an attribute gone wrong.
-        inside.scale("replica", 3);
-        inside.wire.sleep(60).await;
+        cluster.scale("replica", 3);
+        cluster.wire.sleep(60).await;
         let tasks: Vec<_> =
-            inside.wire.world().ecs.clusters[CLUSTER].wanted("replica").map(|(id, _)| id.clone()).collect();
-        register(&inside, "by-hand", &[("AWS_INSTANCE_IPV4", "10.0.1.77")]);
-        register(&inside, &tasks[0], &[]);
-        register(&inside, &tasks[1], &[("AWS_INSTANCE_IPV4", "fd00::1"), ("AWS_INSTANCE_IPV6", "fd00::1")]);
-        register(&inside, &tasks[2], &[("AWS_INSTANCE_IPV4", "10.0.1.1")]);
-        inside.wire.sleep(5).await;
-        let answer = inside.invoke(json!({"dryRun": true})).await.unwrap();
+            cluster.wire.world().ecs.clusters[CLUSTER].wanted("replica").map(|(id, _)| id.clone()).collect();
+        register(&cluster, "by-hand", &[("AWS_INSTANCE_IPV4", "10.0.1.77")]);
+        register(&cluster, &tasks[0], &[]);
+        register(&cluster, &tasks[1], &[("AWS_INSTANCE_IPV4", "fd00::1"), ("AWS_INSTANCE_IPV6", "fd00::1")]);
+        register(&cluster, &tasks[2], &[("AWS_INSTANCE_IPV4", "10.0.1.1")]);
+        cluster.wire.sleep(5).await;
+        let answer = cluster.invoke(json!({"dryRun": true})).await.unwrap();
         let said = answer["kept"].to_string();
         for why in [
             "by-hand not published: instance was not registered by ECS".to_owned(),
@@ -49,44 +51,44 @@ fn instances_that_are_no_members_are_named_and_the_members_stay() {
         ] {
             assert!(said.contains(&why), "{why} in {said}");
         }
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), inside.fit("core"));
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), cluster.fit("core"));
     });
 }
 
 #[test]
 fn an_event_of_a_service_that_nobody_knows_is_only_a_reason_to_look() {
     play(async {
-        let inside = three_cores().await;
-        let task = inside.a_task("core");
-        inside.wire.world().events.clear();
-        inside.wire.world().stop(CLUSTER, &task);
-        let mut event = inside.wire.world().events.remove(0);
+        let cluster = three_cores().await;
+        let task = cluster.a_task("core");
+        cluster.wire.world().events.clear();
+        cluster.wire.world().stop(CLUSTER, &task);
+        let mut event = cluster.wire.world().events.remove(0);
         event["Detail"] = json!(r#"{"group": "service:unknown", "taskArn": 7}"#);
-        inside.invoke(messages(&[delivered(&event)])).await.unwrap();
-        assert_eq!(inside.published("core"), inside.fit("core"));
+        cluster.invoke(messages(&[delivered(&event)])).await.unwrap();
+        assert_eq!(cluster.published("core"), cluster.fit("core"));
     });
 }
 
 #[test]
 fn a_malformed_message_does_not_block_its_group_even_when_the_pass_fails_first() {
     play(async {
-        let inside = three_cores().await;
+        let cluster = three_cores().await;
         let bodies = [
             "{\"source\": 1}".to_owned(),
             json!({"source": "neo4j.cluster", "detail-type": "Sweep", "detail": {}}).to_string(),
         ];
         // The dead-letter queue is out of reach: the batch fails as a whole, and comes again.
-        inside.wire.plan(1, Fault::Outage);
-        let failure = inside.invoke(messages(&bodies)).await.unwrap_err();
+        cluster.wire.plan(1, Fault::Outage);
+        let failure = cluster.invoke(messages(&bodies)).await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Transient);
         assert!(
             failure.chain().starts_with("could not move a message to the dead-letter queue"),
             "{}",
             failure.chain()
         );
-        let answer = inside.invoke(messages(&bodies)).await.unwrap();
-        assert_eq!((&answer["deadLettered"], inside.wire.world().messages.len()), (&json!(1), 1));
+        let answer = cluster.invoke(messages(&bodies)).await.unwrap();
+        assert_eq!((&answer["deadLettered"], cluster.wire.world().messages.len()), (&json!(1), 1));
         assert_ne!(answer["reconciled"], Value::Null);
     });
 }
@@ -94,38 +96,38 @@ fn a_malformed_message_does_not_block_its_group_even_when_the_pass_fails_first()
 #[test]
 fn throttling_that_lasts_is_said_with_the_step_and_changes_nothing() {
     play(async {
-        let inside = three_cores().await;
+        let cluster = three_cores().await;
         // Every call of the pass, and every retry of it.
         for nth in 1..=12 {
-            inside.wire.plan(nth, Fault::Throttle);
+            cluster.wire.plan(nth, Fault::Throttle);
         }
-        let failure = inside.sweep().await.unwrap_err();
+        let failure = cluster.sweep().await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Transient);
         let text = failure.chain();
         assert!(text.starts_with("could not list the "), "{text}");
         assert!(text.contains("Rate exceeded"), "{text}");
-        assert_eq!(inside.published("core").len(), 3);
+        assert_eq!(cluster.published("core").len(), 3);
     });
 }
 
 #[test]
 fn an_event_from_the_future_has_no_negative_lag() {
     play(async {
-        let inside = three_cores().await;
-        let task = inside.a_task("core");
-        inside.wire.world().events.clear();
-        inside.wire.world().stop(CLUSTER, &task);
-        let mut event = inside.wire.world().events.remove(0);
+        let cluster = three_cores().await;
+        let task = cluster.a_task("core");
+        cluster.wire.world().events.clear();
+        cluster.wire.world().stop(CLUSTER, &task);
+        let mut event = cluster.wire.world().events.remove(0);
         event["Time"] = json!("2031-01-01T00:00:00Z");
-        inside.invoke(messages(&[delivered(&event)])).await.unwrap();
-        assert_eq!(inside.metric("DnsReplicationLagMs", None), Some(0.0));
+        cluster.invoke(messages(&[delivered(&event)])).await.unwrap();
+        assert_eq!(cluster.metric("DnsReplicationLagMs", None), Some(0.0));
     });
 }
 
 #[test]
 fn events_that_are_no_events_are_refused_with_what_is_wrong() {
     play(async {
-        let inside = Inside::new();
+        let cluster = Cluster::discovery();
         for (event, what) in [
             (json!({"Records": "none"}), "unknown event: its Records are not a list"),
             (
@@ -136,14 +138,14 @@ fn events_that_are_no_events_are_refused_with_what_is_wrong() {
             (json!("hello"), "unknown event: it is not a JSON object"),
             (json!({"source": "aws.ecs"}), "unknown event: it cannot be read as a person's request"),
         ] {
-            let failure = inside.invoke(event).await.unwrap_err();
+            let failure = cluster.invoke(event).await.unwrap_err();
             assert_eq!(failure.kind(), Kind::Permanent);
             assert!(failure.chain().starts_with(what), "{}", failure.chain());
         }
-        let mut other = inside.custom_resource("Create", None);
+        let mut other = cluster.custom_resource("Create", None);
         other["ResourceType"] = json!("Custom::Other");
-        inside.invoke(other).await.unwrap();
-        let answer = inside.last_answer().unwrap();
+        cluster.invoke(other).await.unwrap();
+        let answer = cluster.last_answer().unwrap();
         assert_eq!(
             (&answer["Status"], answer["Reason"].as_str().unwrap().contains("Custom::Other")),
             (&json!("FAILED"), true)

@@ -1,59 +1,51 @@
-//! Faults at every call, in pairs, and events in any order: a sample in `make check`, all in `make test`. `make soak` goes
-//! on for longer.
+//! Faults at every call, in pairs, and events in any order, for every function: a sample in `make check`, all in `make test`.
+//! `make soak` goes on for longer.
 
 use std::time::Instant;
 
-use cluster_sim::explore;
+use cluster_sim::explore::{self, SUBJECTS};
 
 /// How many random orders are enough for a test.
 const SEEDS: u64 = 400;
 /// Of how many faults and orders a sample tries one. It is a prime: what it leaves out at one call it tries at another.
-pub(crate) const SAMPLE: usize = 17;
+const SAMPLE: usize = 17;
+/// Of how many pairs one is tried.
+const PAIRS: usize = 5;
 
 #[test]
 fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
-    let all = explore::triples(SAMPLE, |_, _| {});
-    assert!(all.distinct > 800 / SAMPLE, "the scenarios lost their calls: {all:?}");
+    for subject in SUBJECTS {
+        let all = explore::singles(subject, SAMPLE, |_, _| {});
+        assert!(all.distinct > 800 / SAMPLE, "{}: the scenarios lost their calls: {all:?}", subject.function);
+    }
 }
 
 #[test]
 fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
-    let all = explore::orders((0..SEEDS).step_by(SAMPLE));
-    assert!(all.distinct > 15, "the seeds repeat each other: {all:?}");
+    for subject in SUBJECTS {
+        let all = explore::orders(subject, (0..SEEDS).step_by(SAMPLE));
+        assert!(all.distinct > 15, "{}: the seeds repeat each other: {all:?}", subject.function);
+    }
 }
 
-mod explored_whole {
-    use super::{Instant, SEEDS, explore};
-
-    #[test]
-    fn every_fault_at_every_call_of_every_scenario_is_survived() {
+/// One after the other, as each takes both processors.
+#[test]
+fn explored_whole() {
+    for subject in SUBJECTS {
+        let (function, began) = (subject.function, Instant::now());
+        let all = explore::singles(subject, 1, |_, _| {});
+        println!("{}", all.line(&format!("{function}: every fault at every call"), began));
+        assert!(all.distinct > 800, "{function}: the scenarios lost their calls: {all:?}");
+        for name in subject.paired {
+            let began = Instant::now();
+            let all = explore::pairs(name, PAIRS);
+            println!("{}", all.line(&format!("{function}: pairs in {name}, every {PAIRS}th"), began));
+            assert!(all.distinct > 1_000 / PAIRS, "{name}: the scenario lost its calls: {all:?}");
+        }
         let began = Instant::now();
-        let all = explore::triples(1, |_, _| {});
-        println!("{}", all.line("every fault at every call", began));
-        assert!(all.distinct > 800, "the scenarios lost their calls: {all:?}");
-    }
-
-    #[test]
-    fn pairs_of_faults_in_a_restart_are_survived() {
-        let began = Instant::now();
-        let all = explore::pairs(explore::LONGEST[0]);
-        println!("{}", all.line("every pair in a restart", began));
-        assert!(all.distinct > 1_000, "the scenario lost its calls: {all:?}");
-    }
-
-    #[test]
-    fn pairs_of_faults_while_shrinking_are_survived() {
-        let began = Instant::now();
-        let all = explore::pairs(explore::LONGEST[1]);
-        println!("{}", all.line("every pair while shrinking", began));
-        assert!(all.distinct > 1_000, "the scenario lost its calls: {all:?}");
-    }
-
-    #[test]
-    fn events_lost_doubled_late_and_out_of_order_are_survived() {
-        let began = Instant::now();
-        let all = explore::orders(0..SEEDS);
-        println!("{}", all.line("random orders", began));
-        assert!(all.distinct * 10 > usize::try_from(SEEDS).unwrap() * 8, "the seeds repeat each other: {all:?}");
+        let all = explore::orders(subject, 0..SEEDS);
+        println!("{}", all.line(&format!("{function}: random orders"), began));
+        let enough = usize::try_from(SEEDS).unwrap() * 8 / 10;
+        assert!(all.distinct > enough, "{function}: the seeds repeat each other: {all:?}");
     }
 }

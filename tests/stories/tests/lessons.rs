@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use cluster_facts::template::{read, resources};
 use cluster_sim::{
-    inside::{CLUSTER, Inside, delivered, messages, play},
+    cluster::{CLUSTER, Cluster},
+    events::{delivered, messages},
+    time::play,
     wire::Fault,
 };
 use serde_json::{Value, json};
@@ -16,15 +18,15 @@ fn a_task_of_any_revision_wakes_the_replicator() {
     let detail = rule["EventPattern"]["detail"].as_object().unwrap();
     assert_eq!(detail.keys().collect::<Vec<_>>(), ["clusterArn", "group"]);
     play(async {
-        let inside = up(3).await;
-        let old = inside.a_task("core");
-        inside.wire.world().events.clear();
-        inside.wire.world().stop(CLUSTER, &old);
-        let mut event = inside.wire.world().events.remove(0);
+        let cluster = up(3).await;
+        let old = cluster.a_task("core");
+        cluster.wire.world().events.clear();
+        cluster.wire.world().stop(CLUSTER, &old);
+        let mut event = cluster.wire.world().events.remove(0);
         let detail = event["Detail"].as_str().unwrap().replace("neo4j:1", "neo4j:0");
         event["Detail"] = json!(detail);
-        inside.invoke(messages(&[delivered(&event)])).await.unwrap();
-        assert_eq!(published(&inside).len(), 2);
+        cluster.invoke(messages(&[delivered(&event)])).await.unwrap();
+        assert_eq!(published(&cluster).len(), 2);
     });
 }
 
@@ -33,12 +35,12 @@ fn a_task_of_any_revision_wakes_the_replicator() {
 fn a_lost_event_is_made_good_within_a_minute() {
     assert_eq!(resource("Sweep")["ScheduleExpression"], json!("rate(1 minute)"));
     play(async {
-        let inside = up(3).await;
-        let task = inside.a_task("core");
-        inside.wire.world().stop(CLUSTER, &task);
-        inside.wire.world().events.clear();
-        inside.sweep().await.unwrap();
-        assert_eq!(published(&inside), inside.fit("core"));
+        let cluster = up(3).await;
+        let task = cluster.a_task("core");
+        cluster.wire.world().stop(CLUSTER, &task);
+        cluster.wire.world().events.clear();
+        cluster.sweep().await.unwrap();
+        assert_eq!(published(&cluster), cluster.fit("core"));
     });
 }
 
@@ -46,21 +48,21 @@ fn a_lost_event_is_made_good_within_a_minute() {
 #[test]
 fn the_hundred_and_first_member_is_seen_and_an_unhealthy_one_is_not_published() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 105);
-        inside.wire.sleep(20).await;
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 105);
+        cluster.wire.sleep(20).await;
         let ill: Vec<_> = {
-            let world = inside.wire.world();
+            let world = cluster.wire.world();
             let tasks = world.ecs.clusters[CLUSTER].wanted("core").take(10);
             tasks.map(|(id, task)| (id.clone(), task.address.to_string())).collect()
         };
         for (task, _) in &ill {
-            inside.wire.world().fail_health(CLUSTER, task);
+            cluster.wire.world().fail_health(CLUSTER, task);
         }
-        let inside = inside.with("REQUIRE_HEALTHY", "false");
-        inside.sweep().await.unwrap();
-        assert_eq!(published(&inside).len(), 95);
-        assert!(ill.iter().all(|(_, address)| !published(&inside).contains(address)));
+        let cluster = cluster.with("REQUIRE_HEALTHY", "false");
+        cluster.sweep().await.unwrap();
+        assert_eq!(published(&cluster).len(), 95);
+        assert!(ill.iter().all(|(_, address)| !published(&cluster).contains(address)));
     });
 }
 
@@ -68,11 +70,11 @@ fn the_hundred_and_first_member_is_seen_and_an_unhealthy_one_is_not_published() 
 #[test]
 fn nothing_to_do_writes_nothing() {
     play(async {
-        let inside = up(3).await;
-        let events: Vec<_> = inside.wire.world().events.drain(..).map(|event| delivered(&event)).collect();
-        let from = inside.wire.world().calls.len();
-        inside.invoke(messages(&events)).await.unwrap();
-        assert_eq!(inside.wire.world().count_calls(from).1, 0);
+        let cluster = up(3).await;
+        let events: Vec<_> = cluster.wire.world().events.drain(..).map(|event| delivered(&event)).collect();
+        let from = cluster.wire.world().calls.len();
+        cluster.invoke(messages(&events)).await.unwrap();
+        assert_eq!(cluster.wire.world().count_calls(from).1, 0);
     });
 }
 
@@ -80,16 +82,16 @@ fn nothing_to_do_writes_nothing() {
 #[test]
 fn a_list_that_comes_back_empty_empties_no_name() {
     play(async {
-        let inside = Inside::new();
+        let cluster = Cluster::discovery();
         // What a stale read will see: nobody.
-        inside.wire.remember();
-        inside.scale("core", 3);
-        inside.wire.sleep(60).await;
-        inside.sweep().await.unwrap();
-        inside.wire.plan(1, Fault::Stale);
-        let answer = inside.invoke(json!({})).await.unwrap();
-        assert_eq!((&answer["changes"], published(&inside).len()), (&json!([]), 3), "{answer}");
-        assert_eq!(inside.wire.struck().len(), 1);
+        cluster.wire.remember();
+        cluster.scale("core", 3);
+        cluster.wire.sleep(60).await;
+        cluster.sweep().await.unwrap();
+        cluster.wire.plan(1, Fault::Stale);
+        let answer = cluster.invoke(json!({})).await.unwrap();
+        assert_eq!((&answer["changes"], published(&cluster).len()), (&json!([]), 3), "{answer}");
+        assert_eq!(cluster.wire.struck().len(), 1);
     });
 }
 
@@ -97,16 +99,16 @@ fn a_list_that_comes_back_empty_empties_no_name() {
 #[test]
 fn a_stack_deletes_although_records_and_instances_are_left() {
     play(async {
-        let inside = up(2).await;
-        inside.wire.world().scale(CLUSTER, "core", 0);
-        inside.wire.sleep(30).await;
-        assert_eq!(published(&inside).len(), 2, "no pass has come since");
-        inside.invoke(inside.custom_resource("Delete", Some("id"))).await.unwrap();
-        let mut world = inside.wire.world();
-        for registry in &inside.registries {
+        let cluster = up(2).await;
+        cluster.wire.world().scale(CLUSTER, "core", 0);
+        cluster.wire.sleep(30).await;
+        assert_eq!(published(&cluster).len(), 2, "no pass has come since");
+        cluster.invoke(cluster.custom_resource("Delete", Some("id"))).await.unwrap();
+        let mut world = cluster.wire.world();
+        for registry in &cluster.registries {
             world.delete("AWS::ServiceDiscovery::Service", registry, &Value::Null).unwrap();
         }
-        world.delete("AWS::Route53::HostedZone", &inside.zone, &Value::Null).unwrap();
+        assert_eq!(world.route53.zones[&cluster.zone].written(), 2, "the template's own names are left");
     });
 }
 
@@ -127,15 +129,15 @@ fn rights_end_at_the_two_names_and_logs_have_an_end() {
 #[test]
 fn two_passes_at_once_end_right() {
     play(async {
-        let inside = up(3).await;
-        inside.scale("core", 5);
-        inside.wire.sleep(60).await;
-        let task = inside.a_task("core");
-        inside.wire.world().stop(CLUSTER, &task);
-        let (one, two) = (inside.replicator(), inside.replicator());
+        let cluster = up(3).await;
+        cluster.scale("core", 5);
+        cluster.wire.sleep(60).await;
+        let task = cluster.a_task("core");
+        cluster.wire.world().stop(CLUSTER, &task);
+        let (one, two) = (cluster.replicator(), cluster.replicator());
         let (a, b) = tokio::join!(biased; one.handle(json!({})), two.handle(json!({})));
         assert!(a.is_ok() && b.is_ok());
-        assert_eq!(published(&inside), inside.fit("core"));
+        assert_eq!(published(&cluster), cluster.fit("core"));
     });
 }
 
@@ -145,14 +147,14 @@ fn resource(id: &str) -> Value {
     found.unwrap().1["Properties"].clone()
 }
 
-async fn up(cores: u8) -> Inside {
-    let inside = Inside::new();
-    inside.scale("core", cores);
-    inside.wire.sleep(60).await;
-    inside.sweep().await.unwrap();
-    inside
+async fn up(cores: u8) -> Cluster {
+    let cluster = Cluster::discovery();
+    cluster.scale("core", cores);
+    cluster.wire.sleep(60).await;
+    cluster.sweep().await.unwrap();
+    cluster
 }
 
-fn published(inside: &Inside) -> BTreeSet<String> {
-    inside.published("core")
+fn published(cluster: &Cluster) -> BTreeSet<String> {
+    cluster.published("core")
 }

@@ -9,8 +9,8 @@
 
 mod bad_input;
 mod exploration;
+mod instances;
 mod lessons;
-mod machines;
 mod replicator;
 mod reports;
 mod world;

@@ -3,13 +3,18 @@
 use std::collections::BTreeSet;
 
 use cluster_facts::template::read;
-use cluster_lambda::{Function, Kind};
+use cluster_lambda::Kind;
 use cluster_sim::{
-    inside::{CLUSTER, DEAD_LETTERS, DOMAIN, Inside, delivered, messages, play},
+    cluster::{CLUSTER, Cluster, DOMAIN},
+    events::{delivered, messages},
+    time::play,
     wire::Fault,
 };
 use cluster_world::route53::RecordSet;
 use serde_json::{Value, json};
+
+/// How many records the template itself creates: the names of both tiers in Cloud Map.
+const TEMPLATES: usize = 2;
 
 fn set(addresses: &[&str]) -> BTreeSet<String> {
     addresses.iter().map(|address| (*address).to_owned()).collect()
@@ -20,92 +25,92 @@ fn addresses(range: std::ops::RangeInclusive<u8>) -> BTreeSet<String> {
 }
 
 /// Lets 3 cores come up and publishes them.
-async fn three_cores(inside: &Inside) {
-    inside.scale("core", 3);
-    inside.wire.sleep(60).await;
-    inside.sweep().await.unwrap();
-    assert_eq!(inside.published("core"), addresses(1..=3));
+async fn three_cores(cluster: &Cluster) {
+    cluster.scale("core", 3);
+    cluster.wire.sleep(60).await;
+    cluster.sweep().await.unwrap();
+    assert_eq!(cluster.published("core"), addresses(1..=3));
 }
 
 #[test]
 fn members_join_turn_unhealthy_are_replaced_and_leave() {
     play(async {
-        let inside = Inside::new();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), set(&[]));
+        let cluster = Cluster::discovery();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&[]));
 
-        inside.scale("core", 3);
-        inside.wire.sleep(20).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), set(&[]), "tasks run, but no health check has passed");
-        inside.wire.sleep(30).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=3));
+        cluster.scale("core", 3);
+        cluster.wire.sleep(20).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&[]), "tasks run, but no health check has passed");
+        cluster.wire.sleep(30).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), addresses(1..=3));
 
-        let ill = inside.a_task("core");
-        inside.wire.world().fail_health(CLUSTER, &ill);
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), inside.fit("core"), "gone at once, long before Cloud Map acts");
-        assert_eq!(inside.published("core").len(), 2);
-        inside.wire.sleep(90).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=3), "its replacement is in");
+        let ill = cluster.a_task("core");
+        cluster.wire.world().fail_health(CLUSTER, &ill);
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), cluster.fit("core"), "gone at once, long before Cloud Map acts");
+        assert_eq!(cluster.published("core").len(), 2);
+        cluster.wire.sleep(90).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), addresses(1..=3), "its replacement is in");
 
-        inside.scale("core", 5);
-        inside.scale("replica", 2);
-        inside.wire.sleep(60).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=5));
-        assert_eq!(inside.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
+        cluster.scale("core", 5);
+        cluster.scale("replica", 2);
+        cluster.wire.sleep(60).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), addresses(1..=5));
+        assert_eq!(cluster.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
 
-        let all: Vec<_> = inside.wire.world().ecs.clusters[CLUSTER].wanted("core").map(|(id, _)| id.clone()).collect();
+        let all: Vec<_> = cluster.wire.world().ecs.clusters[CLUSTER].wanted("core").map(|(id, _)| id.clone()).collect();
         for task in &all {
-            inside.wire.world().stop(CLUSTER, task);
+            cluster.wire.world().stop(CLUSTER, task);
         }
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=5), "a full restart: an empty answer is not believed");
-        inside.wire.sleep(90).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=5), "by now other tasks, on the same machines");
-        assert!(all.iter().all(|task| inside.wire.world().ecs.clusters[CLUSTER].tasks[task].status == "STOPPED"));
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), addresses(1..=5), "a full restart: an empty answer is not believed");
+        cluster.wire.sleep(90).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), addresses(1..=5), "by now other tasks, on the same machines");
+        assert!(all.iter().all(|task| cluster.wire.world().ecs.clusters[CLUSTER].tasks[task].status == "STOPPED"));
 
-        inside.wire.world().scale(CLUSTER, "core", 0);
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), set(&[]), "ECS itself wants no tasks");
-        assert_eq!(inside.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
+        cluster.wire.world().scale(CLUSTER, "core", 0);
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&[]), "ECS itself wants no tasks");
+        assert_eq!(cluster.published("replica"), set(&["10.0.2.1", "10.0.2.2"]));
     });
 }
 
 #[test]
 fn an_idle_pass_reads_little_and_writes_nothing_and_a_change_is_one_write() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.wire.world().count_calls(from), (5, 0), "2 × ListInstances, tasks, services, records");
-        inside.scale("replica", 2);
-        inside.wire.sleep(60).await;
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.wire.world().count_calls(from), (5, 1), "nobody asks for services now, and one batch");
-        assert_eq!(inside.metric("DnsChanges", None), Some(2.0));
-        assert_eq!(inside.metric("DnsDivergence", None), Some(0.0));
-        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(2.0));
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.wire.world().count_calls(from), (4, 0));
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.wire.world().count_calls(from), (5, 0), "2 × ListInstances, tasks, services, records");
+        cluster.scale("replica", 2);
+        cluster.wire.sleep(60).await;
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.wire.world().count_calls(from), (5, 1), "nobody asks for services now, and one batch");
+        assert_eq!(cluster.metric("DnsChanges", None), Some(2.0));
+        assert_eq!(cluster.metric("DnsDivergence", None), Some(0.0));
+        assert_eq!(cluster.metric("DnsRecordsPublished", Some("replica")), Some(2.0));
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.wire.world().count_calls(from), (4, 0));
         assert_eq!(
-            (inside.metric("DnsMembersBlocked", None), inside.metric("DnsMembersBlocked", Some("core"))),
+            (cluster.metric("DnsMembersBlocked", None), cluster.metric("DnsMembersBlocked", Some("core"))),
             (Some(0.0), Some(0.0))
         );
-        inside.scale("core", 4);
-        inside.scale("replica", 3);
-        inside.wire.sleep(60).await;
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.wire.world().count_calls(from), (6, 2), "a batch for each name");
-        assert_eq!(inside.metric("DnsChanges", None), Some(2.0));
+        cluster.scale("core", 4);
+        cluster.scale("replica", 3);
+        cluster.wire.sleep(60).await;
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.wire.world().count_calls(from), (6, 2), "a batch for each name");
+        assert_eq!(cluster.metric("DnsChanges", None), Some(2.0));
     });
 }
 
@@ -114,16 +119,16 @@ fn replica(kind: &str, value: &str) -> RecordSet {
 }
 
 /// Three cores and a replica, published but where the replicas' name is occupied; then a core stops for good.
-async fn a_core_stops_while_the_other_name_holds(inside: &Inside, theirs: &RecordSet) {
-    inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().put(theirs.clone());
-    three_cores(inside).await;
-    inside.scale("replica", 1);
-    inside.wire.sleep(60).await;
-    let stopped = inside.a_task("core");
-    inside.wire.world().stop(CLUSTER, &stopped);
-    inside.sweep().await.unwrap();
-    assert_eq!(inside.published("core"), inside.fit("core"));
-    assert_eq!(inside.published("core").len(), 2, "the core that stopped has left");
+async fn a_core_stops_while_the_other_name_holds(cluster: &Cluster, theirs: &RecordSet) {
+    cluster.wire.world().route53.zones.get_mut(&cluster.zone).unwrap().put(theirs.clone());
+    three_cores(cluster).await;
+    cluster.scale("replica", 1);
+    cluster.wire.sleep(60).await;
+    let stopped = cluster.a_task("core");
+    cluster.wire.world().stop(CLUSTER, &stopped);
+    cluster.sweep().await.unwrap();
+    assert_eq!(cluster.published("core"), cluster.fit("core"));
+    assert_eq!(cluster.published("core").len(), 2, "the core that stopped has left");
 }
 
 #[test]
@@ -143,47 +148,47 @@ fn a_name_that_somebody_occupies_is_said_measured_and_left_while_the_other_is_se
         ),
     ] {
         play(async {
-            let inside = Inside::new();
-            a_core_stops_while_the_other_name_holds(&inside, &theirs).await;
-            assert_eq!(inside.metric("DnsDivergence", None), Some(0.0));
+            let cluster = Cluster::discovery();
+            a_core_stops_while_the_other_name_holds(&cluster, &theirs).await;
+            assert_eq!(cluster.metric("DnsDivergence", None), Some(0.0));
             assert_eq!(
-                (inside.metric("DnsMembersBlocked", None), inside.metric("DnsMembersBlocked", Some("core"))),
+                (cluster.metric("DnsMembersBlocked", None), cluster.metric("DnsMembersBlocked", Some("core"))),
                 (Some(1.0), Some(0.0))
             );
-            assert_eq!(inside.metric("DnsMembersBlocked", Some("replica")), Some(1.0), "a replica waits for the name");
-            assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(0.0));
+            assert_eq!(cluster.metric("DnsMembersBlocked", Some("replica")), Some(1.0), "a replica waits for the name");
+            assert_eq!(cluster.metric("DnsRecordsPublished", Some("replica")), Some(0.0));
 
-            let answer = inside.invoke(json!({"dryRun": true})).await.unwrap();
-            let task = inside.a_task("replica");
+            let answer = cluster.invoke(json!({"dryRun": true})).await.unwrap();
+            let task = cluster.a_task("replica");
             let want = [
                 format!("= replica.neo4j.service is occupied: {why}"),
                 format!("= replica.neo4j.service {task} not published: the name is occupied"),
             ];
             let kept = answer["kept"].as_array().unwrap();
             assert!(want.iter().all(|line| kept.contains(&json!(line))), "{answer}");
-            let from = inside.wire.world().calls.len();
-            inside.wire.sleep(90).await;
-            inside.sweep().await.unwrap();
-            inside.sweep().await.unwrap();
-            assert_eq!(inside.wire.world().count_calls(from).1, 1, "the new core is written, the name never");
+            let from = cluster.wire.world().calls.len();
+            cluster.wire.sleep(90).await;
+            cluster.sweep().await.unwrap();
+            cluster.sweep().await.unwrap();
+            assert_eq!(cluster.wire.world().count_calls(from).1, 1, "the new core is written, the name never");
             let stands: Vec<_> = {
-                let world = inside.wire.world();
-                world.route53.zones[&inside.zone].under(&theirs.name).cloned().collect()
+                let world = cluster.wire.world();
+                world.route53.zones[&cluster.zone].under(&theirs.name).cloned().collect()
             };
             assert_eq!(stands, std::slice::from_ref(&theirs), "it is not ours");
 
-            inside
+            cluster
                 .wire
                 .world()
                 .route53
                 .zones
-                .get_mut(&inside.zone)
+                .get_mut(&cluster.zone)
                 .unwrap()
                 .change(&[("DELETE", theirs.clone())])
                 .unwrap();
-            inside.sweep().await.unwrap();
-            assert_eq!(inside.published("replica"), inside.fit("replica"), "removed as said, and published at once");
-            assert_eq!(inside.metric("DnsMembersBlocked", None), Some(0.0));
+            cluster.sweep().await.unwrap();
+            assert_eq!(cluster.published("replica"), cluster.fit("replica"), "removed as said, and published at once");
+            assert_eq!(cluster.metric("DnsMembersBlocked", None), Some(0.0));
         });
     }
 }
@@ -191,24 +196,24 @@ fn a_name_that_somebody_occupies_is_said_measured_and_left_while_the_other_is_se
 #[test]
 fn records_of_other_types_go_with_ours_and_nobody_can_occupy_a_published_name() {
     play(async {
-        let inside = Inside::new();
+        let cluster = Cluster::discovery();
         {
-            let mut world = inside.wire.world();
+            let mut world = cluster.wire.world();
             // Small pages: types stand between the names.
             world.page = 2;
-            let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
+            let zone = world.route53.zones.get_mut(&cluster.zone).unwrap();
             let core = |kind, value| RecordSet::simple(&format!("core.{DOMAIN}"), kind, 300, &[value]);
             for set in [core("AAAA", "fd00::1"), core("TXT", "\"theirs\""), replica("TXT", "\"theirs\"")] {
                 zone.change(&[("CREATE", set)]).unwrap();
             }
         }
-        three_cores(&inside).await;
-        inside.scale("replica", 2);
-        inside.wire.sleep(60).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(2.0));
-        let mut world = inside.wire.world();
-        let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
+        three_cores(&cluster).await;
+        cluster.scale("replica", 2);
+        cluster.wire.sleep(60).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.metric("DnsRecordsPublished", Some("replica")), Some(2.0));
+        let mut world = cluster.wire.world();
+        let zone = world.route53.zones.get_mut(&cluster.zone).unwrap();
         for late in
             [replica("CNAME", "core.neo4j.service"), RecordSet::weighted(&format!("replica.{DOMAIN}"), "w", "10.9.9.1")]
         {
@@ -220,28 +225,28 @@ fn records_of_other_types_go_with_ours_and_nobody_can_occupy_a_published_name() 
 #[test]
 fn a_reading_sees_a_cname_with_no_more_calls() {
     play(async {
-        let inside = Inside::new();
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        let without = inside.wire.world().count_calls(from);
+        let cluster = Cluster::discovery();
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        let without = cluster.wire.world().count_calls(from);
         let cname = replica("CNAME", "core.neo4j.service");
-        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().put(cname);
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.wire.world().count_calls(from), without);
-        assert_eq!(inside.metric("DnsMembersBlocked", Some("replica")), Some(0.0), "nobody waits for it yet");
+        cluster.wire.world().route53.zones.get_mut(&cluster.zone).unwrap().put(cname);
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.wire.world().count_calls(from), without);
+        assert_eq!(cluster.metric("DnsMembersBlocked", Some("replica")), Some(0.0), "nobody waits for it yet");
     });
 }
 
 /// A core stops for good and a replica joins: a batch for each name, at the 5th and the 6th call of the pass.
-async fn both_names_change(inside: &Inside) {
-    three_cores(inside).await;
-    inside.scale("replica", 1);
-    inside.wire.sleep(60).await;
-    let stopped = inside.a_task("core");
-    inside.wire.world().stop(CLUSTER, &stopped);
-    inside.wire.world().events.clear();
-    inside.metrics.lock().unwrap().clear();
+async fn both_names_change(cluster: &Cluster) {
+    three_cores(cluster).await;
+    cluster.scale("replica", 1);
+    cluster.wire.sleep(60).await;
+    let stopped = cluster.a_task("core");
+    cluster.wire.world().stop(CLUSTER, &stopped);
+    cluster.wire.world().events.clear();
+    cluster.metrics.lock().unwrap().clear();
 }
 
 const CORE_BATCH: usize = 5;
@@ -251,20 +256,20 @@ fn whatever_becomes_of_one_batch_the_other_is_written() {
     // A denied call is not tried again, others as often as the SDK tries.
     for (fault, times) in [(Fault::Outage, 1), (Fault::Denied, 1), (Fault::Hang, 3), (Fault::Throttle, 3)] {
         play(async {
-            let inside = Inside::new();
-            both_names_change(&inside).await;
+            let cluster = Cluster::discovery();
+            both_names_change(&cluster).await;
             for nth in 0..times {
-                inside.wire.plan(CORE_BATCH + nth, fault);
+                cluster.wire.plan(CORE_BATCH + nth, fault);
             }
-            let failure = inside.sweep().await.unwrap_err();
+            let failure = cluster.sweep().await.unwrap_err();
             let text = failure.chain();
             assert!(
                 text.starts_with("could not change the records of core.neo4j.service in zone"),
                 "{fault:?}: {text}"
             );
-            assert_eq!(inside.published("core").len(), 3, "{fault:?}");
-            assert_eq!(inside.published("replica"), set(&["10.0.2.1"]), "{fault:?}");
-            assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(1.0), "{fault:?}");
+            assert_eq!(cluster.published("core").len(), 3, "{fault:?}");
+            assert_eq!(cluster.published("replica"), set(&["10.0.2.1"]), "{fault:?}");
+            assert_eq!(cluster.metric("DnsRecordsPublished", Some("replica")), Some(1.0), "{fault:?}");
         });
     }
 }
@@ -272,23 +277,23 @@ fn whatever_becomes_of_one_batch_the_other_is_written() {
 #[test]
 fn a_name_that_is_refused_twice_diverges_and_the_other_is_written_and_measured() {
     play(async {
-        let inside = Inside::new();
-        both_names_change(&inside).await;
+        let cluster = Cluster::discovery();
+        both_names_change(&cluster).await;
         // Refused, the replicas' written, read once more (4 calls), refused again.
-        inside.wire.plan(CORE_BATCH, Fault::Refuse);
-        inside.wire.plan(CORE_BATCH + 6, Fault::Refuse);
-        let failure = inside.sweep().await.unwrap_err();
+        cluster.wire.plan(CORE_BATCH, Fault::Refuse);
+        cluster.wire.plan(CORE_BATCH + 6, Fault::Refuse);
+        let failure = cluster.sweep().await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Diverged);
         let text = failure.chain();
         assert!(text.starts_with("Route 53 refused the changes to core.neo4j.service in zone"), "{text}");
         assert!(!text.contains("replica"), "{text}");
-        assert_eq!(inside.published("core").len(), 3);
-        assert_eq!(inside.published("replica"), set(&["10.0.2.1"]));
-        assert_eq!(inside.metric("DnsDivergence", None), Some(1.0));
-        assert_eq!(inside.metric("DnsChanges", None), Some(1.0));
-        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), Some(1.0));
-        assert_eq!(inside.metric("DnsRecordsPublished", Some("core")), None, "nobody knows");
-        let of_replicas = inside.metrics.lock().unwrap().iter().filter(|line| line["Tier"] == "replica").count();
+        assert_eq!(cluster.published("core").len(), 3);
+        assert_eq!(cluster.published("replica"), set(&["10.0.2.1"]));
+        assert_eq!(cluster.metric("DnsDivergence", None), Some(1.0));
+        assert_eq!(cluster.metric("DnsChanges", None), Some(1.0));
+        assert_eq!(cluster.metric("DnsRecordsPublished", Some("replica")), Some(1.0));
+        assert_eq!(cluster.metric("DnsRecordsPublished", Some("core")), None, "nobody knows");
+        let of_replicas = cluster.metrics.lock().unwrap().iter().filter(|line| line["Tier"] == "replica").count();
         assert_eq!(of_replicas, 1, "the second round is the refused name's alone");
     });
 }
@@ -296,11 +301,11 @@ fn a_name_that_is_refused_twice_diverges_and_the_other_is_written_and_measured()
 #[test]
 fn two_names_that_fail_are_both_named() {
     play(async {
-        let inside = Inside::new().with("DOMAIN", "elsewhere.example");
-        inside.scale("core", 1);
-        inside.scale("replica", 1);
-        inside.wire.sleep(60).await;
-        let failure = inside.sweep().await.unwrap_err();
+        let cluster = Cluster::discovery().with("DOMAIN", "elsewhere.example");
+        cluster.scale("core", 1);
+        cluster.scale("replica", 1);
+        cluster.wire.sleep(60).await;
+        let failure = cluster.sweep().await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Diverged);
         let text = failure.chain();
         for name in ["core", "replica"] {
@@ -316,53 +321,53 @@ fn two_names_that_fail_are_both_named() {
 #[test]
 fn a_tier_that_cannot_be_read_keeps_its_name_and_does_not_freeze_the_other() {
     play(async {
-        let inside = Inside::new();
-        both_names_change(&inside).await;
-        let broken = inside.with("REPLICA_CLOUD_MAP_SERVICE", "srv-404");
+        let cluster = Cluster::discovery();
+        both_names_change(&cluster).await;
+        let broken = cluster.with("REPLICA_CLOUD_MAP_SERVICE", "srv-404");
         let failure = broken.sweep().await.unwrap_err();
         let want = "there is no Cloud Map service srv-404 for tier replica: was it deleted outside of the stack?";
         assert_eq!((failure.kind(), failure.to_string().as_str()), (Kind::Permanent, want));
-        assert_eq!(inside.published("core").len(), 2, "the core that stopped has left");
-        assert_eq!(inside.metric("DnsRecordsPublished", Some("core")), Some(2.0));
-        assert_eq!(inside.metric("DnsRecordsPublished", Some("replica")), None);
-        assert_eq!(inside.metric("DnsDivergence", None), None, "its absence is what silence is alarmed on");
+        assert_eq!(cluster.published("core").len(), 2, "the core that stopped has left");
+        assert_eq!(cluster.metric("DnsRecordsPublished", Some("core")), Some(2.0));
+        assert_eq!(cluster.metric("DnsRecordsPublished", Some("replica")), None);
+        assert_eq!(cluster.metric("DnsDivergence", None), None, "its absence is what silence is alarmed on");
 
-        inside.sweep().await.unwrap();
-        let core = inside.a_task("core");
-        inside.wire.world().stop(CLUSTER, &core);
+        cluster.sweep().await.unwrap();
+        let core = cluster.a_task("core");
+        cluster.wire.world().stop(CLUSTER, &core);
         // The replicas' list fails for as long as the SDK tries.
-        inside.wire.plan(2, Fault::Hang);
-        inside.wire.plan(4, Fault::Hang);
-        inside.wire.plan(5, Fault::Hang);
-        let failure = inside.sweep().await.unwrap_err();
+        cluster.wire.plan(2, Fault::Hang);
+        cluster.wire.plan(4, Fault::Hang);
+        cluster.wire.plan(5, Fault::Hang);
+        let failure = cluster.sweep().await.unwrap_err();
         assert!(failure.to_string().contains("list the instances of the replica Cloud Map service"), "{failure}");
-        assert_eq!(inside.published("core"), inside.fit("core"));
-        assert_eq!(inside.published("replica"), set(&["10.0.2.1"]), "from a failed reading nothing is concluded");
+        assert_eq!(cluster.published("core"), cluster.fit("core"));
+        assert_eq!(cluster.published("replica"), set(&["10.0.2.1"]), "from a failed reading nothing is concluded");
     });
 }
 
 #[test]
 fn what_ecs_does_not_say_of_one_service_does_not_freeze_the_other_name() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        let stopped = inside.a_task("core");
-        inside.wire.world().stop(CLUSTER, &stopped);
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
+        let stopped = cluster.a_task("core");
+        cluster.wire.world().stop(CLUSTER, &stopped);
         // The replicas' service alone is asked for, after two lists, the records and the tasks.
-        inside.wire.plan(5, Fault::Outage);
-        let failure = inside.sweep().await.unwrap_err();
+        cluster.wire.plan(5, Fault::Outage);
+        let failure = cluster.sweep().await.unwrap_err();
         assert!(failure.chain().starts_with("could not describe the services of cluster neo4j"), "{}", failure.chain());
-        assert_eq!(inside.published("core"), inside.fit("core"));
-        assert_eq!(inside.published("core").len(), 2);
+        assert_eq!(cluster.published("core"), cluster.fit("core"));
+        assert_eq!(cluster.published("core").len(), 2);
     });
 }
 
 #[test]
 fn a_dry_run_shows_both_names() {
     play(async {
-        let inside = Inside::new();
-        both_names_change(&inside).await;
-        let answer = inside.invoke(json!({"dryRun": true})).await.unwrap();
+        let cluster = Cluster::discovery();
+        both_names_change(&cluster).await;
+        let answer = cluster.invoke(json!({"dryRun": true})).await.unwrap();
         let changes: Vec<_> = answer["changes"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
         let [leaves, joins] = changes[..] else { panic!("{answer}") };
         assert!(
@@ -376,27 +381,27 @@ fn a_dry_run_shows_both_names() {
 #[test]
 fn the_last_pass_removes_one_name_whatever_becomes_of_the_other() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 2);
-        inside.scale("replica", 2);
-        inside.wire.sleep(60).await;
-        inside.sweep().await.unwrap();
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 2);
+        cluster.scale("replica", 2);
+        cluster.wire.sleep(60).await;
+        cluster.sweep().await.unwrap();
         for service in ["core", "replica"] {
-            inside.wire.world().scale(CLUSTER, service, 0);
+            cluster.wire.world().scale(CLUSTER, service, 0);
         }
-        inside.wire.sleep(30).await;
+        cluster.wire.sleep(30).await;
         // Two lists, the records, both batches, the records once more, the cores' batch.
-        inside.wire.plan(4, Fault::Refuse);
-        inside.wire.plan(7, Fault::Refuse);
-        inside.invoke(inside.custom_resource("Delete", Some("id"))).await.unwrap();
-        let answer = inside.last_answer().unwrap();
+        cluster.wire.plan(4, Fault::Refuse);
+        cluster.wire.plan(7, Fault::Refuse);
+        cluster.invoke(cluster.custom_resource("Delete", Some("id"))).await.unwrap();
+        let answer = cluster.last_answer().unwrap();
         assert_eq!(answer["Status"], json!("FAILED"));
         let reason = answer["Reason"].as_str().unwrap();
         assert!(reason.starts_with("Route 53 refused the changes to core.neo4j.service in zone"), "{reason}");
-        assert_eq!((inside.published("core").len(), inside.published("replica").len()), (2, 0));
-        inside.invoke(inside.custom_resource("Delete", Some("id"))).await.unwrap();
-        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
-        assert_eq!(inside.published("core").len(), 0);
+        assert_eq!((cluster.published("core").len(), cluster.published("replica").len()), (2, 0));
+        cluster.invoke(cluster.custom_resource("Delete", Some("id"))).await.unwrap();
+        assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(cluster.published("core").len(), 0);
     });
 }
 
@@ -415,29 +420,29 @@ fn killed_at_any_call_one_clean_pass_converges() {
     // Join and leave at once: one member is ill, two more have come.
     let story = |fault: Option<(usize, Fault)>| {
         play(async move {
-            let inside = Inside::new();
-            three_cores(&inside).await;
-            inside.scale("core", 5);
-            inside.wire.sleep(60).await;
-            let ill = inside.a_task("core");
-            inside.wire.world().fail_health(CLUSTER, &ill);
-            let from = inside.wire.world().calls.len();
+            let cluster = Cluster::discovery();
+            three_cores(&cluster).await;
+            cluster.scale("core", 5);
+            cluster.wire.sleep(60).await;
+            let ill = cluster.a_task("core");
+            cluster.wire.world().fail_health(CLUSTER, &ill);
+            let from = cluster.wire.world().calls.len();
             if let Some((nth, fault)) = fault {
-                inside.wire.plan(nth, fault);
+                cluster.wire.plan(nth, fault);
             }
             let struck = tokio::select! {
                 biased;
-                () = inside.wire.killed() => true,
-                _ = inside.sweep() => false,
+                () = cluster.wire.killed() => true,
+                _ = cluster.sweep() => false,
             };
-            let calls = inside.wire.world().count_calls(from).0;
-            assert_eq!(inside.wire.struck().len(), usize::from(fault.is_some()), "{fault:?} never came");
-            assert!(!inside.published("core").is_empty(), "{fault:?} emptied the name");
-            inside.sweep().await.unwrap();
-            assert_eq!(inside.published("core"), inside.fit("core"), "{fault:?} did not converge");
-            let from = inside.wire.world().calls.len();
-            inside.sweep().await.unwrap();
-            assert_eq!(inside.wire.world().count_calls(from).1, 0, "{fault:?}: the next pass has nothing to write");
+            let calls = cluster.wire.world().count_calls(from).0;
+            assert_eq!(cluster.wire.struck().len(), usize::from(fault.is_some()), "{fault:?} never came");
+            assert!(!cluster.published("core").is_empty(), "{fault:?} emptied the name");
+            cluster.sweep().await.unwrap();
+            assert_eq!(cluster.published("core"), cluster.fit("core"), "{fault:?} did not converge");
+            let from = cluster.wire.world().calls.len();
+            cluster.sweep().await.unwrap();
+            assert_eq!(cluster.wire.world().count_calls(from).1, 0, "{fault:?}: the next pass has nothing to write");
             (calls, struck)
         })
     };
@@ -456,114 +461,114 @@ fn killed_at_any_call_one_clean_pass_converges() {
 #[test]
 fn every_page_is_read() {
     play(async {
-        let inside = Inside::new();
-        inside.wire.world().page = 2;
-        inside.scale("core", 7);
-        inside.scale("replica", 5);
-        inside.wire.sleep(60).await;
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=7));
-        assert_eq!(inside.published("replica").len(), 5);
+        let cluster = Cluster::discovery();
+        cluster.wire.world().page = 2;
+        cluster.scale("core", 7);
+        cluster.scale("replica", 5);
+        cluster.wire.sleep(60).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), addresses(1..=7));
+        assert_eq!(cluster.published("replica").len(), 5);
         // Had one of our own records been overlooked, its creation would be refused now.
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.wire.world().count_calls(from).1, 0);
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.wire.world().count_calls(from).1, 0);
     });
 }
 
 #[test]
 fn a_large_foreign_zone_costs_one_jump_and_stays_as_it_is() {
     play(async {
-        let inside = Inside::new();
+        let cluster = Cluster::discovery();
         {
-            let mut world = inside.wire.world();
+            let mut world = cluster.wire.world();
             world.page = 300;
-            let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
+            let zone = world.route53.zones.get_mut(&cluster.zone).unwrap();
             for n in 0..2_000 {
                 zone.put(RecordSet::simple(&format!("host{n}.{DOMAIN}"), "A", 60, &["10.9.9.9"]));
             }
             zone.put(RecordSet::multivalue(&format!("core.{DOMAIN}"), "somebody-else/1", "10.9.9.1"));
         }
-        three_cores_among_others(&inside).await;
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
+        three_cores_among_others(&cluster).await;
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
         let lists =
-            inside.wire.world().calls[from..].iter().filter(|c| c.action == "route53:ListResourceRecordSets").count();
+            cluster.wire.world().calls[from..].iter().filter(|c| c.action == "route53:ListResourceRecordSets").count();
         assert_eq!(lists, 2, "one for each name");
-        assert_eq!(inside.wire.world().route53.zones[&inside.zone].written(), 2_000 + 1 + 3);
+        assert_eq!(cluster.wire.world().route53.zones[&cluster.zone].written(), 2_000 + 1 + 3 + TEMPLATES);
     });
 }
 
-async fn three_cores_among_others(inside: &Inside) {
-    inside.scale("core", 3);
-    inside.wire.sleep(60).await;
-    inside.sweep().await.unwrap();
-    assert_eq!(inside.published("core"), &addresses(1..=3) | &set(&["10.9.9.1"]));
+async fn three_cores_among_others(cluster: &Cluster) {
+    cluster.scale("core", 3);
+    cluster.wire.sleep(60).await;
+    cluster.sweep().await.unwrap();
+    assert_eq!(cluster.published("core"), &addresses(1..=3) | &set(&["10.9.9.1"]));
 }
 
 #[test]
 fn a_batch_is_atomic_a_second_writer_harms_nothing_and_the_zone_is_looked_at_again() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 3);
-        inside.wire.sleep(60).await;
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 3);
+        cluster.wire.sleep(60).await;
         // Somebody wrote our second member between our reading and our batch: an earlier pass that was thought dead.
-        let (first, second) = (inside.replicator(), inside.replicator());
+        let (first, second) = (cluster.replicator(), cluster.replicator());
         let sweep = || json!({});
         let (a, b) = tokio::join!(biased; first.handle(sweep()), second.handle(sweep()));
         assert_eq!((&a.unwrap()["applied"], &b.unwrap()["applied"]), (&json!(true), &json!(false)));
-        let writes = inside.wire.world().calls.iter().filter(|call| call.write).count();
+        let writes = cluster.wire.world().calls.iter().filter(|call| call.write).count();
         assert_eq!(writes, 2, "both wrote, one was refused as a whole and found nothing left to do");
-        assert_eq!(inside.published("core"), addresses(1..=3));
+        assert_eq!(cluster.published("core"), addresses(1..=3));
     });
 }
 
 #[test]
 fn more_members_than_a_name_holds_are_counted_and_all_are_asked_for_in_time() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 120);
-        inside.wire.sleep(60).await;
-        let from = inside.wire.world().calls.len();
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core").len(), 100);
-        assert_eq!(inside.metric("DnsMembersTruncated", Some("core")), Some(20.0));
-        let tasks = inside.wire.world().calls[from..].iter().filter(|call| call.action == "ecs:DescribeTasks").count();
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 120);
+        cluster.wire.sleep(60).await;
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core").len(), 100);
+        assert_eq!(cluster.metric("DnsMembersTruncated", Some("core")), Some(20.0));
+        let tasks = cluster.wire.world().calls[from..].iter().filter(|call| call.action == "ecs:DescribeTasks").count();
         assert_eq!(tasks, 2, "a hundred at a time, which is all that ECS takes");
-        let before = inside.published("core");
-        inside.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), before, "the choice does not move");
+        let before = cluster.published("core");
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), before, "the choice does not move");
     });
 }
 
 #[test]
 fn a_zone_that_refuses_twice_is_a_divergence_with_the_reason() {
     play(async {
-        let inside = Inside::new().with("DOMAIN", "elsewhere.example");
-        inside.scale("core", 3);
-        inside.wire.sleep(60).await;
-        let failure = inside.sweep().await.unwrap_err();
+        let cluster = Cluster::discovery().with("DOMAIN", "elsewhere.example");
+        cluster.scale("core", 3);
+        cluster.wire.sleep(60).await;
+        let failure = cluster.sweep().await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Diverged);
         let text = failure.chain();
         assert!(text.contains("core.elsewhere.example. is not permitted in zone neo4j.service."), "{text}");
-        assert_eq!(inside.metric("DnsDivergence", None), Some(1.0));
+        assert_eq!(cluster.metric("DnsDivergence", None), Some(1.0));
     });
 }
 
 #[test]
 fn a_refusal_is_told_although_the_second_reading_fails() {
     play(async {
-        let inside = Inside::new().with("DOMAIN", "elsewhere.example");
-        inside.scale("core", 3);
-        inside.wire.sleep(60).await;
-        let from = inside.wire.world().calls.len();
-        inside.invoke(json!({"dryRun": true})).await.unwrap();
-        let reads = inside.wire.world().calls.len() - from;
+        let cluster = Cluster::discovery().with("DOMAIN", "elsewhere.example");
+        cluster.scale("core", 3);
+        cluster.wire.sleep(60).await;
+        let from = cluster.wire.world().calls.len();
+        cluster.invoke(json!({"dryRun": true})).await.unwrap();
+        let reads = cluster.wire.world().calls.len() - from;
         // The reading, one batch, which is refused, and then nothing is read any more.
         for call in reads + 2..reads + 12 {
-            inside.wire.plan(call, Fault::ServerError);
+            cluster.wire.plan(call, Fault::ServerError);
         }
-        let text = inside.sweep().await.unwrap_err().chain();
+        let text = cluster.sweep().await.unwrap_err().chain();
         assert!(text.contains("Route 53 refused the changes to core.elsewhere.example"), "{text}");
         assert!(text.contains("could not list"), "{text}");
     });
@@ -572,15 +577,15 @@ fn a_refusal_is_told_although_the_second_reading_fails() {
 #[test]
 fn a_zone_of_cloud_map_is_refused_with_what_to_do() {
     play(async {
-        let inside = Inside::new();
+        let cluster = Cluster::discovery();
         let managed = {
-            let world = inside.wire.world();
+            let world = cluster.wire.world();
             world.cloud_map.namespaces.values().next().unwrap().zone.clone()
         };
-        let inside = inside.with("HOSTED_ZONE_ID", &managed);
-        inside.scale("core", 1);
-        inside.wire.sleep(60).await;
-        let failure = inside.sweep().await.unwrap_err();
+        let cluster = cluster.with("HOSTED_ZONE_ID", &managed);
+        cluster.scale("core", 1);
+        cluster.wire.sleep(60).await;
+        let failure = cluster.sweep().await.unwrap_err();
         let want = format!("zone {managed} belongs to Cloud Map, which lets nobody else write: use a zone of your own");
         assert_eq!(failure.to_string(), want);
         assert!(failure.chain().contains("can only be managed through AWS Cloud Map"), "{}", failure.chain());
@@ -590,8 +595,8 @@ fn a_zone_of_cloud_map_is_refused_with_what_to_do() {
 #[test]
 fn names_that_do_not_exist_are_named_and_nothing_is_lost() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
         for (variable, value, want) in [
             ("HOSTED_ZONE_ID", "Z404", "there is no hosted zone Z404: correct the parameter HostedZoneId"),
             (
@@ -600,10 +605,10 @@ fn names_that_do_not_exist_are_named_and_nothing_is_lost() {
                 "there is no Cloud Map service srv-404 for tier core: was it deleted outside of the stack?",
             ),
         ] {
-            let failure = inside.with(variable, value).sweep().await.unwrap_err();
+            let failure = cluster.with(variable, value).sweep().await.unwrap_err();
             assert_eq!((failure.kind(), failure.to_string().as_str()), (Kind::Permanent, want));
         }
-        let answer = inside.with("ECS_CLUSTER", "no-such").invoke(json!({})).await.unwrap();
+        let answer = cluster.with("ECS_CLUSTER", "no-such").invoke(json!({})).await.unwrap();
         assert_eq!(answer["changes"], json!([]));
         assert!(
             answer["kept"][0]
@@ -612,52 +617,62 @@ fn names_that_do_not_exist_are_named_and_nothing_is_lost() {
                 .contains("ECS gave no answer for the task (it belongs to cluster neo4j, not to no-such)"),
             "{answer}"
         );
-        assert_eq!(inside.published("core"), addresses(1..=3));
+        assert_eq!(cluster.published("core"), addresses(1..=3));
     });
 }
 
 #[test]
 fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 1);
-        inside.wire.sleep(60).await;
-        inside.invoke(json!({"dryRun": true})).await.unwrap();
-        assert_eq!(inside.metric("DnsDivergence", None), None, "looking is no pass");
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 1);
+        cluster.wire.sleep(60).await;
+        cluster.invoke(json!({"dryRun": true})).await.unwrap();
+        assert_eq!(cluster.metric("DnsDivergence", None), None, "looking is no pass");
         for answer in [
-            inside.invoke(json!({"dryRun": true})).await.unwrap(),
-            inside.with("DRY_RUN", "true").sweep().await.unwrap()["reconciled"].clone(),
+            cluster.invoke(json!({"dryRun": true})).await.unwrap(),
+            cluster.with("DRY_RUN", "true").sweep().await.unwrap()["reconciled"].clone(),
         ] {
-            let task = inside.a_task("core");
+            let task = cluster.a_task("core");
             let change = format!("+ core.neo4j.service A 10.0.1.1 (neo4j/{task}): task is running");
             assert_eq!(answer["changes"], json!([change]));
             assert_eq!((&answer["applied"], &answer["dryRun"]), (&json!(false), &json!(true)));
         }
-        assert_eq!(inside.wire.world().calls.iter().filter(|call| call.write).count(), 0);
-        assert_eq!(inside.metric("DnsRecordsPublished", Some("core")), None, "nothing was published");
+        assert_eq!(cluster.wire.world().calls.iter().filter(|call| call.write).count(), 0);
+        assert_eq!(cluster.metric("DnsRecordsPublished", Some("core")), None, "nothing was published");
     });
 }
 
 #[test]
 fn a_malformed_message_goes_aside_an_unknown_one_is_ignored_and_the_rest_is_served() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 1);
-        inside.wire.sleep(60).await;
-        let events: Vec<_> = inside.wire.world().events.drain(..).collect();
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 1);
+        cluster.wire.sleep(60).await;
+        let events: Vec<_> = cluster.wire.world().events.drain(..).collect();
         let unknown = json!({"source": "aws.health", "detail-type": "AWS Health Event", "detail": {}}).to_string();
         let bodies = ["not json".to_owned(), unknown.clone(), delivered(events.last().unwrap()), String::new()];
-        let answer = inside.invoke(messages(&bodies)).await.unwrap();
+        let answer = cluster.invoke(messages(&bodies)).await.unwrap();
         assert_eq!(answer["deadLettered"], json!(2));
-        assert_eq!(inside.published("core"), addresses(1..=1));
-        assert_eq!(inside.metric("DnsReplicationLagMs", None), Some(51_120.0), "from the event to the accepted change");
-        let dead = inside.wire.world().messages.clone();
-        assert_eq!(dead, [(DEAD_LETTERS.into(), "not json".into()), (DEAD_LETTERS.into(), "(empty)".into())]);
-
-        let calls = inside.wire.world().calls.len();
-        let answer = inside.invoke(messages(&[unknown])).await.unwrap();
+        assert_eq!(cluster.published("core"), addresses(1..=1));
         assert_eq!(
-            (&answer["reconciled"], inside.wire.world().calls.len()),
+            cluster.metric("DnsReplicationLagMs", None),
+            Some(51_120.0),
+            "from the event to the accepted change"
+        );
+        let dead = cluster.wire.world().messages.clone();
+        assert_eq!(
+            dead,
+            [
+                (cluster.variable("DEAD_LETTER_QUEUE_URL").into(), "not json".into()),
+                (cluster.variable("DEAD_LETTER_QUEUE_URL").into(), "(empty)".into())
+            ]
+        );
+
+        let calls = cluster.wire.world().calls.len();
+        let answer = cluster.invoke(messages(&[unknown])).await.unwrap();
+        assert_eq!(
+            (&answer["reconciled"], cluster.wire.world().calls.len()),
             (&Value::Null, calls),
             "no reason to look"
         );
@@ -667,7 +682,7 @@ fn a_malformed_message_goes_aside_an_unknown_one_is_ignored_and_the_rest_is_serv
 #[test]
 fn an_event_of_no_known_shape_is_refused_with_what_is_taken() {
     play(async {
-        let failure = Inside::new().invoke(json!({"dryrun": true})).await.unwrap_err();
+        let failure = Cluster::discovery().invoke(json!({"dryrun": true})).await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Permanent);
         assert!(failure.to_string().contains("{\"dryRun\": true}"), "{failure}");
         assert!(failure.chain().contains("unknown field `dryrun`"), "{}", failure.chain());
@@ -677,60 +692,60 @@ fn an_event_of_no_known_shape_is_refused_with_what_is_taken() {
 #[test]
 fn creation_makes_the_first_pass_and_deletion_leaves_nothing_behind() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 2);
-        inside.wire.sleep(60).await;
-        inside.invoke(inside.custom_resource("Create", None)).await.unwrap();
-        let answer = inside.last_answer().unwrap();
-        let id = format!("neo4j@{}/neo4j.service/{}", inside.zone, inside.registries.join("/"));
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 2);
+        cluster.wire.sleep(60).await;
+        cluster.invoke(cluster.custom_resource("Create", None)).await.unwrap();
+        let answer = cluster.last_answer().unwrap();
+        let id = format!("neo4j@{}/neo4j.service/{}", cluster.zone, cluster.registries.join("/"));
         assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("SUCCESS"), &json!(id)));
         assert_eq!(answer["Data"], json!({"Published": "2"}));
-        assert_eq!(inside.published("core"), addresses(1..=2));
+        assert_eq!(cluster.published("core"), addresses(1..=2));
         let foreign = RecordSet::multivalue(&format!("core.{DOMAIN}"), "somebody-else/1", "10.9.9.1");
-        inside.wire.world().route53.zones.get_mut(&inside.zone).unwrap().put(foreign);
+        cluster.wire.world().route53.zones.get_mut(&cluster.zone).unwrap().put(foreign);
 
         // Members still run: nothing may vanish under their clients.
-        inside.invoke(inside.custom_resource("Delete", Some(&id))).await.unwrap();
-        let answer = inside.last_answer().unwrap();
+        cluster.invoke(cluster.custom_resource("Delete", Some(&id))).await.unwrap();
+        let answer = cluster.last_answer().unwrap();
         assert_eq!(answer["Status"], json!("FAILED"));
         assert!(answer["Reason"].as_str().unwrap().contains("scale its service to 0 or delete its stack"), "{answer}");
-        assert_eq!(inside.published("core").len(), 3);
+        assert_eq!(cluster.published("core").len(), 3);
 
         // ECS left an instance of a task that is long gone.
-        inside.wire.world().scale(CLUSTER, "core", 0);
-        inside.wire.sleep(30).await;
+        cluster.wire.world().scale(CLUSTER, "core", 0);
+        cluster.wire.sleep(30).await;
         let left = "0123456789abcdef0123456789abcdef";
-        let now = inside.wire.world().now;
-        inside.wire.world().cloud_map.register(&inside.registries[0], left, [], true, now);
-        inside.wire.sleep(5).await;
-        let failure = inside.invoke(inside.custom_resource("Delete", Some(&id))).await.unwrap_err();
+        let now = cluster.wire.world().now;
+        cluster.wire.world().cloud_map.register(&cluster.registries[0], left, [], true, now);
+        cluster.wire.sleep(5).await;
+        let failure = cluster.invoke(cluster.custom_resource("Delete", Some(&id))).await.unwrap_err();
         assert_eq!(failure.kind(), Kind::Transient, "Cloud Map forgets a little later, and Lambda asks again");
-        inside.wire.sleep(60).await;
-        inside.invoke(inside.custom_resource("Delete", Some(&id))).await.unwrap();
-        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
-        assert_eq!(inside.published("core"), set(&["10.9.9.1"]), "what is not ours stays");
-        assert!(inside.wire.world().cloud_map.services[&inside.registries[0]].instances.is_empty());
+        cluster.wire.sleep(60).await;
+        cluster.invoke(cluster.custom_resource("Delete", Some(&id))).await.unwrap();
+        assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(cluster.published("core"), set(&["10.9.9.1"]), "what is not ours stays");
+        assert!(cluster.wire.world().cloud_map.services[&cluster.registries[0]].instances.is_empty());
     });
 }
 
 #[test]
 fn wrong_properties_fail_the_creation_but_never_block_the_deletion() {
     play(async {
-        let inside = Inside::new();
+        let cluster = Cluster::discovery();
         for (property, want) in
             [("HostedZoneId", "hosted_zone_id is \"nonsense\""), ("ClusterName", "cluster_name is \"a/b\"")]
         {
-            let mut create = inside.custom_resource("Create", None);
+            let mut create = cluster.custom_resource("Create", None);
             create["ResourceProperties"][property] =
                 if property == "ClusterName" { json!("a/b") } else { json!("nonsense") };
-            inside.invoke(create.clone()).await.unwrap();
-            let answer = inside.last_answer().unwrap();
+            cluster.invoke(create.clone()).await.unwrap();
+            let answer = cluster.last_answer().unwrap();
             assert_eq!(answer["Status"], json!("FAILED"));
             assert!(answer["Reason"].as_str().unwrap().contains(want), "{answer}");
             create["RequestType"] = json!("Delete");
             create["PhysicalResourceId"] = answer["PhysicalResourceId"].clone();
-            inside.invoke(create).await.unwrap();
-            assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+            cluster.invoke(create).await.unwrap();
+            assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
         }
     });
 }
@@ -738,92 +753,92 @@ fn wrong_properties_fail_the_creation_but_never_block_the_deletion() {
 #[test]
 fn another_domain_is_a_replacement_whose_deletion_cleans_the_old_names() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        let old = inside.custom_resource("Delete", Some("old"));
-        let moved = inside.with("DOMAIN", "graph.neo4j.service");
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
+        let old = cluster.custom_resource("Delete", Some("old"));
+        let moved = cluster.with("DOMAIN", "graph.neo4j.service");
         let mut update = moved.custom_resource("Update", Some("old"));
         update["OldResourceProperties"] = old["ResourceProperties"].clone();
         moved.invoke(update.clone()).await.unwrap();
-        let answer = inside.last_answer().unwrap();
+        let answer = cluster.last_answer().unwrap();
         assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("FAILED"), &json!("old")));
         assert!(
             answer["Reason"].as_str().unwrap().contains("scale its service to 0"),
             "too late once it is cleaned up: {answer}"
         );
 
-        inside.wire.world().scale(CLUSTER, "core", 0);
-        inside.wire.sleep(30).await;
+        cluster.wire.world().scale(CLUSTER, "core", 0);
+        cluster.wire.sleep(30).await;
         moved.invoke(update).await.unwrap();
-        let answer = inside.last_answer().unwrap();
-        let id = format!("neo4j@{}/graph.neo4j.service/{}", inside.zone, inside.registries.join("/"));
+        let answer = cluster.last_answer().unwrap();
+        let id = format!("neo4j@{}/graph.neo4j.service/{}", cluster.zone, cluster.registries.join("/"));
         assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("SUCCESS"), &json!(id)));
         moved.invoke(old).await.unwrap();
-        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
-        assert_eq!(inside.published("core"), set(&[]));
+        assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(cluster.published("core"), set(&[]));
     });
 }
 
 #[test]
 fn other_registries_under_the_same_names_are_cleaned_up_without_the_names() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        let mut old = inside.custom_resource("Delete", Some("old"));
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
+        let mut old = cluster.custom_resource("Delete", Some("old"));
         // What the VPC's replacement leaves: registries that are gone, under names that live on.
         old["ResourceProperties"]["CoreCloudMapService"] = json!("srv-before");
         old["ResourceProperties"]["ReplicaCloudMapService"] = json!("srv-before");
-        inside.invoke(old).await.unwrap();
-        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
-        assert_eq!(inside.published("core"), addresses(1..=3));
+        cluster.invoke(old).await.unwrap();
+        assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        assert_eq!(cluster.published("core"), addresses(1..=3));
     });
 }
 
 #[test]
 fn the_guard_refuses_the_deletion_while_everything_still_works() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
         let guard = |kind: &str| {
-            let mut request = inside.custom_resource(kind, Some("guard"));
+            let mut request = cluster.custom_resource(kind, Some("guard"));
             request["ResourceType"] = json!("Custom::DnsGuard");
             request
         };
-        inside.invoke(guard("Create")).await.unwrap();
-        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
-        inside.invoke(guard("Delete")).await.unwrap();
-        let answer = inside.last_answer().unwrap();
+        cluster.invoke(guard("Create")).await.unwrap();
+        assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        cluster.invoke(guard("Delete")).await.unwrap();
+        let answer = cluster.last_answer().unwrap();
         assert_eq!(answer["Status"], json!("FAILED"));
         assert!(
             answer["Reason"].as_str().unwrap().contains("is running and registered in Cloud Map service"),
             "{answer}"
         );
-        inside.wire.world().scale(CLUSTER, "core", 0);
-        inside.wire.sleep(30).await;
-        inside.invoke(guard("Delete")).await.unwrap();
-        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        cluster.wire.world().scale(CLUSTER, "core", 0);
+        cluster.wire.sleep(30).await;
+        cluster.invoke(guard("Delete")).await.unwrap();
+        assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
     });
 }
 
 #[test]
 fn rights_that_have_not_arrived_yet_are_waited_for_and_the_last_try_answers() {
     play(async {
-        let inside = Inside::new();
-        let asked = inside.wire.world().now;
-        let mut create = inside.custom_resource("Create", None);
+        let cluster = Cluster::discovery();
+        let asked = cluster.wire.world().now;
+        let mut create = cluster.custom_resource("Create", None);
         let date = asked.strftime("%Y%m%dT%H%M%SZ");
         create["ResponseURL"] = json!(format!("http://answers.example/cfn?X-Amz-Date={date}&X-Amz-Expires=7200"));
-        inside.wire.plan(1, Fault::Denied);
-        let failure = inside.invoke(create.clone()).await.unwrap_err();
-        assert_eq!((failure.kind(), inside.last_answer()), (Kind::Transient, None), "Lambda tries again");
-        inside.wire.sleep(60).await;
-        inside.invoke(create.clone()).await.unwrap();
-        assert_eq!(inside.last_answer().unwrap()["Status"], json!("SUCCESS"));
+        cluster.wire.plan(1, Fault::Denied);
+        let failure = cluster.invoke(create.clone()).await.unwrap_err();
+        assert_eq!((failure.kind(), cluster.last_answer()), (Kind::Transient, None), "Lambda tries again");
+        cluster.wire.sleep(60).await;
+        cluster.invoke(create.clone()).await.unwrap();
+        assert_eq!(cluster.last_answer().unwrap()["Status"], json!("SUCCESS"));
 
-        inside.wire.sleep(120).await;
-        inside.wire.plan(1, Fault::Denied);
-        inside.invoke(create).await.unwrap();
-        let answer = inside.last_answer().unwrap();
+        cluster.wire.sleep(120).await;
+        cluster.wire.plan(1, Fault::Denied);
+        cluster.invoke(create).await.unwrap();
+        let answer = cluster.last_answer().unwrap();
         assert_eq!(answer["Status"], json!("FAILED"));
         let reason = answer["Reason"].as_str().unwrap();
         assert!(reason.contains("could not list the instances") && reason.contains("AccessDenied"), "{reason}");
@@ -833,49 +848,49 @@ fn rights_that_have_not_arrived_yet_are_waited_for_and_the_last_try_answers() {
 #[test]
 fn tasks_of_another_cluster_are_neither_published_nor_taken_for_stopped() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        let other = inside.with("ECS_CLUSTER", "other");
-        inside.wire.world().ecs.clusters.entry("other".to_owned()).or_default();
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
+        let other = cluster.with("ECS_CLUSTER", "other");
+        cluster.wire.world().ecs.clusters.entry("other".to_owned()).or_default();
         other.sweep().await.unwrap();
-        assert_eq!(inside.published("core"), addresses(1..=3));
+        assert_eq!(cluster.published("core"), addresses(1..=3));
         let failure = other.invoke(other.custom_resource("Delete", Some("id"))).await.unwrap_err();
         assert!(failure.to_string().contains("it belongs to cluster neo4j, not to other"), "{failure}");
-        assert_eq!(inside.published("core"), addresses(1..=3));
+        assert_eq!(cluster.published("core"), addresses(1..=3));
     });
 }
 
 #[test]
 fn a_page_that_is_cut_short_removes_nobody() {
     play(async {
-        let inside = Inside::new();
-        inside.wire.world().page = 2;
-        inside.scale("core", 5);
-        inside.wire.sleep(60).await;
-        inside.sweep().await.unwrap();
-        inside.wire.plan(1, Fault::CutPage);
-        let answer = inside.invoke(json!({})).await.unwrap();
+        let cluster = Cluster::discovery();
+        cluster.wire.world().page = 2;
+        cluster.scale("core", 5);
+        cluster.wire.sleep(60).await;
+        cluster.sweep().await.unwrap();
+        cluster.wire.plan(1, Fault::CutPage);
+        let answer = cluster.invoke(json!({})).await.unwrap();
         assert_eq!(answer["changes"], json!([]), "{answer}");
         assert!(
             answer["kept"][0].as_str().unwrap().contains("Cloud Map does not list it, but its task is running"),
             "{answer}"
         );
-        assert_eq!(inside.published("core"), addresses(1..=5));
+        assert_eq!(cluster.published("core"), addresses(1..=5));
     });
 }
 
 #[test]
 fn whoever_registers_while_the_last_pass_works_is_not_deregistered() {
     play(async {
-        let inside = Inside::new();
-        three_cores(&inside).await;
-        let task = inside.a_task("core");
-        inside.wire.world().scale(CLUSTER, "core", 0);
-        inside.wire.sleep(30).await;
+        let cluster = Cluster::discovery();
+        three_cores(&cluster).await;
+        let task = cluster.a_task("core");
+        cluster.wire.world().scale(CLUSTER, "core", 0);
+        cluster.wire.sleep(30).await;
         let register = |id: &str| {
-            let mut world = inside.wire.world();
+            let mut world = cluster.wire.world();
             let long_ago = world.now - std::time::Duration::from_secs(10);
-            world.cloud_map.register(&inside.registries[0], id, [], true, long_ago);
+            world.cloud_map.register(&cluster.registries[0], id, [], true, long_ago);
         };
         register("0123456789abcdef0123456789abcdef");
         let late = async {
@@ -883,11 +898,11 @@ fn whoever_registers_while_the_last_pass_works_is_not_deregistered() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             register(&task);
         };
-        let ((), answer) = tokio::join!(biased; late, inside.invoke(inside.custom_resource("Delete", Some("id"))));
+        let ((), answer) = tokio::join!(biased; late, cluster.invoke(cluster.custom_resource("Delete", Some("id"))));
         assert_eq!(answer.unwrap_err().kind(), Kind::Transient);
-        inside.wire.sleep(10).await;
-        let world = inside.wire.world();
-        let left: Vec<_> = world.cloud_map.services[&inside.registries[0]].instances.keys().cloned().collect();
+        cluster.wire.sleep(10).await;
+        let world = cluster.wire.world();
+        let left: Vec<_> = world.cloud_map.services[&cluster.registries[0]].instances.keys().cloned().collect();
         assert_eq!(left, [task]);
     });
 }
@@ -895,18 +910,18 @@ fn whoever_registers_while_the_last_pass_works_is_not_deregistered() {
 #[test]
 fn a_warm_up_reads_every_service_that_a_pass_reads_and_is_no_pass() {
     play(async {
-        let inside = Inside::new();
-        inside.scale("core", 3);
-        inside.wire.sleep(300).await;
-        let results = inside.replicator().function().warm_up().await;
+        let cluster = Cluster::discovery();
+        cluster.scale("core", 3);
+        cluster.wire.sleep(300).await;
+        let results = cluster.replicator().warm_up().await;
         assert!(results.iter().all(Result::is_ok), "{results:?}");
-        let world = inside.wire.world();
+        let world = cluster.wire.world();
         let actions: BTreeSet<_> = world.calls.iter().map(|call| call.action.as_str()).collect();
         let reads = ["ecs:DescribeServices", "route53:ListResourceRecordSets", "servicediscovery:ListInstances"];
         assert_eq!(actions, BTreeSet::from(reads));
         assert!(world.calls.iter().all(|call| !call.write));
         drop(world);
-        assert!(inside.published("core").is_empty());
-        assert!(inside.metrics.lock().unwrap().is_empty(), "no metric that an alarm could mistake for a pass");
+        assert!(cluster.published("core").is_empty());
+        assert!(cluster.metrics.lock().unwrap().is_empty(), "no metric that an alarm could mistake for a pass");
     });
 }

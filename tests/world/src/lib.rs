@@ -214,6 +214,14 @@ impl World {
     }
 }
 
+/// Returns what a request does, named as IAM names it, and its fields.
+#[must_use]
+pub fn read(request: &Request) -> Option<(String, Value)> {
+    let (service, asked) = service_of(request)?;
+    let fields = asked.form.as_ref().map_or_else(|| asked.body.clone(), query::Form::fields);
+    Some((format!("{}:{}", service.name, asked.operation), fields))
+}
+
 /// The service that takes a request.
 fn service_of(request: &Request) -> Option<(&'static Entry, Asked<'_>)> {
     if request.answers_cloudformation() {

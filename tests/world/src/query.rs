@@ -40,6 +40,11 @@ impl Form {
         !self.action.starts_with("Describe")
     }
 
+    /// Returns all fields.
+    pub(super) fn fields(&self) -> Value {
+        self.fields.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect()
+    }
+
     /// A field's value; empty when there is none.
     pub(super) fn text(&self, key: &str) -> &str {
         self.fields.get(key).map_or("", String::as_str)

@@ -6,7 +6,10 @@ use std::{
 };
 
 use cluster_core::dns::{self, Change, Health, Name, Owner, Plan, Policy, Records, Registration, Task, Tier};
-use cluster_sim::inside::{self, CLUSTER, DOMAIN, Inside};
+use cluster_sim::{
+    cluster::{CLUSTER, Cluster, DOMAIN},
+    time::play,
+};
 use cluster_world::route53::RecordSet;
 use serde_json::json;
 
@@ -37,7 +40,7 @@ pub(super) fn measure(members: u8, foreign: usize) -> Pass {
     let empty = tier(members, Records::default());
     let joined = dns::plan(&empty, &policy);
     let full = tier(members, published(&joined));
-    let (whole, calls, joining_calls) = inside::play(passes(members, foreign));
+    let (whole, calls, joining_calls) = play(rounds(members, foreign));
     Pass { joining: decide(&empty, &policy), idle: decide(&full, &policy), whole, calls, joining_calls }
 }
 
@@ -72,11 +75,11 @@ fn published(plan: &Plan) -> Records {
 }
 
 /// The time of an idle pass, its calls, and those of the pass before it.
-async fn passes(members: u8, foreign: usize) -> (Duration, usize, usize) {
-    let inside = populated(members, foreign);
-    inside.wire.sleep(300).await;
-    let replicator = inside.replicator();
-    let calls = || inside.wire.world().calls.len();
+async fn rounds(members: u8, foreign: usize) -> (Duration, usize, usize) {
+    let cluster = populated(members, foreign);
+    cluster.wire.sleep(300).await;
+    let replicator = cluster.replicator();
+    let calls = || cluster.wire.world().calls.len();
     let from = calls();
     replicator.handle(json!({})).await.unwrap();
     let joining_calls = calls() - from;
@@ -92,14 +95,14 @@ async fn passes(members: u8, foreign: usize) -> (Duration, usize, usize) {
 
 /// A world with so many core members, and so many records of others in the zone.
 #[must_use]
-pub(super) fn populated(members: u8, foreign: usize) -> Inside {
-    let inside = Inside::new();
-    inside.scale("core", members);
-    let mut world = inside.wire.world();
-    let zone = world.route53.zones.get_mut(&inside.zone).unwrap();
+pub(super) fn populated(members: u8, foreign: usize) -> Cluster {
+    let cluster = Cluster::discovery();
+    cluster.scale("core", members);
+    let mut world = cluster.wire.world();
+    let zone = world.route53.zones.get_mut(&cluster.zone).unwrap();
     for n in 0..foreign {
         zone.put(RecordSet::simple(&format!("host-{n}.{DOMAIN}"), "A", 300, &["10.9.9.9"]));
     }
     drop(world);
-    inside
+    cluster
 }

@@ -39,6 +39,8 @@ pub struct ContainerInstance {
     pub connected: bool,
     /// When it last became so.
     pub connected_since: Timestamp,
+    /// Since when it is not. ECS does not say so.
+    pub silent_since: Option<Timestamp>,
     /// `registeredAt`.
     pub registered: Timestamp,
     /// `ACTIVE` or `DRAINING`.
@@ -108,6 +110,7 @@ impl World {
             attributes,
             connected: true,
             connected_since,
+            silent_since: None,
             registered,
             status: "ACTIVE",
             root_disk: false,
@@ -184,6 +187,7 @@ impl World {
         let container_instance = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.container_instances.get_mut(&address));
         if let Some(container_instance) = container_instance.filter(|container_instance| container_instance.connected != connected) {
             container_instance.connected = connected;
+            container_instance.silent_since = (!connected).then_some(now);
             // «The Unix timestamp for the time when the task last went into CONNECTED status» (API reference of `Task`,
             // `connectivityAt`): a loss of the connection does not touch it.
             if connected {
@@ -263,6 +267,7 @@ impl World {
             attributes,
             connected: true,
             connected_since: self.now,
+            silent_since: None,
             registered: self.now,
             status: "ACTIVE",
             root_disk: boot.root_disk,

@@ -1,0 +1,491 @@
+//! One cluster: everything that the rendered templates create, in a world of its own, with every function running in it.
+
+mod deploy;
+mod discovery;
+mod picture;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use cluster_lambda::Failure;
+use cluster_world::{World, ec2::Contents};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    events::{Rule, delivered, messages},
+    functions::{DNS_REPLICATOR, Environment, Functions, INSTANCE_DRAINER, Metrics},
+    stacks::Made,
+    time::{Within, minutes, play},
+    wire::Wire,
+};
+
+/// The cluster's name, which begins the names of its groups and owns its records.
+pub const CLUSTER: &str = "neo4j";
+/// The domain of the records.
+pub const DOMAIN: &str = "neo4j.service";
+/// The zones of cores 1 to 3, and again.
+pub const ZONES: [&str; 3] = ["eu-west-1a", "eu-west-1b", "eu-west-1c"];
+/// How often somebody looks, and how long an event takes to a function at most.
+const STEP: u64 = 5;
+
+/// One core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The Auto Scaling group's name.
+    pub group: String,
+    /// The data volume's id.
+    pub volume: String,
+    /// The launch template's id.
+    pub template: String,
+}
+
+/// A deployment as a value: a world, and the names of what stands in it.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    world: World,
+    made: Vec<Made>,
+    /// What waits for the cluster to have formed: the custom resource of its phase.
+    phase: Option<(Made, String)>,
+    environments: BTreeMap<String, Environment>,
+    /// Functions by the ARN that custom resources name.
+    arns: BTreeMap<String, String>,
+    rules: Vec<Rule>,
+    /// What the schedules send: (function, message).
+    sweeps: Vec<(String, String)>,
+    zone: String,
+    registries: [String; 2],
+    ecs_cluster: String,
+    nodes: Vec<Node>,
+}
+
+/// A running cluster. Clones share its world.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The world behind the connector.
+    pub wire: Wire,
+    /// The resources of each core.
+    pub nodes: Vec<Node>,
+    /// The lines of metrics that functions have written.
+    pub metrics: Metrics,
+    /// The zone of the records.
+    pub zone: String,
+    /// The Cloud Map services of core and replica.
+    pub registries: [String; 2],
+    /// The ECS cluster's name.
+    pub ecs_cluster: String,
+    /// The function that [`Cluster::invoke`] and [`Cluster::sweep`] mean: the one that a story is about.
+    pub subject: &'static str,
+    functions: Functions,
+    deployed: Arc<Deployed>,
+    environments: BTreeMap<String, Environment>,
+    running: Arc<Mutex<BTreeSet<String>>>,
+    next_sweep: Arc<Mutex<Timestamp>>,
+    failures: Arc<Mutex<Vec<String>>>,
+}
+
+/// Plays something in a thread of its own, so that a story may ask for it, and remembers what came of it.
+fn remembered(
+    memory: &'static OnceLock<Mutex<BTreeMap<String, Arc<Deployed>>>>,
+    name: &str,
+    story: impl AsyncFnOnce() -> Deployed + Send,
+) -> Arc<Deployed> {
+    let mut memory = memory.get_or_init(Mutex::default).lock().unwrap();
+    let known = memory.entry(name.to_owned()).or_insert_with(|| {
+        let told = std::thread::scope(|scope| scope.spawn(|| play(story())).join());
+        Arc::new(told.unwrap_or_else(|_| panic!("{name} could not be deployed")))
+    });
+    known.clone()
+}
+
+fn deployment(name: &str) -> Arc<Deployed> {
+    static DEPLOYED: OnceLock<Mutex<BTreeMap<String, Arc<Deployed>>>> = OnceLock::new();
+    remembered(&DEPLOYED, name, async || deploy::deploy(name).await)
+}
+
+impl Cluster {
+    /// Returns a cluster of so many cores whose stacks are created but for its phase. Its instances are about to launch.
+    #[must_use]
+    pub fn new(cores: usize) -> Self {
+        Self::of(&deployment(of_size(cores)), INSTANCE_DRAINER)
+    }
+
+    /// Returns a cluster that has formed and is complete. It was booted once, and is a copy.
+    #[must_use]
+    pub fn formed(cores: usize) -> Self {
+        static FORMED: OnceLock<Mutex<BTreeMap<String, Arc<Deployed>>>> = OnceLock::new();
+        let blank = deployment(of_size(cores));
+        let formed = remembered(&FORMED, of_size(cores), async || {
+            let cluster = Self::of(&blank, INSTANCE_DRAINER);
+            cluster.form().await;
+            let mut world = cluster.wire.world().clone();
+            (world.calls, world.events, world.messages) = (vec![], vec![], vec![]);
+            Deployed { world, ..(*blank).clone() }
+        });
+        Self::of(&formed, INSTANCE_DRAINER)
+    }
+
+    /// Returns the deployment of discovery by itself, for two services of an ECS cluster that want nothing yet.
+    #[must_use]
+    pub fn discovery() -> Self {
+        Self::of(&deployment("discovery"), DNS_REPLICATOR)
+    }
+
+    fn of(deployed: &Arc<Deployed>, subject: &'static str) -> Self {
+        // Back-off jitter comes from here; the same seed plays the same schedule.
+        fastrand::seed(7);
+        let (wire, metrics) = (Wire::new(deployed.world.clone()), Metrics::default());
+        Self {
+            functions: Functions::new(&wire, &metrics),
+            wire,
+            nodes: deployed.nodes.clone(),
+            metrics,
+            zone: deployed.zone.clone(),
+            registries: deployed.registries.clone(),
+            ecs_cluster: deployed.ecs_cluster.clone(),
+            subject,
+            deployed: deployed.clone(),
+            environments: deployed.environments.clone(),
+            running: Arc::new(Mutex::new(deployed.environments.keys().cloned().collect())),
+            next_sweep: Arc::new(Mutex::new(deployed.world.now + SignedDuration::from_mins(1))),
+            failures: Arc::default(),
+        }
+    }
+
+    /// Runs no other function than this one.
+    #[must_use]
+    pub fn only(self, function: &str) -> Self {
+        self.running.lock().unwrap().retain(|name| name == function);
+        self
+    }
+
+    /// Returns the same world, seen by the subject with another value of a variable.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.set(name, value);
+        other
+    }
+
+    /// Changes a variable of the subject for its processes to come.
+    pub fn set(&mut self, name: &str, value: &str) {
+        let environment = self.environments.get_mut(self.subject).unwrap();
+        assert!(environment.insert(name.to_owned(), value.to_owned()).is_some(), "the template gives no {name}");
+    }
+
+    /// Returns the environment that the template gives to the subject.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environments[self.subject]
+    }
+
+    /// Returns a variable of the subject.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> &str {
+        &self.environment()[name]
+    }
+
+    /// Invokes a fresh process of the subject.
+    pub async fn invoke(&self, event: Value) -> Result<Value, Failure> {
+        self.invoke_function(self.subject, event).await
+    }
+
+    async fn invoke_function(&self, name: &str, event: Value) -> Result<Value, Failure> {
+        let result = self.functions.invoke(name, &self.environments[name], event).await;
+        if let Err(failure) = &result {
+            let line = format!("{} {name}: {}", self.wire.world().now, failure.chain());
+            self.failures.lock().unwrap().push(line);
+        }
+        result
+    }
+
+    /// Invokes a fresh process of the subject with what its schedule sends.
+    pub async fn sweep(&self) -> Result<Value, Failure> {
+        self.sweep_function(self.subject).await
+    }
+
+    async fn sweep_function(&self, name: &str) -> Result<Value, Failure> {
+        self.invoke_function(name, messages(&[self.sweep_message(name)])).await
+    }
+
+    /// Returns what the schedule of a function sends now.
+    #[must_use]
+    pub fn sweep_message(&self, function: &str) -> String {
+        let sweep = self.deployed.sweeps.iter().find(|(name, _)| name == function).map(|(_, body)| body).unwrap();
+        // EventBridge Scheduler user guide, «Adding context attributes».
+        let now = self.wire.world().now;
+        let sweep = sweep.replace("<aws.scheduler.scheduled-time>", &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        sweep.replace("<aws.scheduler.execution-id>", "execution")
+    }
+
+    /// Returns those of these events that rules of a function match.
+    #[must_use]
+    pub fn matching(&self, function: &str, events: Vec<Value>) -> Vec<Value> {
+        let rules: Vec<_> = self.deployed.rules.iter().filter(|rule| rule.function == function).collect();
+        events.into_iter().filter(|event| rules.iter().any(|rule| rule.matches(event))).collect()
+    }
+
+    fn running(&self) -> Vec<String> {
+        self.running.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// Lets five seconds pass, hands every event to the functions whose rules match it, and sweeps when a minute is over.
+    /// A function that fails is made good by the next sweep.
+    pub async fn step(&self) {
+        self.wire.sleep(STEP).await;
+        let events = std::mem::take(&mut self.wire.world().events);
+        let now = self.wire.world().now;
+        let sweeps = {
+            let mut next = self.next_sweep.lock().unwrap();
+            let due = *next <= now;
+            if due {
+                *next = now + SignedDuration::from_mins(1);
+            }
+            due
+        };
+        for function in self.running() {
+            let bodies: Vec<_> = self.matching(&function, events.clone()).iter().map(delivered).collect();
+            for batch in bodies.chunks(10) {
+                _ = self.invoke_function(&function, messages(batch)).await;
+            }
+            if sweeps {
+                _ = self.sweep_function(&function).await;
+            }
+        }
+    }
+
+    /// Lets time pass, with all that happens in it.
+    pub async fn live(&self, time: Duration) {
+        let seconds = time.as_secs();
+        for _ in 0..seconds.div_ceil(STEP) {
+            self.step().await;
+        }
+    }
+
+    /// Lets time pass with a sweep each minute, while every event is lost.
+    pub async fn live_without_events(&self, time: Duration) {
+        for _ in 0..time.as_secs().div_ceil(60) {
+            self.wire.sleep(60).await;
+            self.wire.world().events.clear();
+            for function in self.running() {
+                _ = self.sweep_function(&function).await;
+            }
+        }
+    }
+
+    /// Lets time pass until something is so, and returns how much that was.
+    pub async fn until(&self, what: &str, within: Within, is_so: impl Fn(&Self) -> bool) -> Duration {
+        let began = self.wire.world().now;
+        while !is_so(self) {
+            let passed = Duration::try_from(self.wire.world().now.duration_since(began)).unwrap();
+            assert!(passed < within.0, "{what}: not within {:?}\n{}", within.0, self.picture());
+            self.step().await;
+        }
+        Duration::try_from(self.wire.world().now.duration_since(began)).unwrap()
+    }
+
+    /// Lets the cluster form: each core boots for the first time, and the creation of the stack comes to its end.
+    pub async fn form(&self) {
+        let all = |cluster: &Self| (1..=cluster.nodes.len()).all(|core| cluster.serving(core).is_some());
+        self.until("every core serves", Within(minutes(5)), all).await;
+        let healthy = |cluster: &Self| cluster.fit("core").len() == cluster.nodes.len();
+        self.until("every core's health check passes", Within(minutes(2)), healthy).await;
+        self.live(minutes(1)).await;
+        self.request_phase("Create").await;
+    }
+
+    /// Returns the core's instance that is in service with the core's volume and a running task.
+    #[must_use]
+    pub fn serving(&self, core: usize) -> Option<String> {
+        let world = self.wire.world();
+        let node = &self.nodes[core - 1];
+        let attachment = world.ec2.volumes.get(&node.volume)?.attachment.as_ref().filter(|a| a.state == "attached")?;
+        let member = world.auto_scaling.groups.get(&node.group)?.members.get(&attachment.instance)?;
+        let instance = world.ec2.instances.get(&attachment.instance).filter(|found| found.ended.is_none())?;
+        let mut tasks = world.ecs.clusters[&self.ecs_cluster].wanted("core");
+        let runs = tasks.any(|(_, task)| task.address == instance.address && task.status == "RUNNING");
+        (member.state == "InService" && runs).then(|| attachment.instance.clone())
+    }
+
+    /// Returns whether another instance than this one serves as the core.
+    #[must_use]
+    pub fn is_replaced(&self, core: usize, old: &str) -> bool {
+        self.serving(core).is_some_and(|new| new != old)
+    }
+
+    /// Returns the task on an instance that is to run, in whatever state.
+    #[must_use]
+    pub fn task(&self, instance: &str) -> Option<String> {
+        let world = self.wire.world();
+        let (cluster, address) = world.registered(instance)?;
+        let mut tasks = world.ecs.clusters[&cluster].wanted("core");
+        tasks.find(|(_, task)| task.address == address).map(|(id, _)| id.clone())
+    }
+
+    /// Returns the lifecycle states of the core's instances, by instance.
+    #[must_use]
+    pub fn states(&self, core: usize) -> BTreeMap<String, &'static str> {
+        let world = self.wire.world();
+        let members = world.auto_scaling.groups.get(&self.nodes[core - 1].group).map(|group| group.members.clone());
+        members.into_iter().flatten().map(|(id, member)| (id, member.state)).collect()
+    }
+
+    /// Returns the only instance of the core in this state.
+    #[must_use]
+    pub fn in_state(&self, core: usize, state: &str) -> Option<String> {
+        let found: Vec<_> = self.states(core).into_iter().filter(|(_, s)| *s == state).collect();
+        if let [(id, _)] = &found[..] { Some(id.clone()) } else { None }
+    }
+
+    /// Returns the instance that has the core's volume, in whatever state of the attachment.
+    #[must_use]
+    pub fn holder(&self, core: usize) -> Option<String> {
+        let world = self.wire.world();
+        Some(world.ec2.volumes.get(&self.nodes[core - 1].volume)?.attachment.as_ref()?.instance.clone())
+    }
+
+    /// Returns what is on the core's volume.
+    #[must_use]
+    pub fn contents(&self, core: usize) -> Contents {
+        self.wire.world().ec2.volumes[&self.nodes[core - 1].volume].contents
+    }
+
+    /// Returns the last value of a metric, of a tier or of none.
+    #[must_use]
+    pub fn metric(&self, name: &str, tier: Option<&str>) -> Option<f64> {
+        let lines = self.metrics.lock().unwrap();
+        let of_tier = |line: &&Value| line["Tier"].as_str() == tier;
+        lines.iter().rev().filter(of_tier).find_map(|line| line[name].as_f64())
+    }
+
+    /// Does what people do before they terminate a core: nothing more is placed on its instance, and its task is stopped.
+    pub fn empty(&self, core: usize) {
+        self.set_status(core, "DRAINING");
+        let task = self.task(&self.holder(core).unwrap()).unwrap();
+        self.wire.world().stop(&self.ecs_cluster, &task);
+    }
+
+    /// Sets the status of a core's container instance.
+    pub fn set_status(&self, core: usize, status: &'static str) {
+        let holder = self.holder(core).unwrap();
+        let mut world = self.wire.world();
+        let (cluster, address) = world.registered(&holder).unwrap();
+        let all = &mut world.ecs.clusters.get_mut(&cluster).unwrap().container_instances;
+        all.get_mut(&address).unwrap().status = status;
+    }
+
+    /// Sends CloudFormation's request about the cluster's phase, as often as Lambda does.
+    pub async fn request_phase(&self, kind: &str) {
+        let (phase, function) = self.deployed.phase.clone().unwrap();
+        let answer = self.request(&phase, &function, kind).await;
+        assert_eq!(answer["Status"], json!("SUCCESS"), "{answer}");
+    }
+
+    /// Returns CloudFormation's request about the cluster's phase.
+    #[must_use]
+    pub fn phase_request(&self, kind: &str) -> Value {
+        request(&self.deployed.phase.as_ref().unwrap().0, kind)
+    }
+
+    async fn request(&self, made: &Made, function: &str, kind: &str) -> Value {
+        let request = request(made, kind);
+        for pause in [60, 120, 0] {
+            if self.invoke_function(function, request.clone()).await.is_ok() {
+                break;
+            }
+            self.live(Duration::from_secs(pause)).await;
+        }
+        self.last_answer().unwrap_or_default()
+    }
+
+    /// Returns what CloudFormation was answered last.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Value> {
+        let world = self.wire.world();
+        let (_, body) = world.messages.iter().rev().find(|(to, _)| to == "/cfn")?;
+        serde_json::from_str(body).ok()
+    }
+
+    /// Deletes the stack as CloudFormation does, in the order of its creation turned round, and returns how long it took.
+    /// Where its creation never came to an end, there is no phase to delete.
+    pub async fn delete(&self, with_phase: bool) -> Duration {
+        if with_phase { self.delete_all_but(&[]).await } else { self.delete_resources(&[]).await }
+    }
+
+    /// Deletes a stack that is complete, but for resources of some types, which something of others' keeps.
+    pub async fn delete_all_but(&self, kept: &[&str]) -> Duration {
+        let began = self.wire.world().now;
+        self.request_phase("Delete").await;
+        self.delete_resources(kept).await;
+        Duration::try_from(self.wire.world().now.duration_since(began)).unwrap()
+    }
+
+    async fn delete_resources(&self, kept: &[&str]) -> Duration {
+        let began = self.wire.world().now;
+        for made in self.deployed.made.iter().rev() {
+            let function = made.properties["ServiceToken"].as_str().and_then(|arn| self.deployed.arns.get(arn));
+            if kept.contains(&made.r#type.as_str()) {
+                continue;
+            }
+            if let Some(function) = function {
+                // One that a story left out answers nothing.
+                if !self.running().contains(function) {
+                    continue;
+                }
+                let answer = self.request(made, function, "Delete").await;
+                assert_eq!(answer["Status"], json!("SUCCESS"), "{:?}: {answer}\n{}", made.place, self.picture());
+            } else if made.r#type == "AWS::Lambda::Function" {
+                let name = made.policy["function"].as_str().unwrap_or_default().to_owned();
+                self.running.lock().unwrap().remove(&name);
+            } else {
+                self.gone(made).await;
+            }
+        }
+        Duration::try_from(self.wire.world().now.duration_since(began)).unwrap()
+    }
+
+    async fn gone(&self, made: &Made) {
+        let (kind, id) = (made.r#type.as_str(), made.physical_id.as_str());
+        if !deploy::is_modelled(kind) {
+            return;
+        }
+        let mut properties = made.properties.clone();
+        properties["DeletionPolicy"] = made.policy.clone();
+        let mut operation = self.wire.world().delete(kind, id, &properties);
+        let mut refused = String::new();
+        for _ in 0..2 * 60 * 12 {
+            match &operation {
+                Ok(Some(_)) => return,
+                Ok(None) => {}
+                Err(why) => refused.clone_from(why),
+            }
+            self.step().await;
+            let again = operation.is_err();
+            let mut world = self.wire.world();
+            operation = if again { world.delete(kind, id, &properties) } else { world.status(kind, id) };
+        }
+        panic!("{kind} {id} is not gone after two hours: {refused}\n{}", self.picture());
+    }
+}
+
+/// What CloudFormation asks about a custom resource.
+fn request(made: &Made, kind: &str) -> Value {
+    json!({
+        "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
+        "ResourceType": made.r#type, "LogicalResourceId": made.place.1, "PhysicalResourceId": made.physical_id,
+        "ResourceProperties": made.properties, "OldResourceProperties": {},
+    })
+}
+
+/// The deployment of so many cores.
+fn of_size(cores: usize) -> &'static str {
+    match cores {
+        3 => "default",
+        5 => "five",
+        7 => "seven",
+        other => panic!("there is no deployment of {other} cores"),
+    }
+}

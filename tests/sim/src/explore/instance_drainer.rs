@@ -1,0 +1,554 @@
+//! instance-drainer: instances launch, fail, and leave. It is the function that can lose data.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use cluster_world::{
+    Request, World,
+    ec2::{Contents, boot::Agent},
+    ecs::ContainerInstance,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{Explored, Scenario, Wrong, invoke, jumbled, triggers};
+use crate::{
+    cluster::{Cluster, Node, ZONES},
+    functions::INSTANCE_DRAINER,
+};
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The instance of a core ends without asking anybody.
+    Lose(usize),
+    /// Somebody says that the instance of a core is unhealthy: its group replaces it.
+    Unhealthy(usize),
+    /// People empty the instance of a core: DRAINING, task stopped.
+    Empty(usize),
+    /// The agent of a core's instance goes silent.
+    Silence(usize),
+    /// It speaks again.
+    Hear(usize),
+    /// EC2's status check of a core's instance fails.
+    Impair(usize),
+    /// A core's volume stays busy when its instance has gone.
+    Busy(usize),
+    /// It is free after all.
+    Free(usize),
+    /// The next calls of `AttachVolume` are refused.
+    Refuse,
+    /// A zone has no room, or room again.
+    Room(usize, bool),
+    /// People delete the stack.
+    Delete,
+    /// Seconds pass.
+    Live(u64),
+    /// Seconds pass, and nothing wakes the function.
+    Away(u64),
+}
+use Step::{Away, Busy, Delete, Empty, Free, Hear, Impair, Live, Lose, Refuse, Room, Silence, Unhealthy};
+
+const MINUTE: u64 = 60;
+const SCENARIOS: &[Scenario<Step>] = &[
+    Scenario { name: "boot", page: 2, steps: &[Live(MINUTE)] },
+    Scenario { name: "loss", page: 100, steps: &[Lose(2), Away(70), Live(MINUTE)] },
+    // Nothing proves that the others have a quorum, so its hook runs out, and it is kept until people end it.
+    Scenario {
+        name: "retained",
+        page: 100,
+        steps: &[Unhealthy(2), Live(20), Away(31 * MINUTE), Live(20), Empty(2), Live(MINUTE)],
+    },
+    Scenario { name: "emptied", page: 2, steps: &[Empty(2), Away(20), Unhealthy(2), Live(MINUTE)] },
+    Scenario { name: "dead", page: 100, steps: &[Silence(2), Impair(2), Live(20), Away(5 * MINUTE), Live(2 * MINUTE)] },
+    Scenario { name: "two", page: 2, steps: &[Lose(1), Away(20), Lose(3), Away(45), Live(MINUTE)] },
+    Scenario { name: "leftover", page: 100, steps: &[Silence(2), Away(20), Lose(2), Away(70), Live(MINUTE)] },
+    Scenario {
+        name: "busy",
+        page: 100,
+        steps: &[Busy(2), Lose(2), Refuse, Away(70), Live(MINUTE), Free(2), Live(MINUTE)],
+    },
+    Scenario {
+        name: "silent",
+        page: 100,
+        steps: &[Unhealthy(2), Silence(2), Live(20), Away(5 * MINUTE), Live(MINUTE), Hear(2), Empty(2), Live(20)],
+    },
+    Scenario { name: "gone", page: 100, steps: &[Unhealthy(2), Away(20), Delete] },
+];
+
+/// How long a round may be ago in which a stale list was true: the APIs are eventually consistent, not historical.
+const STALE: i64 = 15;
+/// An agent that has been away for longer than this is silent.
+const SILENCE: SignedDuration = SignedDuration::from_mins(5);
+/// How many minutes all that takes which waits for a clock: a hook that runs out, and a core that is given up.
+const PATIENCE: u64 = 75;
+
+/// The world of a schedule, with what must hold in it.
+pub(super) struct Instances {
+    cluster: Cluster,
+    /// Events that have not been delivered.
+    late: Vec<Value>,
+    next_sweep: Timestamp,
+    remembered: Timestamp,
+    deleted: bool,
+    foreign: Foreign,
+}
+
+/// What is not ours: a group whose instance waits at a hook of the same name, its volume, and in our own ECS cluster a
+/// container instance with a task.
+struct Foreign {
+    group: String,
+    volume: String,
+    container_instance: std::net::Ipv4Addr,
+    before: Value,
+}
+
+impl Foreign {
+    fn set(cluster: &Cluster) -> Self {
+        let template = cluster.nodes[0].template.clone();
+        let group = json!({
+            "AutoScalingGroupName": "neo4j-staging-Group", "MinSize": "1", "MaxSize": "1", "DesiredCapacity": "1",
+            "VPCZoneIdentifier": ["subnet-0000000000000000b"],
+            "LaunchTemplate": {"LaunchTemplateId": template, "Version": "1"},
+            "LifecycleHookSpecificationList": [{
+                "LifecycleHookName": "neo4j-launch", "HeartbeatTimeout": 7200, "DefaultResult": "ABANDON",
+                "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+            }],
+            "Tags": [{"Key": "neo4j:cluster", "Value": "neo4j-staging", "PropagateAtLaunch": true}],
+        });
+        let mut world = cluster.wire.world();
+        let group = world.create("AWS::AutoScaling::AutoScalingGroup", "Theirs", &group).unwrap().unwrap().physical_id;
+        let tags = [("neo4j:cluster", "neo4j-staging"), ("neo4j:core", "2")];
+        let tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let volume = world.add_volume(ZONES[1], 100, tags, Contents::Xfs);
+        let address = std::net::Ipv4Addr::new(10, 9, 9, 9);
+        let theirs = ContainerInstance {
+            zone: ZONES[1].to_owned(),
+            id: "f".repeat(32),
+            instance: Some("i-0000000000000000f".to_owned()),
+            attributes: [("theirs".to_owned(), "yes".to_owned())].into(),
+            connected: true,
+            connected_since: world.now,
+            silent_since: None,
+            registered: world.now,
+            status: "ACTIVE",
+            root_disk: false,
+        };
+        let all = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
+        all.insert(address, theirs);
+        // EC2 shows an instance that is theirs, and that runs.
+        let pattern = world.ec2.instances.values().next().cloned();
+        if let Some(mut instance) = pattern {
+            instance.address = address;
+            instance.tags.clear();
+            world.ec2.instances.insert("i-0000000000000000f".to_owned(), instance);
+        }
+        world.run_task(&cluster.ecs_cluster.clone(), "cron", address);
+        world.events.clear();
+        drop(world);
+        let mut foreign = Self { group, volume, container_instance: address, before: Value::Null };
+        // Their instance comes to wait at its hook first.
+        foreign.before = foreign.now(cluster);
+        foreign
+    }
+
+    /// What can be seen of it.
+    fn now(&self, cluster: &Cluster) -> Value {
+        let world = cluster.wire.world();
+        let state = &world.ecs.clusters[&cluster.ecs_cluster];
+        let members = world.auto_scaling.groups.get(&self.group).map(|group| group.members.len());
+        let found = state.container_instances.get(&self.container_instance).map(|found| found.status);
+        let tasks = state.tasks.values().filter(|task| task.address == self.container_instance && task.wanted).count();
+        let held = world.ec2.volumes.get(&self.volume).map(|volume| volume.attachment.is_some());
+        json!({"members": members, "container instance": found, "tasks": tasks, "volume held": held})
+    }
+
+    fn stands(&self, cluster: &Cluster) -> Result<(), Wrong> {
+        let now = self.now(cluster);
+        if now == self.before { Ok(()) } else { Err(format!("what is not ours was {} and is {now}", self.before)) }
+    }
+}
+
+/// Looks at every write before it reaches the world, and knows the truth about what it does.
+struct Guard {
+    nodes: Vec<Node>,
+    ecs_cluster: String,
+    table: String,
+}
+
+impl Guard {
+    fn check(&self, world: &World, request: &Request) -> Result<(), Wrong> {
+        let Some((action, fields)) = cluster_world::read(request) else { return Ok(()) };
+        let text = |key: &str| fields[key].as_str().unwrap_or_default();
+        let wrong = |what: &str| Err(format!("{action} {fields}: {what}"));
+        match action.as_str() {
+            "autoscaling:CompleteLifecycleAction" | "autoscaling:RecordLifecycleActionHeartbeat" => {
+                let (group, instance) = (text("AutoScalingGroupName"), text("InstanceId"));
+                if !self.nodes.iter().any(|node| node.group == group) {
+                    return wrong("the group is not ours");
+                }
+                let leaves = world.auto_scaling.member(instance).is_some_and(|m| m.state.starts_with("Terminating"));
+                if leaves && text("LifecycleActionResult") == "CONTINUE" {
+                    return self.may_end(world, instance).or_else(|why| wrong(&why));
+                }
+                Ok(())
+            }
+            "autoscaling:TerminateInstanceInAutoScalingGroup" => {
+                let instance = text("InstanceId");
+                let group = world.auto_scaling.group_of(instance).unwrap_or_default();
+                if !self.nodes.iter().any(|node| node.group == group) {
+                    return wrong("the group is not ours");
+                }
+                self.may_end(world, instance).or_else(|why| wrong(&why))
+            }
+            "ec2:AttachVolume" => {
+                let (volume, instance) = (text("VolumeId"), text("InstanceId"));
+                let Some(node) = self.nodes.iter().find(|node| node.volume == volume) else {
+                    return wrong("the volume is not ours");
+                };
+                match world.auto_scaling.group_of(instance) {
+                    Some(group) if group == node.group => Ok(()),
+                    // One that was dropped in between is refused by EC2.
+                    None => Ok(()),
+                    Some(_) => wrong("the volume goes to an instance of another core"),
+                }
+            }
+            "ecs:DeregisterContainerInstance" | "ecs:UpdateContainerInstancesState" => {
+                if text("cluster").rsplit('/').next() != Some(&self.ecs_cluster) {
+                    return wrong("the ECS cluster is not ours");
+                }
+                let one = [fields["containerInstance"].clone()];
+                let named = fields["containerInstances"].as_array().map_or(&one[..], Vec::as_slice);
+                let drains = text("status") == "DRAINING";
+                for arn in named.iter().filter_map(Value::as_str) {
+                    let id = arn.rsplit('/').next().unwrap_or(arn);
+                    let all = &world.ecs.clusters[&self.ecs_cluster].container_instances;
+                    let Some(found) = all.values().find(|found| found.id == id) else { continue };
+                    let instance = found.instance.clone().unwrap_or_default();
+                    let forced = fields["force"] == true && world.tasks_on(&instance).next().is_some();
+                    if found.attributes.contains_key("theirs") {
+                        return wrong("the container instance is not ours");
+                    }
+                    if forced && !self.is_dead(world, &instance) && self.members_on(world, &instance) > 0 {
+                        return wrong("it lives, and a member runs on it");
+                    }
+                    if drains && !self.is_deleting(world) && self.members_on(world, &instance) > 0 {
+                        return wrong("a member runs on it, and nothing stops with its consent");
+                    }
+                }
+                Ok(())
+            }
+            "dynamodb:PutItem" | "dynamodb:DeleteItem" if text("TableName").ends_with(&self.table) => Ok(()),
+            "sqs:SendMessage" => Ok(()),
+            _ => wrong("it is not among what this function does"),
+        }
+    }
+
+    /// How many tasks of the cluster ECS takes for not stopped on an instance.
+    fn members_on(&self, world: &World, instance: &str) -> usize {
+        let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
+        world.tasks_on(instance).filter(|id| ["core", "replica"].contains(&tasks[id].service.as_str())).count()
+    }
+
+    /// Whether an instance has ended, or EC2 says that it fails and its agent is silent.
+    fn is_dead(&self, world: &World, instance: &str) -> bool {
+        let Some(found) = world.ec2.instances.get(instance) else { return true };
+        let silent = world.container_instance(instance).and_then(|found| found.silent_since);
+        let silent = silent.is_some_and(|since| world.now.duration_since(since) >= SILENCE);
+        found.ended.is_some() || (found.impaired && silent) || (self.is_deleting(world) && silent)
+    }
+
+    fn is_deleting(&self, world: &World) -> bool {
+        let table = world.dynamodb.tables.iter().find(|(name, _)| name.ends_with(&self.table));
+        table.into_iter().flat_map(|(_, items)| items.values()).any(|item| item.to_string().contains("\"deleting\""))
+    }
+
+    fn may_end(&self, world: &World, instance: &str) -> Result<(), String> {
+        match self.members_on(world, instance) {
+            0 => Ok(()),
+            _ if self.is_dead(world, instance) => Ok(()),
+            tasks => Err(format!("{tasks} tasks of the cluster run there")),
+        }
+    }
+}
+
+impl Explored for Instances {
+    type Step = Step;
+    const FUNCTION: &'static str = INSTANCE_DRAINER;
+    const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
+    const PAIRED: &'static [&'static str] = &["emptied", "dead"];
+
+    fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
+        let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
+        let cluster = if boots { Cluster::new(3) } else { Cluster::formed(3) };
+        let cluster = cluster.only(INSTANCE_DRAINER);
+        cluster.wire.world().page = page;
+        let foreign = Foreign::set(&cluster);
+        let table = cluster.variable("STATE_TABLE").to_owned();
+        let guard = Guard { nodes: cluster.nodes.clone(), ecs_cluster: cluster.ecs_cluster.clone(), table };
+        cluster.wire.set_guard(Arc::new(move |world, request| guard.check(world, request)));
+        cluster.wire.remember_for_faults();
+        let now = cluster.wire.world().now;
+        Self { cluster, late: vec![], next_sweep: now, remembered: now, deleted: false, foreign }
+    }
+
+    fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    async fn step(&mut self, step: Step) -> Result<(), Wrong> {
+        let cluster = self.cluster.clone();
+        self.remember();
+        let holder = |core: usize| cluster.holder(core);
+        let volume = |core: usize| cluster.nodes[core - 1].volume.clone();
+        match step {
+            Lose(core) => _ = holder(core).map(|instance| cluster.wire.world().lose_instance(&instance)),
+            Unhealthy(core) => _ = holder(core).map(|instance| cluster.wire.world().mark_unhealthy(&instance)),
+            Silence(core) => _ = holder(core).map(|instance| cluster.wire.world().silence(&instance)),
+            Hear(core) => _ = holder(core).map(|instance| cluster.wire.world().hear(&instance)),
+            Impair(core) => _ = holder(core).map(|instance| cluster.wire.world().impair(&instance)),
+            Busy(core) => cluster.wire.world().stick(&volume(core)),
+            Free(core) => {
+                if let Some(volume) = cluster.wire.world().ec2.volumes.get_mut(&volume(core)) {
+                    volume.attachment.take_if(|held| held.state == "busy");
+                }
+            }
+            Refuse => {
+                let refusals = ["AttachmentLimitExceeded", "IncorrectState"];
+                cluster.wire.world().ec2.attach_errors.extend(refusals);
+            }
+            Room(core, false) => _ = cluster.wire.world().ec2.no_capacity.insert(ZONES[core - 1].to_owned()),
+            Room(core, true) => _ = cluster.wire.world().ec2.no_capacity.remove(ZONES[core - 1]),
+            Empty(core) => self.empty(core),
+            Delete => self.delete().await?,
+            Live(seconds) => self.live(seconds).await?,
+            Away(seconds) => {
+                self.cluster.wire.sleep(seconds).await;
+                // Events wait an hour for a function that is away; one of them is as good as all.
+                self.next_sweep = self.cluster.wire.world().now;
+                self.remember();
+            }
+        }
+        self.holds()
+    }
+
+    fn draw(draw: &mut fastrand::Rng) -> Step {
+        let core = draw.usize(1..=3);
+        match draw.u8(..14) {
+            0 | 1 => Lose(core),
+            2 => Unhealthy(core),
+            3 => Empty(core),
+            4 => Silence(core),
+            5 => Hear(core),
+            6 => Impair(core),
+            7 => Refuse,
+            8 => Room(core, draw.bool()),
+            _ => Live(draw.u64(1..180)),
+        }
+    }
+
+    async fn jumble(&mut self, draw: &mut fastrand::Rng) -> Result<(), Wrong> {
+        self.remember();
+        self.cluster.wire.sleep(draw.u64(1..20)).await;
+        let events = self.taken();
+        let now = jumbled(draw, events, &mut self.late);
+        if !now.is_empty() || draw.u8(..4) == 0 {
+            self.reconcile(&now).await?;
+        }
+        Ok(())
+    }
+
+    async fn converges(&mut self, steps: &[Step]) -> Result<(), Wrong> {
+        if steps.contains(&Delete) { self.is_deleted().await } else { self.becomes_whole().await }
+    }
+}
+
+impl Instances {
+    fn remember(&mut self) {
+        self.remembered = self.cluster.wire.world().now;
+        self.cluster.wire.remember_for_faults();
+    }
+
+    /// Takes the events that the function's rules match.
+    fn taken(&self) -> Vec<Value> {
+        let events = std::mem::take(&mut self.cluster.wire.world().events);
+        self.cluster.matching(INSTANCE_DRAINER, events)
+    }
+
+    /// One invocation with these events, or with a sweep, and what must hold after it.
+    async fn reconcile(&mut self, events: &[Value]) -> Result<(), Wrong> {
+        _ = invoke(&self.cluster, triggers(&self.cluster, events)).await;
+        self.holds()
+    }
+
+    /// Lets time pass: events come within five seconds, and a sweep each minute.
+    async fn live(&mut self, seconds: u64) -> Result<(), Wrong> {
+        for _ in 0..seconds.div_ceil(5) {
+            self.tick().await?;
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), Wrong> {
+        let now = self.cluster.wire.world().now;
+        if now.duration_since(self.remembered) >= SignedDuration::from_secs(STALE) {
+            self.remember();
+        }
+        self.cluster.wire.sleep(5).await;
+        let events = self.taken();
+        for batch in events.chunks(10) {
+            self.reconcile(batch).await?;
+        }
+        if self.cluster.wire.world().now >= self.next_sweep {
+            self.next_sweep += SignedDuration::from_mins(1);
+            self.reconcile(&[]).await?;
+        }
+        Ok(())
+    }
+
+    /// What must hold at any time.
+    fn holds(&self) -> Result<(), Wrong> {
+        if let Some(wrong) = self.cluster.wire.wrong() {
+            return Err(format!("{wrong}\n{}", self.cluster.picture()));
+        }
+        self.foreign.stands(&self.cluster)?;
+        let world = self.cluster.wire.world();
+        for (core, node) in (1..).zip(&self.cluster.nodes) {
+            let holder = world.ec2.volumes.get(&node.volume).and_then(|volume| volume.attachment.as_ref());
+            let group = holder.and_then(|held| world.auto_scaling.group_of(&held.instance));
+            if group.is_some_and(|group| group != node.group) {
+                return Err(format!("the volume of core {core} is with an instance of {group:?}"));
+            }
+        }
+        let all = &world.ecs.clusters.get(&self.cluster.ecs_cluster);
+        if all.is_some_and(|all| all.container_instances.values().any(|found| found.root_disk)) {
+            return Err("an agent started without its volume".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Empties the instance that has a core's volume, as the runbook says.
+    fn empty(&self, core: usize) {
+        let Some(instance) = self.cluster.holder(core) else { return };
+        let mut world = self.cluster.wire.world();
+        let Some((cluster, address)) = world.registered(&instance) else { return };
+        let tasks: Vec<_> = world.tasks_on(&instance).collect();
+        let all = &mut world.ecs.clusters.get_mut(&cluster).unwrap().container_instances;
+        all.get_mut(&address).unwrap().status = "DRAINING";
+        for task in tasks {
+            world.stop(&cluster, &task);
+        }
+    }
+
+    /// Does what people do about what the function leaves to them.
+    fn help(&self) {
+        for core in 1..=self.cluster.nodes.len() {
+            let Some(instance) = self.cluster.holder(core) else { continue };
+            let mut world = self.cluster.wire.world();
+            let Some(found) = world.ec2.instances.get(&instance) else { continue };
+            let (fails, silent) = (found.impaired, found.boot.agent == Agent::Silent);
+            let state = world.auto_scaling.member(&instance).map_or("", |member| member.state);
+            let leaves = state.starts_with("Terminating");
+            if fails && !leaves {
+                world.mark_unhealthy(&instance);
+            }
+            // An agent that nobody can bring back.
+            if silent && !fails {
+                world.hear(&instance);
+            }
+            let drains = world.container_instance(&instance).is_some_and(|found| found.status == "DRAINING");
+            drop(world);
+            if leaves && !silent {
+                self.empty(core);
+            } else if drains && !leaves {
+                self.cluster.set_status(core, "ACTIVE");
+            }
+        }
+    }
+
+    /// When the faults are over every core becomes whole, and then nothing is written any more.
+    async fn becomes_whole(&mut self) -> Result<(), Wrong> {
+        {
+            let mut world = self.cluster.wire.world();
+            world.ec2.no_capacity.clear();
+            world.ec2.attach_errors.clear();
+        }
+        let whole = |cluster: &Cluster| {
+            (1..=cluster.nodes.len()).all(|core| cluster.serving(core).is_some() && cluster.states(core).len() == 1)
+        };
+        let ends = self.cluster.wire.world().now + SignedDuration::from_mins(PATIENCE.cast_signed());
+        while !whole(&self.cluster) {
+            if self.cluster.wire.world().now > ends {
+                return Err(format!("not whole after {PATIENCE} minutes\n{}", self.cluster.picture()));
+            }
+            self.help();
+            self.live(30).await?;
+        }
+        // A core counts as whole when its task has run for five minutes, of which one round takes note.
+        self.cluster.wire.sleep(5 * MINUTE + 10).await;
+        self.reconcile(&[]).await?;
+        let from = self.cluster.wire.world().calls.len();
+        let answer =
+            self.cluster.sweep().await.map_err(|failure| format!("the idle round failed: {}", failure.chain()))?;
+        let world = self.cluster.wire.world();
+        let writes: Vec<_> = world.calls.iter().skip(from).filter(|call| call.write).collect();
+        if !writes.is_empty() || !all_is_well(&answer) {
+            return Err(format!("the idle round wrote {writes:?}: {answer}"));
+        }
+        drop(world);
+        self.holds()
+    }
+
+    /// CloudFormation says that the stack goes, tried as Lambda tries it; then it deletes the service and the cores.
+    async fn delete(&mut self) -> Result<(), Wrong> {
+        for pause in [60, 120, 0] {
+            if invoke(&self.cluster, self.cluster.phase_request("Delete")).await {
+                break;
+            }
+            self.live(pause).await?;
+        }
+        self.holds()
+    }
+
+    async fn is_deleted(&mut self) -> Result<(), Wrong> {
+        if !self.deleted {
+            self.deleted = true;
+            self.delete().await?;
+        }
+        let service = format!("arn:aws:ecs:eu-west-1:000000000000:service/{}/core", self.cluster.ecs_cluster);
+        let of_service = json!({"Cluster": self.cluster.ecs_cluster});
+        let mut all = vec![("AWS::ECS::Service", service, of_service)];
+        for node in &self.cluster.nodes {
+            all.push(("AWS::AutoScaling::AutoScalingGroup", node.group.clone(), json!({})));
+            all.push(("AWS::EC2::Volume", node.volume.clone(), json!({"DeletionPolicy": "Snapshot"})));
+        }
+        for (kind, id, properties) in all {
+            let mut operation = self.cluster.wire.world().delete(kind, &id, &properties);
+            let ends = self.cluster.wire.world().now + SignedDuration::from_mins(PATIENCE.cast_signed());
+            while !matches!(operation, Ok(Some(_))) {
+                if self.cluster.wire.world().now > ends {
+                    return Err(format!("{kind} {id} is not gone: {operation:?}\n{}", self.cluster.picture()));
+                }
+                self.live(30).await?;
+                let again = operation.is_err();
+                let mut world = self.cluster.wire.world();
+                operation = if again { world.delete(kind, &id, &properties) } else { world.status(kind, &id) };
+            }
+        }
+        let world = self.cluster.wire.world();
+        let ours = |id: &str| id != "i-0000000000000000f";
+        let left: Vec<_> = world.ec2.instances.iter().filter(|(id, found)| ours(id) && found.ended.is_none()).collect();
+        let theirs = world.auto_scaling.groups.get(&self.foreign.group).map_or(0, |group| group.members.len());
+        if left.len() > theirs || world.ec2.snapshots.len() != self.cluster.nodes.len() {
+            return Err(format!("left running: {left:?}; snapshots: {:?}", world.ec2.snapshots));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the function answers that every core is whole and nothing is to be done.
+fn all_is_well(answer: &Value) -> bool {
+    // What a function answers to its messages is about to be named anew.
+    let round = if answer["reconciled"].is_object() { &answer["reconciled"] } else { &answer["reconciled"] };
+    let whole = |core: &Value| core["whole"] == true;
+    round["steps"] == json!([]) && round["cores"].as_array().is_some_and(|cores| cores.iter().all(whole))
+}
