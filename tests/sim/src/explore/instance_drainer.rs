@@ -59,7 +59,12 @@ const SCENARIOS: &[Scenario<Step>] = &[
         steps: &[Unhealthy(2), Live(20), Away(31 * MINUTE), Live(20), Empty(2), Live(MINUTE)],
     },
     Scenario { name: "emptied", page: 2, steps: &[Empty(2), Away(20), Unhealthy(2), Live(MINUTE)] },
-    Scenario { name: "dead", page: 100, steps: &[Silence(2), Impair(2), Live(20), Away(5 * MINUTE), Live(2 * MINUTE)] },
+    // Silence is counted only as long as somebody looks at least every three minutes.
+    Scenario {
+        name: "dead",
+        page: 100,
+        steps: &[Silence(2), Impair(2), Live(20), Away(110), Live(5), Away(110), Live(5), Away(110), Live(2 * MINUTE)],
+    },
     Scenario { name: "two", page: 2, steps: &[Lose(1), Away(20), Lose(3), Away(45), Live(MINUTE)] },
     Scenario { name: "leftover", page: 100, steps: &[Silence(2), Away(20), Lose(2), Away(70), Live(MINUTE)] },
     Scenario {
@@ -70,7 +75,20 @@ const SCENARIOS: &[Scenario<Step>] = &[
     Scenario {
         name: "silent",
         page: 100,
-        steps: &[Unhealthy(2), Silence(2), Live(20), Away(5 * MINUTE), Live(MINUTE), Hear(2), Empty(2), Live(20)],
+        steps: &[
+            Unhealthy(2),
+            Silence(2),
+            Live(20),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(MINUTE),
+            Hear(2),
+            Empty(2),
+            Live(20),
+        ],
     },
     Scenario { name: "gone", page: 100, steps: &[Unhealthy(2), Away(20), Delete] },
 ];
