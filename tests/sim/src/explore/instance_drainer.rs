@@ -490,9 +490,15 @@ impl Instances {
             world.ec2.no_capacity.clear();
             world.ec2.attach_errors.clear();
         }
-        let whole = |cluster: &Cluster| {
-            (1..=cluster.nodes.len()).all(|core| cluster.serving(core).is_some() && cluster.states(core).len() == 1)
+        let is_whole = |cluster: &Cluster, core: usize| {
+            let Some(instance) = cluster.serving(core).filter(|_| cluster.states(core).len() == 1) else {
+                return false;
+            };
+            let world = cluster.wire.world();
+            let joined = world.container_instance(&instance).is_some_and(|f| f.connected && f.status == "ACTIVE");
+            joined && world.ec2.instances.get(&instance).is_some_and(|found| !found.impaired)
         };
+        let whole = |cluster: &Cluster| (1..=cluster.nodes.len()).all(|core| is_whole(cluster, core));
         let ends = self.cluster.wire.world().now + SignedDuration::from_mins(PATIENCE.cast_signed());
         while !whole(&self.cluster) {
             if self.cluster.wire.world().now > ends {
