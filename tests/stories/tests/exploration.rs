@@ -16,7 +16,7 @@ const PAIRS: usize = 13;
 fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
     for subject in SUBJECTS {
         let all = explore::singles(subject, SAMPLE, |_, _| {});
-        assert!(all.distinct > 800 / SAMPLE, "{}: the scenarios lost their calls: {all:?}", subject.function);
+        assert!(all.distinct > 500 / SAMPLE, "{}: the scenarios lost their calls: {all:?}", subject.function);
     }
 }
 
@@ -35,7 +35,7 @@ fn explored_whole() {
         let (function, began) = (subject.function, Instant::now());
         let all = explore::singles(subject, 1, |_, _| {});
         println!("{}", all.line(&format!("{function}: every fault at every call"), began));
-        assert!(all.distinct > 800, "{function}: the scenarios lost their calls: {all:?}");
+        assert!(all.distinct > 500, "{function}: the scenarios lost their calls: {all:?}");
         for name in subject.paired {
             let began = Instant::now();
             let all = explore::pairs(name, PAIRS);
