@@ -1,4 +1,4 @@
-//! The whole cluster on a stage: the real root template, its machines and volumes in the world.
+//! The whole cluster on a stage: the real root template, its instances and volumes in the world.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -38,7 +38,7 @@ pub struct Cluster<'a> {
     template: Vec<String>,
 }
 
-/// A core's machine and its volume.
+/// A core's instance and its volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core {
     /// The instance.
@@ -101,7 +101,7 @@ impl<'a> Cluster<'a> {
         self.stage.sam(&format!("deploy-{}", self.stack), &deploy).await
     }
 
-    /// The cores whose machine is in service with its volume, by number.
+    /// The cores whose instance is in service with its volume, by number.
     #[must_use]
     pub fn cores(&self) -> BTreeMap<String, Core> {
         let world = self.stage.live.world();
@@ -150,7 +150,7 @@ impl<'a> Cluster<'a> {
         Duration::try_from(self.now().duration_since(began)).map_err(|error| error.to_string())
     }
 
-    /// How many machines wait for their volume or agent.
+    /// How many instances wait for their volume or agent.
     #[must_use]
     pub fn waiting(&self) -> usize {
         let world = self.stage.live.world();
@@ -158,7 +158,7 @@ impl<'a> Cluster<'a> {
         members.filter(|member| member.state == "Pending:Wait").count()
     }
 
-    /// Whether Auto Scaling keeps a machine that it was to terminate.
+    /// Whether Auto Scaling keeps an instance that it was to terminate.
     #[must_use]
     pub fn is_retained(&self, instance: &str) -> bool {
         self.stage
@@ -173,7 +173,7 @@ impl<'a> Cluster<'a> {
         self.stage.live.world().now
     }
 
-    /// Waits until so many members of each tier answer in DNS, and each core's machine has its volume.
+    /// Waits until so many members of each tier answer in DNS, and each core's instance has its volume.
     pub async fn formed(&self, cores: usize, replicas: usize) -> Result<Duration, Trouble> {
         let what = format!("{cores} cores and {replicas} replicas answer");
         self.until(&what, async || {
@@ -193,7 +193,7 @@ impl<'a> Cluster<'a> {
         let world = self.stage.live.world();
         let running = world.ec2.instances.values().filter(|instance| instance.state != "terminated").count();
         let left = [
-            ("machines", running),
+            ("instances", running),
             ("Auto Scaling groups", world.auto_scaling.groups.len()),
             ("data volumes", world.ec2.volumes.len()),
             ("launch templates", world.ec2.templates.len()),

@@ -16,7 +16,7 @@ const CLUSTER: &str = "neo4j";
 const CORE: &str = "core.neo4j.service";
 const REPLICA: &str = "replica.neo4j.service";
 const ZONES: [&str; 3] = ["eu-west-1a", "eu-west-1b", "eu-west-1c"];
-/// Longer than a machine takes from joining to the first passed health check, and than a schedule's minute.
+/// Longer than an instance takes from joining to the first passed health check, and than a schedule's minute.
 const A_WHILE: u64 = 70;
 
 /// Plays the whole story on a stage of its own. `Err` tells the first step that did not hold.
@@ -88,7 +88,7 @@ impl Story<'_> {
     async fn cores_join(&mut self) -> Result<(), Trouble> {
         self.stage.live.world().scale(CLUSTER, "core", 3);
         for n in 1..=3 {
-            self.add_machine("core", n);
+            self.add_instance("core", n);
             let event = ["first core joins", "second core joins", "third core joins"][usize::from(n) - 1];
             self.expect(event, A_WHILE, CORE, &addresses("core", 1..=n)).await?;
         }
@@ -145,13 +145,13 @@ impl Story<'_> {
     async fn grow(&mut self) -> Result<(), Trouble> {
         let function = self.stage.outputs(STACK).await?.remove("FunctionName").unwrap_or_default();
         for n in 4..=5 {
-            self.add_machine("core", n);
+            self.add_instance("core", n);
         }
         self.stage.live.world().scale(CLUSTER, "core", 5);
         self.expect("3 → 5 cores", A_WHILE, CORE, &addresses("core", 1..=5)).await?;
-        // Exactly two, so that core machines left over are none.
-        self.add_machine("replica", 1);
-        self.add_machine("replica", 2);
+        // Exactly two, so that core instances left over are none.
+        self.add_instance("replica", 1);
+        self.add_instance("replica", 2);
         self.stage.live.world().scale(CLUSTER, "replica", 2);
         self.expect("two replicas join", A_WHILE, REPLICA, &addresses("replica", 1..=2)).await?;
 
@@ -189,7 +189,7 @@ impl Story<'_> {
     async fn delete(&mut self) -> Result<(), Trouble> {
         let stage = self.stage;
         self.narrator.work("deleting the services", stage.delete_stack("neo4j-services")).await?;
-        // What a pass that died may leave: without the function's last pass the zone could not be deleted.
+        // What a round that died may leave: without the function's last round the zone could not be deleted.
         let left = RecordSet::multivalue(CORE, &format!("{STACK}/0123456789abcdef0123456789abcdef"), "10.0.9.9");
         for zone in stage.live.world().route53.zones.values_mut().filter(|zone| zone.managed_by.is_none()) {
             zone.put(left.clone());
@@ -207,7 +207,7 @@ impl Story<'_> {
         self.narrator.row(Row { event: "stacks deleted", answer, held, took: None, calls, writes })
     }
 
-    fn add_machine(&self, service: &str, n: u8) {
+    fn add_instance(&self, service: &str, n: u8) {
         let zone = ZONES[usize::from(n - 1) % ZONES.len()];
         self.stage.live.world().add_container_instance(CLUSTER, address(service, n), zone);
     }

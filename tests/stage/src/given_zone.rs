@@ -90,9 +90,9 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     stage.wind(A_WHILE).await?;
 
     let function = output("FunctionName")?;
-    let pass = stage.invoke(&function, &json!({})).await?;
-    let planned = pass["changes"].as_array().map_or(0, Vec::len);
-    ensure(pass["dryRun"] == json!(true) && planned == 1, || format!("no dry run: {pass}"))?;
+    let round = stage.invoke(&function, &json!({})).await?;
+    let planned = round["changes"].as_array().map_or(0, Vec::len);
+    ensure(round["dryRun"] == json!(true) && planned == 1, || format!("no dry run: {round}"))?;
     let answer = stage.ask(CORE, RecordType::A).await?;
     ensure(answer == ["10.9.9.1"], || format!("the dry run wrote: {CORE} answers {answer:?}"))?;
 

@@ -41,7 +41,7 @@ pub struct Row {
 pub enum Took {
     /// Of real time: what the functions themselves take.
     Real(Duration),
-    /// Of the world's time: what machines take to boot, volumes to attach, schedules to come.
+    /// Of the world's time: what instances take to boot, volumes to attach, schedules to come.
     Modelled(Duration),
 }
 

@@ -83,7 +83,7 @@ impl Live {
         world
     }
 
-    /// Winds time forward, so that nobody waits for machines to boot.
+    /// Winds time forward, so that nobody waits for instances to boot.
     pub fn wind(&self, time: Duration) {
         let time = SignedDuration::try_from(time).unwrap_or_default();
         *self.0.wound.lock().unwrap_or_else(PoisonError::into_inner) += time;

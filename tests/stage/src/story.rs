@@ -42,8 +42,8 @@ pub async fn keep(narrator: &mut Narrator, done: impl Future<Output = ()>) -> Re
 async fn tell(stage: &Stage, build: Build, narrator: &mut Narrator) -> Result<(), Trouble> {
     let mut story = form(stage, build, narrator).await?;
     story.is_idle().await?;
-    story.loses_a_machine().await?;
-    story.reboots_a_machine().await?;
+    story.loses_an_instance().await?;
+    story.reboots_an_instance().await?;
     story.is_deleted().await
 }
 
@@ -67,7 +67,7 @@ impl Story<'_> {
     async fn forms(&mut self) -> Result<(), Trouble> {
         let from = self.stage.live.world().calls.len();
         let forming = self.cluster.formed(CORES, REPLICAS);
-        let took = self.narrator.work("machines boot, get their volumes, join", forming).await?;
+        let took = self.narrator.work("instances boot, get their volumes, join", forming).await?;
         for (number, core) in self.cluster.cores() {
             let (volume, instance, address) = (core.volume, core.instance, core.address);
             self.narrator.note(&format!("core {number}: {volume} on {instance} at {address}"));
@@ -103,7 +103,7 @@ impl Story<'_> {
         self.row("two idle minutes", "unchanged".into(), writes == 0, None, from)
     }
 
-    async fn loses_a_machine(&mut self) -> Result<(), Trouble> {
+    async fn loses_an_instance(&mut self) -> Result<(), Trouble> {
         let (stage, cluster) = (self.stage, &self.cluster);
         let before = cluster.cores();
         let lost = before.get("2").ok_or("there is no core 2")?.clone();
@@ -112,12 +112,12 @@ impl Story<'_> {
         let gone = cluster.until("core 2 is out of DNS", async || {
             Ok(!stage.ask(NAMES[0].1, RecordType::A).await?.contains(&lost.address))
         });
-        let took = self.narrator.work("the machine of core 2 is lost", gone).await?;
+        let took = self.narrator.work("the instance of core 2 is lost", gone).await?;
         self.row("core 2 out of DNS", "2 cores left".into(), true, Some(Took::Modelled(took)), from)?;
 
         let from = stage.live.world().calls.len();
         let healed = self.cluster.formed(CORES, REPLICAS);
-        let healed = self.narrator.work("a new machine gets the same volume", healed).await? + took;
+        let healed = self.narrator.work("a new instance gets the same volume", healed).await? + took;
         let now = self.cluster.cores();
         let core = now.get("2").ok_or("core 2 did not come back")?;
         let same = core.volume == lost.volume && core.contents == Contents::Xfs && core.instance != lost.instance;
@@ -126,7 +126,7 @@ impl Story<'_> {
         self.row("core 2 healed", answer, same && rest, Some(Took::Modelled(healed)), from)
     }
 
-    async fn reboots_a_machine(&mut self) -> Result<(), Trouble> {
+    async fn reboots_an_instance(&mut self) -> Result<(), Trouble> {
         let stage = self.stage;
         let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
         let from = stage.live.world().calls.len();
@@ -140,9 +140,9 @@ impl Story<'_> {
             let back = cluster.until("its agent is back", async || Ok(connected(true))).await?;
             Ok(away + back + cluster.formed(CORES, REPLICAS).await?)
         };
-        let took = self.narrator.work("the machine of core 1 reboots", back).await?;
+        let took = self.narrator.work("the instance of core 1 reboots", back).await?;
         let same = self.cluster.cores().remove("1") == Some(core);
-        self.row("core 1 rebooted", "same machine, same volume".into(), same, Some(Took::Modelled(took)), from)?;
+        self.row("core 1 rebooted", "same instance, same volume".into(), same, Some(Took::Modelled(took)), from)?;
         let function = stage.outputs(STACK).await?.remove("InstanceDrainerFunction").unwrap_or_default();
         let plan = stage.invoke(&function, &json!({"dryRun": true})).await?;
         self.narrator.note(&format!("dry run by hand: {plan}"));

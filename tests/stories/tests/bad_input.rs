@@ -71,7 +71,7 @@ fn an_event_of_a_service_that_nobody_knows_is_only_a_reason_to_look() {
 }
 
 #[test]
-fn a_malformed_message_does_not_block_its_group_even_when_the_pass_fails_first() {
+fn a_malformed_message_does_not_block_its_group_even_when_the_round_fails_first() {
     play(async {
         let cluster = three_cores().await;
         let bodies = [
@@ -97,7 +97,7 @@ fn a_malformed_message_does_not_block_its_group_even_when_the_pass_fails_first()
 fn throttling_that_lasts_is_said_with_the_step_and_changes_nothing() {
     play(async {
         let cluster = three_cores().await;
-        // Every call of the pass, and every retry of it.
+        // Every call of the round, and every retry of it.
         for nth in 1..=12 {
             cluster.wire.plan(nth, Fault::Throttle);
         }

@@ -6,17 +6,17 @@ use std::time::Instant;
 use cluster_sim::explore::{self, SUBJECTS};
 
 /// How many random orders are enough for a test.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 /// Of how many faults and orders a sample tries one. It is a prime: what it leaves out at one call it tries at another.
 const SAMPLE: usize = 17;
 /// Of how many pairs one is tried.
-const PAIRS: usize = 5;
+const PAIRS: usize = 13;
 
 #[test]
 fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
     for subject in SUBJECTS {
         let all = explore::singles(subject, SAMPLE, |_, _| {});
-        assert!(all.distinct > 800 / SAMPLE, "{}: the scenarios lost their calls: {all:?}", subject.function);
+        assert!(all.distinct > 500 / SAMPLE, "{}: the scenarios lost their calls: {all:?}", subject.function);
     }
 }
 
@@ -24,7 +24,7 @@ fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
 fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
     for subject in SUBJECTS {
         let all = explore::orders(subject, (0..SEEDS).step_by(SAMPLE));
-        assert!(all.distinct > 15, "{}: the seeds repeat each other: {all:?}", subject.function);
+        assert!(all.distinct > 12, "{}: the seeds repeat each other: {all:?}", subject.function);
     }
 }
 
@@ -35,7 +35,7 @@ fn explored_whole() {
         let (function, began) = (subject.function, Instant::now());
         let all = explore::singles(subject, 1, |_, _| {});
         println!("{}", all.line(&format!("{function}: every fault at every call"), began));
-        assert!(all.distinct > 800, "{function}: the scenarios lost their calls: {all:?}");
+        assert!(all.distinct > 500, "{function}: the scenarios lost their calls: {all:?}");
         for name in subject.paired {
             let began = Instant::now();
             let all = explore::pairs(name, PAIRS);

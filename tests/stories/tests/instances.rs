@@ -29,7 +29,7 @@ fn three_cores_boot_for_the_first_time_each_on_its_own_volume() {
 fn events_alone_bring_a_core_up_without_waiting_for_a_sweep() {
     play(async {
         let cluster = Cluster::new(3);
-        // Launched, attached, registered: each is told at once but for the running machine, which only a sweep sees.
+        // Launched, attached, registered: each is told at once but for the running instance, which only a sweep sees.
         for _ in 0..12 {
             cluster.wire.sleep(5).await;
             let events = std::mem::take(&mut cluster.wire.world().events);
@@ -53,7 +53,7 @@ fn sweeps_alone_bring_cores_up_when_every_event_is_lost() {
 }
 
 #[test]
-fn an_idle_pass_is_eight_calls_and_writes_nothing() {
+fn an_idle_round_is_eight_calls_and_writes_nothing() {
     play(async {
         let cluster = Cluster::formed(3);
         let from = cluster.wire.world().calls.len();
@@ -62,13 +62,13 @@ fn an_idle_pass_is_eight_calls_and_writes_nothing() {
         assert_eq!(
             cluster.metric("InstancesWaiting", None),
             Some(0.0),
-            "silence is alarmed on, so an idle pass says so"
+            "silence is alarmed on, so an idle round says so"
         );
     });
 }
 
 #[test]
-fn a_lost_machine_is_replaced_and_the_new_one_gets_the_same_volume() {
+fn a_lost_instance_is_replaced_and_the_new_one_gets_the_same_volume() {
     play(async {
         let cluster = Cluster::formed(3);
         let old = cluster.serving(2).unwrap();
@@ -96,18 +96,18 @@ fn a_replacement_waits_for_the_volume_as_long_as_its_holder_lives() {
         cluster
             .until("people are told", within(minutes(2)), |c| c.metric("InstancesRetained", None) == Some(1.0))
             .await;
-        // Hours later, many times the time-out of its hook, the same new machine still waits.
+        // Hours later, many times the time-out of its hook, the same new instance still waits.
         cluster.live(minutes(180)).await;
         assert_eq!(cluster.in_state(2, "Pending:Wait"), Some(new.clone()));
         assert_eq!(cluster.holder(2), Some(old.clone()), "a volume is never taken from who has it");
-        // People end the old machine.
+        // People end the old instance.
         cluster.wire.world().lose_instance(&old);
         cluster.until("core 2 serves", within(minutes(8)), |c| c.serving(2).as_ref() == Some(&new)).await;
     });
 }
 
 #[test]
-fn a_volume_that_carries_something_else_is_left_alone_and_its_machine_refused() {
+fn a_volume_that_carries_something_else_is_left_alone_and_its_instance_refused() {
     play(async {
         let cluster = Cluster::new(3);
         let volume = cluster.nodes[1].volume.clone();
@@ -168,7 +168,7 @@ fn a_refused_attachment_is_tried_again_and_holds_nobody_else_up() {
 }
 
 #[test]
-fn a_machine_that_starts_while_the_function_is_away_is_replaced_when_its_hook_runs_out() {
+fn an_instance_that_starts_while_the_function_is_away_is_replaced_when_its_hook_runs_out() {
     play(async {
         let cluster = Cluster::new(3);
         cluster.wire.sleep(60).await;
@@ -197,7 +197,7 @@ fn a_zone_without_capacity_holds_up_its_own_core_only() {
 }
 
 #[test]
-fn a_reboot_keeps_machine_and_volume_and_asks_nothing_of_the_function() {
+fn a_reboot_keeps_instance_and_volume_and_asks_nothing_of_the_function() {
     play(async {
         let cluster = Cluster::formed(3).only(INSTANCE_DRAINER);
         let before: Vec<_> = (1..=3).map(|core| cluster.serving(core)).collect();
@@ -213,7 +213,7 @@ fn a_reboot_keeps_machine_and_volume_and_asks_nothing_of_the_function() {
 }
 
 #[test]
-fn machines_of_others_are_never_touched() {
+fn instances_of_others_are_never_touched() {
     play(async {
         let cluster = Cluster::formed(3);
         let (own, template) = (cluster.nodes[0].group.clone(), cluster.nodes[0].template.clone());
@@ -362,7 +362,7 @@ fn a_core_whose_tasks_have_stopped_is_let_go() {
 }
 
 #[test]
-fn a_dead_machine_is_deregistered_and_its_core_heals() {
+fn a_dead_instance_is_deregistered_and_its_core_heals() {
     play(async {
         let cluster = Cluster::formed(3);
         let dead = cluster.serving(2).unwrap();
@@ -378,7 +378,7 @@ fn a_dead_machine_is_deregistered_and_its_core_heals() {
 }
 
 #[test]
-fn a_registration_that_a_lost_machine_left_behind_does_not_keep_its_core_from_healing() {
+fn a_registration_that_a_lost_instance_left_behind_does_not_keep_its_core_from_healing() {
     play(async {
         let cluster = Cluster::formed(3);
         let lost = cluster.serving(2).unwrap();
@@ -392,7 +392,7 @@ fn a_registration_that_a_lost_machine_left_behind_does_not_keep_its_core_from_he
 }
 
 #[test]
-fn a_retained_machine_goes_once_people_have_emptied_it() {
+fn a_retained_instance_goes_once_people_have_emptied_it() {
     play(async {
         let cluster = Cluster::formed(3);
         let old = cluster.serving(2).unwrap();
@@ -406,7 +406,7 @@ fn a_retained_machine_goes_once_people_have_emptied_it() {
 }
 
 #[test]
-fn what_nobody_can_read_goes_aside_and_the_pass_is_made_all_the_same() {
+fn what_nobody_can_read_goes_aside_and_the_round_is_made_all_the_same() {
     play(async {
         let cluster = Cluster::new(3);
         cluster.wire.sleep(60).await;

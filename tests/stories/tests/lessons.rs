@@ -102,7 +102,7 @@ fn a_stack_deletes_although_records_and_instances_are_left() {
         let cluster = up(2).await;
         cluster.wire.world().scale(CLUSTER, "core", 0);
         cluster.wire.sleep(30).await;
-        assert_eq!(published(&cluster).len(), 2, "no pass has come since");
+        assert_eq!(published(&cluster).len(), 2, "no round has come since");
         cluster.invoke(cluster.custom_resource("Delete", Some("id"))).await.unwrap();
         let mut world = cluster.wire.world();
         for registry in &cluster.registries {
@@ -127,7 +127,7 @@ fn rights_end_at_the_two_names_and_logs_have_an_end() {
 
 /// Two of it at once undid each other's work.
 #[test]
-fn two_passes_at_once_end_right() {
+fn two_rounds_at_once_end_right() {
     play(async {
         let cluster = up(3).await;
         cluster.scale("core", 5);

@@ -71,7 +71,7 @@ fn members_join_turn_unhealthy_are_replaced_and_leave() {
         assert_eq!(cluster.published("core"), addresses(1..=5), "a full restart: an empty answer is not believed");
         cluster.wire.sleep(90).await;
         cluster.sweep().await.unwrap();
-        assert_eq!(cluster.published("core"), addresses(1..=5), "by now other tasks, on the same machines");
+        assert_eq!(cluster.published("core"), addresses(1..=5), "by now other tasks, on the same instances");
         assert!(all.iter().all(|task| cluster.wire.world().ecs.clusters[CLUSTER].tasks[task].status == "STOPPED"));
 
         cluster.wire.world().scale(CLUSTER, "core", 0);
@@ -82,7 +82,7 @@ fn members_join_turn_unhealthy_are_replaced_and_leave() {
 }
 
 #[test]
-fn an_idle_pass_reads_little_and_writes_nothing_and_a_change_is_one_write() {
+fn an_idle_round_reads_little_and_writes_nothing_and_a_change_is_one_write() {
     play(async {
         let cluster = Cluster::discovery();
         three_cores(&cluster).await;
@@ -238,7 +238,7 @@ fn a_reading_sees_a_cname_with_no_more_calls() {
     });
 }
 
-/// A core stops for good and a replica joins: a batch for each name, at the 5th and the 6th call of the pass.
+/// A core stops for good and a replica joins: a batch for each name, at the 5th and the 6th call of the round.
 async fn both_names_change(cluster: &Cluster) {
     three_cores(cluster).await;
     cluster.scale("replica", 1);
@@ -379,7 +379,7 @@ fn a_dry_run_shows_both_names() {
 }
 
 #[test]
-fn the_last_pass_removes_one_name_whatever_becomes_of_the_other() {
+fn the_last_round_removes_one_name_whatever_becomes_of_the_other() {
     play(async {
         let cluster = Cluster::discovery();
         cluster.scale("core", 2);
@@ -416,7 +416,7 @@ fn the_command_that_shows_the_plan_runs_with_every_version_of_the_cli() {
 }
 
 #[test]
-fn killed_at_any_call_one_clean_pass_converges() {
+fn killed_at_any_call_one_clean_round_converges() {
     // Join and leave at once: one member is ill, two more have come.
     let story = |fault: Option<(usize, Fault)>| {
         play(async move {
@@ -442,7 +442,7 @@ fn killed_at_any_call_one_clean_pass_converges() {
             assert_eq!(cluster.published("core"), cluster.fit("core"), "{fault:?} did not converge");
             let from = cluster.wire.world().calls.len();
             cluster.sweep().await.unwrap();
-            assert_eq!(cluster.wire.world().count_calls(from).1, 0, "{fault:?}: the next pass has nothing to write");
+            assert_eq!(cluster.wire.world().count_calls(from).1, 0, "{fault:?}: the next round has nothing to write");
             (calls, struck)
         })
     };
@@ -512,7 +512,7 @@ fn a_batch_is_atomic_a_second_writer_harms_nothing_and_the_zone_is_looked_at_aga
         let cluster = Cluster::discovery();
         cluster.scale("core", 3);
         cluster.wire.sleep(60).await;
-        // Somebody wrote our second member between our reading and our batch: an earlier pass that was thought dead.
+        // Somebody wrote our second member between our observation and our batch: an earlier round that was thought dead.
         let (first, second) = (cluster.replicator(), cluster.replicator());
         let sweep = || json!({});
         let (a, b) = tokio::join!(biased; first.handle(sweep()), second.handle(sweep()));
@@ -690,7 +690,7 @@ fn an_event_of_no_known_shape_is_refused_with_what_is_taken() {
 }
 
 #[test]
-fn creation_makes_the_first_pass_and_deletion_leaves_nothing_behind() {
+fn creation_makes_the_first_round_and_deletion_leaves_nothing_behind() {
     play(async {
         let cluster = Cluster::discovery();
         cluster.scale("core", 2);
@@ -880,7 +880,7 @@ fn a_page_that_is_cut_short_removes_nobody() {
 }
 
 #[test]
-fn whoever_registers_while_the_last_pass_works_is_not_deregistered() {
+fn whoever_registers_while_the_last_round_works_is_not_deregistered() {
     play(async {
         let cluster = Cluster::discovery();
         three_cores(&cluster).await;
@@ -908,7 +908,7 @@ fn whoever_registers_while_the_last_pass_works_is_not_deregistered() {
 }
 
 #[test]
-fn a_warm_up_reads_every_service_that_a_pass_reads_and_is_no_pass() {
+fn a_warm_up_reads_every_service_that_a_round_reads_and_is_no_round() {
     play(async {
         let cluster = Cluster::discovery();
         cluster.scale("core", 3);

@@ -59,14 +59,14 @@ fn a_core_that_works_is_not_ended_because_its_agent_is_away_for_a_moment() {
 }
 
 #[test]
-fn a_reconnection_that_no_pass_has_seen_ends_the_silence() {
+fn a_reconnection_that_no_round_has_seen_ends_the_silence() {
     play(async {
         let cluster = Cluster::formed(3);
         let ill = cluster.serving(2).unwrap();
         cluster.wire.world().silence(&ill);
         cluster.wire.world().impair(&ill);
         cluster.live_without_events(minutes(4)).await;
-        // Between two passes it is there for a moment, and away again.
+        // Between two rounds it is there for a moment, and away again.
         cluster.wire.sleep(30).await;
         cluster.wire.world().hear(&ill);
         cluster.wire.world().silence(&ill);
@@ -84,7 +84,7 @@ fn what_nobody_looked_at_for_long_is_not_silent_at_first_sight() {
         let ill = cluster.serving(2).unwrap();
         cluster.wire.world().silence(&ill);
         cluster.live_without_events(minutes(1)).await;
-        // The function makes no pass for an hour; the agent is back at once, and lost again before it ends.
+        // The function makes no round for an hour; the agent is back at once, and lost again before it ends.
         cluster.wire.world().hear(&ill);
         cluster.wire.sleep(3600).await;
         cluster.wire.world().silence(&ill);
@@ -161,8 +161,8 @@ fn both_registrations_of_one_instance_are_asked_and_deregistered() {
             // Its agent had lost its checkpoint, and registered anew; the second registration has no task.
             let mut world = cluster.wire.world();
             let second = ContainerInstance { id: "f".repeat(32), ..registration(&mut world, &ill).clone() };
-            let hosts = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
-            hosts.insert(Ipv4Addr::new(10, 0, 9, 9), second);
+            let all = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
+            all.insert(Ipv4Addr::new(10, 0, 9, 9), second);
         }
         cluster.live(minutes(1)).await;
         cluster.wire.world().impair(&ill);
@@ -184,7 +184,7 @@ fn a_refusal_that_nobody_has_listed_is_stuck_and_stops_nobody_else() {
         let volume = cluster.nodes[0].volume.clone();
         cluster.wire.world().ec2.volumes.get_mut(&volume).unwrap().revoked = true;
         cluster.wire.sleep(60).await;
-        let answer = cluster.sweep().await.expect("the pass does not fail for it");
+        let answer = cluster.sweep().await.expect("the round does not fail for it");
         assert_eq!(cluster.metric("InstancesStuck", None), Some(1.0), "{answer}");
         let why = answer["reconciled"]["cores"][0]["why"].as_str().unwrap();
         assert!(why.contains("CustomerKeyHasBeenRevoked: The key has been revoked by the customer."), "{why}");
@@ -565,7 +565,7 @@ fn fewer_cores_are_refused_before_anything_is_touched_and_a_rollback_is_not() {
     });
 }
 
-/// The number of a pass's first call of this action, counted from 1, as a dry run makes it.
+/// The number of a round's first call of this action, counted from 1, as a dry run makes it.
 async fn nth(cluster: &Cluster, action: &str) -> usize {
     let from = cluster.wire.world().calls.len();
     cluster.invoke(json!({"dryRun": true})).await.unwrap();
@@ -591,7 +591,7 @@ fn a_volume_whose_attachment_hangs_does_not_use_up_the_time_of_the_others() {
         let began = cluster.wire.world().now;
         _ = cluster.sweep().await;
         let took = cluster.wire.world().now.duration_since(began).as_secs();
-        assert!(took <= 13, "the pass took {took} s, and Lambda ends it after 28");
+        assert!(took <= 13, "the round took {took} s, and Lambda ends it after 28");
         assert_eq!((cluster.holder(1), cluster.holder(2)), (None, None));
         assert!(cluster.holder(3).is_some());
     });
@@ -612,7 +612,7 @@ fn an_explanation_that_does_not_come_holds_nothing_up() {
         let began = cluster.wire.world().now;
         let answer = cluster.sweep().await.unwrap();
         let took = cluster.wire.world().now.duration_since(began).as_secs();
-        assert!(took <= 4, "the pass took {took} s");
+        assert!(took <= 4, "the round took {took} s");
         let why = answer["reconciled"]["cores"][1]["why"].as_str().unwrap();
         assert!(why.contains("has no instance: if that lasts"), "{why}");
     });
@@ -667,8 +667,8 @@ fn two_registrations_one_of_them_connected_hold_no_deletion_up() {
             let mut world = cluster.wire.world();
             let first = registration(&mut world, &instance).clone();
             let second = ContainerInstance { id: "f".repeat(32), connected: true, ..first };
-            let hosts = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
-            hosts.insert(Ipv4Addr::new(10, 0, 9, 9), second);
+            let all = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
+            all.insert(Ipv4Addr::new(10, 0, 9, 9), second);
         }
         cluster.live(minutes(1)).await;
         let took = cluster.delete(true).await;
@@ -688,7 +688,7 @@ fn an_instance_of_which_ec2_says_nothing_stays_and_the_others_are_served() {
         cluster.wire.sleep(75).await;
         let asked = nth(&cluster, "ec2:DescribeInstanceStatus").await;
         cluster.wire.plan(asked, Fault::Denied);
-        let answer = cluster.sweep().await.unwrap_or_else(|failure| panic!("it fails the pass: {}", failure.chain()));
+        let answer = cluster.sweep().await.unwrap_or_else(|failure| panic!("it fails the round: {}", failure.chain()));
         assert_eq!(cluster.wire.struck().len(), 1, "{answer}");
         assert!(cluster.wire.world().container_instance(&dead).is_some(), "nothing proves that it is dead");
         assert!(answer["reconciled"]["steps"].to_string().contains("attach vol-"), "{answer}");

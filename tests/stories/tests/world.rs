@@ -131,7 +131,7 @@ struct Core {
     volume: String,
 }
 
-/// What the volume's device is called, with the lines that a machine needs to wait for it.
+/// What the volume's device is called, with the lines that an instance needs to wait for it.
 fn user_data(volume: &str, options: &str, drop_in: &str, command: &str) -> String {
     let device = format!("/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{}", volume.replace('-', ""));
     [
@@ -184,21 +184,22 @@ impl Core {
         let volume = json!({"AvailabilityZone": "eu-west-1a", "Size": "10", "Tags": tag});
         let volume = create(&mut world, "AWS::EC2::Volume", "Volume", &volume);
         let data = json!({"UserData": {"Fn::Base64": user_data(&volume, options, drop_in, command)}});
-        let template = create(&mut world, "AWS::EC2::LaunchTemplate", "Machine", &json!({"LaunchTemplateData": data}));
+        let template =
+            create(&mut world, "AWS::EC2::LaunchTemplate", "LaunchTemplate", &json!({"LaunchTemplateData": data}));
         create(&mut world, "AWS::AutoScaling::AutoScalingGroup", "Group", &group(&template));
         Self { world, volume }
     }
 
-    /// One whose machine is in service and registered.
+    /// One whose instance is in service and registered.
     fn up() -> Self {
         let mut core = Self::new();
         core.world.advance(10);
-        let machine = core.machine();
-        core.attach(&machine).unwrap();
+        let instance = core.instance();
+        core.attach(&instance).unwrap();
         core.world.advance(60);
-        core.complete("launch", &machine, "CONTINUE").unwrap();
+        core.complete("launch", &instance, "CONTINUE").unwrap();
         core.world.advance(5);
-        assert_eq!((core.member(&machine).state, core.container_instance(&machine).connected), ("InService", true));
+        assert_eq!((core.member(&instance).state, core.container_instance(&instance).connected), ("InService", true));
         core
     }
 
@@ -228,8 +229,8 @@ impl Core {
         self.told(&format!("{action}&InstanceId={instance}&ShouldDecrementDesiredCapacity=false"))
     }
 
-    /// The machine that the group counts.
-    fn machine(&self) -> String {
+    /// The instance that the group counts.
+    fn instance(&self) -> String {
         let members = &self.world.auto_scaling.groups[GROUP].members;
         members.iter().find(|(_, member)| member.counts()).unwrap().0.clone()
     }
@@ -276,68 +277,68 @@ fn denied(result: Result<(), String>, code: &str) {
 }
 
 #[test]
-fn a_volume_is_attached_late_to_one_running_machine_of_its_zone_and_free_after_its_end() {
+fn a_volume_is_attached_late_to_one_running_instance_of_its_zone_and_free_after_its_end() {
     let mut core = Core::new();
     core.world.advance(3);
-    let machine = core.machine();
+    let instance = core.instance();
     denied(core.attach("i-00000000000000000"), "InvalidInstanceID.NotFound");
-    denied(core.attach(&machine), "IncorrectState");
+    denied(core.attach(&instance), "IncorrectState");
     core.world.advance(3);
     core.world.ec2.attach_errors.push_back("InternalError");
-    denied(core.attach(&machine), "InternalError");
-    core.attach(&machine).unwrap();
-    assert_eq!(core.held(), Some((machine.as_str(), "attaching")));
-    denied(core.attach(&machine), "VolumeInUse");
+    denied(core.attach(&instance), "InternalError");
+    core.attach(&instance).unwrap();
+    assert_eq!(core.held(), Some((instance.as_str(), "attaching")));
+    denied(core.attach(&instance), "VolumeInUse");
     core.world.advance(3);
-    assert_eq!(core.held(), Some((machine.as_str(), "attached")));
+    assert_eq!(core.held(), Some((instance.as_str(), "attached")));
 
     let elsewhere = core.world.add_volume("eu-west-1b", 10, BTreeMap::new(), Contents::Blank);
     let ours = std::mem::replace(&mut core.volume, elsewhere);
-    denied(core.attach(&machine), "IncorrectState");
+    denied(core.attach(&instance), "IncorrectState");
     core.world.advance(2);
-    denied(core.attach(&machine), "InvalidVolume.ZoneMismatch");
+    denied(core.attach(&instance), "InvalidVolume.ZoneMismatch");
     core.volume = "vol-00000000000000000".to_owned();
-    denied(core.attach(&machine), "InvalidVolume.NotFound");
+    denied(core.attach(&instance), "InvalidVolume.NotFound");
 
     core.volume = ours;
-    core.world.lose_instance(&machine);
+    core.world.lose_instance(&instance);
     core.world.advance(19);
-    assert_eq!(core.held(), Some((machine.as_str(), "attached")), "it shuts down, and still writes");
+    assert_eq!(core.held(), Some((instance.as_str(), "attached")), "it shuts down, and still writes");
     core.world.advance(1);
-    assert_eq!(core.held(), Some((machine.as_str(), "detaching")));
+    assert_eq!(core.held(), Some((instance.as_str(), "detaching")));
     core.world.advance(4);
     assert_eq!(core.held(), None);
-    assert_eq!(core.world.ec2.instances[&machine].state, "terminated", "it stays to be seen");
+    assert_eq!(core.world.ec2.instances[&instance].state, "terminated", "it stays to be seen");
 }
 
 #[test]
-fn a_machine_registers_only_with_its_volume_and_a_blank_one_is_formatted() {
+fn an_instance_registers_only_with_its_volume_and_a_blank_one_is_formatted() {
     let mut core = Core::new();
     core.world.advance(500);
-    let machine = core.machine();
+    let instance = core.instance();
     assert!(
-        core.world.container_instance(&machine).is_none(),
+        core.world.container_instance(&instance).is_none(),
         "the agent waits for the mount, however long that takes"
     );
     assert_eq!(core.contents(), Contents::Blank);
-    core.attach(&machine).unwrap();
+    core.attach(&instance).unwrap();
     core.world.advance(3);
     assert_eq!(core.contents(), Contents::Xfs);
-    assert!(core.world.container_instance(&machine).is_none());
+    assert!(core.world.container_instance(&instance).is_none());
     core.world.advance(8);
-    let host = core.container_instance(&machine);
+    let host = core.container_instance(&instance);
     assert_eq!((host.connected, host.status, host.root_disk), (true, "ACTIVE", false));
     assert_eq!(host.attributes["tier"], "core");
     assert_eq!(core.events("ECS Container Instance State Change"), 1);
     for (filter, found) in
         [("agentConnected == true", 1), ("ec2InstanceId in [i-0, ID]", 1), ("ec2InstanceId != ID", 0)]
     {
-        let body = json!({"cluster": CLUSTER, "filter": filter.replace("ID", &machine)});
+        let body = json!({"cluster": CLUSTER, "filter": filter.replace("ID", &instance)});
         let listed = target("AmazonEC2ContainerServiceV20141113.ListContainerInstances", &body);
         let listed = json_of(&core.world.answer(&listed));
         assert_eq!(listed["containerInstanceArns"].as_array().unwrap().len(), found, "{filter}");
     }
-    assert_eq!(core.member(&machine).state, "Pending:Wait", "the hook still waits");
+    assert_eq!(core.member(&instance).state, "Pending:Wait", "the hook still waits");
 }
 
 #[test]
@@ -354,58 +355,58 @@ fn a_volume_that_cannot_be_mounted_or_comes_too_late_keeps_the_agent_away() {
         let mut core = Core::with(options, DROP_IN, "daemon-reload");
         core.world.ec2.volumes.get_mut(&core.volume).unwrap().contents = contents;
         core.world.advance(later);
-        let machine = core.machine();
-        core.attach(&machine).unwrap();
+        let instance = core.instance();
+        core.attach(&instance).unwrap();
         core.world.advance(300);
-        assert_eq!(core.world.container_instance(&machine).is_some(), comes, "{contents:?}, {options}, {later} s");
+        assert_eq!(core.world.container_instance(&instance).is_some(), comes, "{contents:?}, {options}, {later} s");
         assert_eq!(core.contents(), contents, "{options}");
     }
 }
 
 #[test]
-fn a_machine_that_does_not_wait_writes_to_the_root_disk() {
+fn an_instance_that_does_not_wait_writes_to_the_root_disk() {
     for (drop_in, command) in
         [("RequiresMountsFor=/srv/other", "daemon-reload"), ("", "daemon-reload"), (DROP_IN, "status")]
     {
         let mut core = Core::with(OPTIONS, drop_in, command);
         core.world.advance(60);
-        let machine = core.machine();
-        assert!(core.container_instance(&machine).root_disk, "{drop_in:?}, {command}");
-        core.attach(&machine).unwrap();
-        core.world.reboot(&machine);
+        let instance = core.instance();
+        assert!(core.container_instance(&instance).root_disk, "{drop_in:?}, {command}");
+        core.attach(&instance).unwrap();
+        core.world.reboot(&instance);
         core.world.advance(60);
         let found = "after a boot files are read and the device is there";
-        assert!(!core.container_instance(&machine).root_disk, "{drop_in:?}, {command}: {found}");
+        assert!(!core.container_instance(&instance).root_disk, "{drop_in:?}, {command}: {found}");
     }
 }
 
 #[test]
 fn a_boot_keeps_the_volume_and_the_agent_returns_with_the_mount() {
     let mut core = Core::up();
-    let (machine, volume) = (core.machine(), core.volume.clone());
-    let id = core.container_instance(&machine).id.clone();
-    core.world.reboot(&machine);
-    assert!(!core.container_instance(&machine).connected);
-    assert_eq!(core.held(), Some((machine.as_str(), "attached")));
+    let (instance, volume) = (core.instance(), core.volume.clone());
+    let id = core.container_instance(&instance).id.clone();
+    core.world.reboot(&instance);
+    assert!(!core.container_instance(&instance).connected);
+    assert_eq!(core.held(), Some((instance.as_str(), "attached")));
     core.world.advance(22);
-    assert!(!core.container_instance(&machine).connected);
+    assert!(!core.container_instance(&instance).connected);
     core.world.advance(1);
-    assert_eq!((core.container_instance(&machine).connected, &core.container_instance(&machine).id), (true, &id));
+    assert_eq!((core.container_instance(&instance).connected, &core.container_instance(&instance).id), (true, &id));
 
     core.world.ec2.volumes.get_mut(&volume).unwrap().contents = Contents::Foreign;
-    core.world.reboot(&machine);
+    core.world.reboot(&instance);
     core.world.advance(500);
-    assert!(!core.container_instance(&machine).connected, "nothing to mount");
+    assert!(!core.container_instance(&instance).connected, "nothing to mount");
 }
 
 #[test]
-fn a_replacement_is_launched_before_the_old_machine_has_left() {
+fn a_replacement_is_launched_before_the_old_instance_has_left() {
     let mut core = Core::up();
-    let old = core.machine();
+    let old = core.instance();
     core.world.mark_unhealthy(&old);
     assert_eq!((core.member(&old).state, core.member(&old).healthy), ("Terminating:Wait", false));
     assert_eq!(core.events("EC2 Instance-terminate Lifecycle Action"), 1);
-    let new = core.machine();
+    let new = core.instance();
     assert_ne!(new, old);
     core.world.advance(60);
     assert_eq!(core.member(&new).state, "Pending:Wait");
@@ -424,9 +425,9 @@ fn a_replacement_is_launched_before_the_old_machine_has_left() {
 }
 
 #[test]
-fn silence_at_a_terminate_hook_retains_the_machine_until_somebody_ends_it() {
+fn silence_at_a_terminate_hook_retains_the_instance_until_somebody_ends_it() {
     let mut core = Core::up();
-    let old = core.machine();
+    let old = core.instance();
     core.terminate(&old).unwrap();
     let heartbeat = "Action=RecordLifecycleActionHeartbeat&Version=2011-01-01&AutoScalingGroupName=core-1";
     let heartbeat = format!("{heartbeat}&LifecycleHookName=terminate&InstanceId={old}");
@@ -453,44 +454,44 @@ fn silence_at_a_terminate_hook_retains_the_machine_until_somebody_ends_it() {
 #[test]
 fn no_heartbeat_puts_off_the_end_of_a_wait_for_ever() {
     let mut core = Core::up();
-    let machine = core.machine();
-    core.terminate(&machine).unwrap();
+    let instance = core.instance();
+    core.terminate(&instance).unwrap();
     let heartbeat = "Action=RecordLifecycleActionHeartbeat&Version=2011-01-01&AutoScalingGroupName=core-1";
-    let heartbeat = format!("{heartbeat}&LifecycleHookName=terminate&InstanceId={machine}");
+    let heartbeat = format!("{heartbeat}&LifecycleHookName=terminate&InstanceId={instance}");
     let hours = (0..1000).take_while(|_| {
         core.world.advance(300);
         core.told(&heartbeat).is_ok()
     });
     assert_eq!(hours.count(), 100 * 600 / 300 - 1, "a hundred times the heartbeat's time-out");
-    assert_eq!(core.member(&machine).state, "Terminating:Retained");
+    assert_eq!(core.member(&instance).state, "Terminating:Retained");
 }
 
 #[test]
 fn a_launch_that_is_abandoned_is_replaced_and_runs_no_terminate_hook() {
     let mut core = Core::new();
     core.world.advance(10);
-    let first = core.machine();
+    let first = core.instance();
     core.complete("launch", &first, "ABANDON").unwrap();
     assert_eq!(core.member(&first).state, "Terminating");
     core.world.advance(25);
     assert!(core.world.auto_scaling.member(&first).is_none());
-    let second = core.machine();
+    let second = core.instance();
     core.world.advance(600);
-    assert_ne!(core.machine(), second, "nobody continued in time");
+    assert_ne!(core.instance(), second, "nobody continued in time");
     assert_eq!(core.events("EC2 Instance-terminate Lifecycle Action"), 0);
     assert_eq!(core.events("EC2 Instance-launch Lifecycle Action"), 3);
 }
 
 #[test]
-fn a_machine_that_is_lost_runs_no_hook_and_is_replaced_when_that_is_noticed() {
+fn an_instance_that_is_lost_runs_no_hook_and_is_replaced_when_that_is_noticed() {
     let mut core = Core::up();
-    let lost = core.machine();
+    let lost = core.instance();
     core.world.lose_instance(&lost);
     core.world.advance(59);
-    assert_eq!((core.member(&lost).state, core.machine()), ("InService", lost.clone()));
+    assert_eq!((core.member(&lost).state, core.instance()), ("InService", lost.clone()));
     core.world.advance(1);
     assert!(core.world.auto_scaling.member(&lost).is_none());
-    assert_ne!(core.machine(), lost);
+    assert_ne!(core.instance(), lost);
     assert_eq!(core.events("EC2 Instance-terminate Lifecycle Action"), 0);
 }
 
@@ -498,16 +499,16 @@ fn a_machine_that_is_lost_runs_no_hook_and_is_replaced_when_that_is_noticed() {
 fn a_zone_without_room_is_tried_again_each_minute() {
     let mut core = Core::up();
     core.world.ec2.no_capacity.insert("eu-west-1a".to_owned());
-    let lost = core.machine();
+    let lost = core.instance();
     core.world.lose_instance(&lost);
     core.world.advance(60 + 130);
     assert_eq!(core.events("EC2 Instance Launch Unsuccessful"), 3);
     core.world.ec2.no_capacity.clear();
     core.world.advance(60);
-    assert_eq!(core.member(&core.machine()).state, "Pending:Wait");
+    assert_eq!(core.member(&core.instance()).state, "Pending:Wait");
 }
 
-/// A service on machines of its own, which wants one more than there are.
+/// A service on instances of its own, which wants one more than there are.
 fn service(world: &mut World, hosts: u8, minimum: u32, constraint: &str) {
     let task = create(world, "AWS::ECS::TaskDefinition", "Task", &json!({"ContainerDefinitions": [{"Name": "neo4j"}]}));
     let properties = json!({
@@ -567,12 +568,12 @@ fn draining_stops_what_the_minimum_allows_and_what_is_pending_at_once() {
 }
 
 #[test]
-fn ecs_deregisters_a_machine_that_has_ended_and_replaces_its_tasks() {
+fn ecs_deregisters_an_instance_that_has_ended_and_replaces_its_tasks() {
     let mut core = Core::up();
     service(&mut core.world, 0, 0, "attribute:tier == core and attribute:ecs.availability-zone == eu-west-1a");
     core.world.scale(CLUSTER, "core", 1);
     core.world.advance(60);
-    let lost = core.machine();
+    let lost = core.instance();
     let address = core.world.ec2.instances[&lost].address;
     assert_eq!((tasks(&core.world)[0].address, tasks(&core.world)[0].status), (address, "RUNNING"));
     core.world.lose_instance(&lost);
@@ -591,34 +592,34 @@ fn a_silent_agent_changes_nothing_but_its_connection() {
     service(&mut core.world, 0, 0, "attribute:tier == core");
     core.world.scale(CLUSTER, "core", 1);
     core.world.advance(60);
-    let machine = core.machine();
-    core.world.silence(&machine);
+    let instance = core.instance();
+    core.world.silence(&instance);
     core.world.scale(CLUSTER, "core", 0);
     core.world.advance(600);
     assert_eq!((tasks(&core.world)[0].status, tasks(&core.world)[0].wanted), ("RUNNING", false));
-    core.world.hear(&machine);
+    core.world.hear(&instance);
     core.world.advance(60);
     assert!(tasks(&core.world).is_empty());
 }
 
 #[test]
-fn a_group_goes_when_its_last_machine_has_and_then_its_volume_may() {
+fn a_group_goes_when_its_last_instance_has_and_then_its_volume_may() {
     let mut core = Core::up();
-    let (machine, volume) = (core.machine(), core.volume.clone());
-    core.terminate(&machine).unwrap();
-    core.complete("terminate", &machine, "ABANDON").unwrap();
+    let (instance, volume) = (core.instance(), core.volume.clone());
+    core.terminate(&instance).unwrap();
+    core.complete("terminate", &instance, "ABANDON").unwrap();
     let kept = json!({"DeletionPolicy": "Snapshot"});
     let refused = core.world.delete("AWS::EC2::Volume", &volume, &kept).unwrap_err();
     assert!(refused.starts_with("VolumeInUse"), "{refused}");
     let kind = "AWS::AutoScaling::AutoScalingGroup";
     assert_eq!(core.world.delete(kind, GROUP, &json!({})), Ok(None));
     let waiting: Vec<_> = core.world.auto_scaling.groups[GROUP].members.keys().cloned().collect();
-    for id in waiting.iter().filter(|id| **id != machine) {
+    for id in waiting.iter().filter(|id| **id != instance) {
         core.complete("terminate", id, "CONTINUE").unwrap();
     }
     core.world.advance(600);
-    assert_eq!(core.world.status(kind, GROUP), Ok(None), "a retained machine is left");
-    core.terminate(&machine).unwrap();
+    assert_eq!(core.world.status(kind, GROUP), Ok(None), "a retained instance is left");
+    core.terminate(&instance).unwrap();
     core.world.advance(20);
     assert!(core.world.status(kind, GROUP).unwrap().is_some());
     assert!(core.world.auto_scaling.groups.is_empty());
@@ -636,10 +637,10 @@ fn a_group_and_a_volume_change_in_place_or_are_replaced() {
     let template = core.world.auto_scaling.groups[GROUP].template.clone();
     let data = json!({"LaunchTemplateData": {"UserData": "IyEvYmluL3No", "DisableApiTermination": "true"}});
     let kind = "AWS::EC2::LaunchTemplate";
-    let updated = core.world.update_in("", kind, "Machine", &template, &data, &json!({})).unwrap().unwrap();
+    let updated = core.world.update_in("", kind, "LaunchTemplate", &template, &data, &json!({})).unwrap().unwrap();
     assert_eq!(updated.attributes["LatestVersionNumber"], "2");
     assert_eq!(core.world.ec2.templates[&template].versions[1].user_data, "#!/bin/sh");
-    assert_eq!(core.member(&core.machine()).template, (template, 1), "the machine is as old as it was");
+    assert_eq!(core.member(&core.instance()).template, (template, 1), "the instance is as old as it was");
 
     let (kind, volume) = ("AWS::EC2::Volume", core.volume.clone());
     let mut change = |zone: &str, size: &str| {
@@ -680,7 +681,7 @@ fn what_is_read_comes_in_pages_as_xml_and_counts_as_read() {
 fn iam_is_asked_about_each_resource_with_its_own_tags() {
     let mut core = Core::new();
     core.world.advance(10);
-    let machine = core.machine();
+    let instance = core.instance();
     let tags = |world: &World, form: &str| {
         let call = world.call(&post(form)).unwrap();
         let tag = "aws:ResourceTag/neo4j:core".to_owned();
@@ -690,10 +691,10 @@ fn iam_is_asked_about_each_resource_with_its_own_tags() {
         (call.action.clone(), questions.collect::<Vec<_>>())
     };
     let (volume, arn) = (&core.volume, "arn:aws:ec2:eu-west-1:000000000000:");
-    let form = format!("Action=AttachVolume&Version=2016-11-15&VolumeId={volume}&InstanceId={machine}");
-    let both = vec![(format!("{arn}volume/{volume}"), true), (format!("{arn}instance/{machine}"), true)];
+    let form = format!("Action=AttachVolume&Version=2016-11-15&VolumeId={volume}&InstanceId={instance}");
+    let both = vec![(format!("{arn}volume/{volume}"), true), (format!("{arn}instance/{instance}"), true)];
     assert_eq!(tags(&core.world, &form), ("ec2:AttachVolume".to_owned(), both));
-    let form = format!("Action=TerminateInstanceInAutoScalingGroup&Version=2011-01-01&InstanceId={machine}");
+    let form = format!("Action=TerminateInstanceInAutoScalingGroup&Version=2011-01-01&InstanceId={instance}");
     let group = vec![(core.world.auto_scaling.groups[GROUP].arn.clone(), true)];
     assert_eq!(tags(&core.world, &form), ("autoscaling:TerminateInstanceInAutoScalingGroup".to_owned(), group));
     let form = "Action=DescribeVolumes&Version=2016-11-15";
@@ -729,7 +730,7 @@ fn a_table_keeps_items_and_an_unknown_one_is_refused() {
 #[test]
 fn what_people_ask_of_ec2_and_auto_scaling_is_answered_as_documented() {
     let mut core = Core::up();
-    let (machine, volume) = (core.machine(), core.volume.clone());
+    let (instance, volume) = (core.instance(), core.volume.clone());
     let ec2 = |action: &str, rest: &str| format!("Action={action}&Version=2016-11-15&{rest}");
     let created = core.ask(&ec2("CreateSnapshot", &format!("VolumeId={volume}&Description=core%201")));
     assert!(created.status == 200 && created.body.contains("snap-"), "{}", created.body);
@@ -740,10 +741,10 @@ fn what_people_ask_of_ec2_and_auto_scaling_is_answered_as_documented() {
     assert!(!snapshots(&of("vol-0")).contains("snap-"), "a filter leaves out what does not fit");
     assert!(snapshots("Filter.1.Name=colour&Filter.1.Value.1=red").contains("InvalidParameterValue"));
 
-    let instances = core.ask(&ec2("DescribeInstances", &format!("InstanceId.1={machine}"))).body;
+    let instances = core.ask(&ec2("DescribeInstances", &format!("InstanceId.1={instance}"))).body;
     assert!(instances.contains("<name>running</name>"), "{instances}");
     let none = core.ask(&ec2("DescribeInstances", "Filter.1.Name=instance-state-name&Filter.1.Value.1=terminated"));
-    assert!(!none.body.contains(&machine), "{}", none.body);
+    assert!(!none.body.contains(&instance), "{}", none.body);
     assert!(
         core.told(&ec2("DescribeInstances", "InstanceId.1=i-0")).unwrap_err().contains("InvalidInstanceID.NotFound")
     );
@@ -753,7 +754,7 @@ fn what_people_ask_of_ec2_and_auto_scaling_is_answered_as_documented() {
     assert!(core.told(&sizes("DesiredCapacity=2")).unwrap_err().contains("must be between"));
     assert!(core.told(&sizes("MinSize=2")).unwrap_err().contains("Min bound"));
     core.told(&sizes("MinSize=0&DesiredCapacity=0")).unwrap();
-    assert_eq!(core.member(&machine).state, "Terminating:Wait", "an empty group lets its machine go");
+    assert_eq!(core.member(&instance).state, "Terminating:Wait", "an empty group lets its instance go");
     core.told(&sizes("MinSize=1")).unwrap();
     assert_eq!(core.world.auto_scaling.groups[GROUP].desired, 1, "it follows the smallest size");
 }

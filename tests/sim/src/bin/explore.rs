@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         None | Some("--help") => println!("{HELP}"),
         Some("--soak") => soak(arguments.get(1).and_then(|seeds| seeds.parse().ok()).unwrap_or(50_000)),
-        Some("--all") => match arguments[1..].join(" ").parse::<Schedule>() {
+        Some("--all") => match arguments.iter().skip(1).cloned().collect::<Vec<_>>().join(" ").parse::<Schedule>() {
             Ok(Schedule::Planned(name, _)) => {
                 let began = Instant::now();
                 println!("{}", explore::scenario(name, 1, 0).line(name, began));

@@ -59,7 +59,12 @@ const SCENARIOS: &[Scenario<Step>] = &[
         steps: &[Unhealthy(2), Live(20), Away(31 * MINUTE), Live(20), Empty(2), Live(MINUTE)],
     },
     Scenario { name: "emptied", page: 2, steps: &[Empty(2), Away(20), Unhealthy(2), Live(MINUTE)] },
-    Scenario { name: "dead", page: 100, steps: &[Silence(2), Impair(2), Live(20), Away(5 * MINUTE), Live(2 * MINUTE)] },
+    // Silence is counted only as long as somebody looks at least every three minutes.
+    Scenario {
+        name: "dead",
+        page: 100,
+        steps: &[Silence(2), Impair(2), Live(20), Away(110), Live(5), Away(110), Live(5), Away(110), Live(2 * MINUTE)],
+    },
     Scenario { name: "two", page: 2, steps: &[Lose(1), Away(20), Lose(3), Away(45), Live(MINUTE)] },
     Scenario { name: "leftover", page: 100, steps: &[Silence(2), Away(20), Lose(2), Away(70), Live(MINUTE)] },
     Scenario {
@@ -70,7 +75,20 @@ const SCENARIOS: &[Scenario<Step>] = &[
     Scenario {
         name: "silent",
         page: 100,
-        steps: &[Unhealthy(2), Silence(2), Live(20), Away(5 * MINUTE), Live(MINUTE), Hear(2), Empty(2), Live(20)],
+        steps: &[
+            Unhealthy(2),
+            Silence(2),
+            Live(20),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(MINUTE),
+            Hear(2),
+            Empty(2),
+            Live(20),
+        ],
     },
     Scenario { name: "gone", page: 100, steps: &[Unhealthy(2), Away(20), Delete] },
 ];
@@ -472,9 +490,15 @@ impl Instances {
             world.ec2.no_capacity.clear();
             world.ec2.attach_errors.clear();
         }
-        let whole = |cluster: &Cluster| {
-            (1..=cluster.nodes.len()).all(|core| cluster.serving(core).is_some() && cluster.states(core).len() == 1)
+        let is_whole = |cluster: &Cluster, core: usize| {
+            let Some(instance) = cluster.serving(core).filter(|_| cluster.states(core).len() == 1) else {
+                return false;
+            };
+            let world = cluster.wire.world();
+            let joined = world.container_instance(&instance).is_some_and(|f| f.connected && f.status == "ACTIVE");
+            joined && world.ec2.instances.get(&instance).is_some_and(|found| !found.impaired)
         };
+        let whole = |cluster: &Cluster| (1..=cluster.nodes.len()).all(|core| is_whole(cluster, core));
         let ends = self.cluster.wire.world().now + SignedDuration::from_mins(PATIENCE.cast_signed());
         while !whole(&self.cluster) {
             if self.cluster.wire.world().now > ends {

@@ -1,4 +1,4 @@
-//! What a pass costs the function itself, by the number of members and by what else stands in the zone.
+//! What a round costs the function itself, by the number of members and by what else stands in the zone.
 
 use std::{
     hint::black_box,
@@ -22,11 +22,11 @@ pub(super) struct Pass {
     pub(super) joining: Duration,
     /// The decision alone, when nothing has changed.
     pub(super) idle: Duration,
-    /// A whole idle pass in process: requests written and signed, answers read, decided. No network.
+    /// A whole idle round in process: requests written and signed, answers read, decided. No network.
     pub(super) whole: Duration,
-    /// Calls to AWS in an idle pass.
+    /// Calls to AWS in an idle round.
     pub(super) calls: usize,
-    /// Calls to AWS in the pass in which all members join.
+    /// Calls to AWS in the round in which all members join.
     pub(super) joining_calls: usize,
 }
 
@@ -74,7 +74,7 @@ fn published(plan: &Plan) -> Records {
     Records { multivalue: plan.changes.iter().map(Change::record).cloned().collect(), occupant: None }
 }
 
-/// The time of an idle pass, its calls, and those of the pass before it.
+/// The time of an idle round, its calls, and those of the round before it.
 async fn rounds(members: u8, foreign: usize) -> (Duration, usize, usize) {
     let cluster = populated(members, foreign);
     cluster.wire.sleep(300).await;

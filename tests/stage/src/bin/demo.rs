@@ -1,4 +1,4 @@
-//! Plays the whole story for a person: deploys the whole cluster to a local AWS, takes a machine away, and deletes it.
+//! Plays the whole story for a person: deploys the whole cluster to a local AWS, takes an instance away, and deletes it.
 
 use std::process::ExitCode;
 
