@@ -25,7 +25,20 @@ from cfnlint.config import ConfigMixIn
 from cfnlint.decode.decode import decode_str
 from cfnlint.runner import Runner
 from facts import wrong
-from render import INFRA, NAMED, SUBNET, SWITCHES, Refused, Template, deployment, deployments, pairwise, read, tree
+from render import (
+    INFRA,
+    NAMED,
+    SUBNET,
+    SWITCHES,
+    Refused,
+    Template,
+    deployment,
+    deployments,
+    not_as_promised,
+    pairwise,
+    read,
+    tree,
+)
 
 # Parameters that must be refused, by the beginning of the message.
 REFUSALS = {
@@ -89,6 +102,7 @@ def every() -> list[str]:
             places.setdefault(stack, f"{path} of {combination}")
     file, parameters = deployments()["discovery"]
     places |= {stack: f"{path} of {file} alone" for path, stack in tree("root", file, frozenset(parameters.items())).items()}
+    findings += [f"{place}: {line}" for stack, place in places.items() for line in not_as_promised(stack)]
     outlines = {outline(stack.template): place for stack, place in places.items()}
     # The linter reads its rules once, not for each template. The zone is a parameter, and a shape need not use every parameter.
     linter = Runner(ConfigMixIn(regions=["eu-west-1"], ignore_checks=["W3010", "W2001"]))
@@ -103,13 +117,25 @@ def every() -> list[str]:
     return findings
 
 
+def quoted_in_vain(text: str, in_flow: bool) -> bool:
+    """Whether a text of words means the same without its quotes. Patterns and single signs are quoted for the reader."""
+    if not any(map(str.isalpha, text)) or set(text) & set('^$[]{}|*/\\"\n') or (in_flow and set(text) & set(",:#'")):
+        return False
+    try:
+        return yaml.safe_load(f"key: {text}") == {"key": text} and yaml.safe_load(f"{text}: value") == {text: "value"}
+    except yaml.YAMLError:
+        return False
+
+
 def style() -> list[str]:
-    """Returns where the templates are not in one style: collections in flow style fit into a line, of 130 characters."""
+    """Returns where the templates are not in one style: a collection in flow style fits into a line of 130 characters, and
+    nothing is quoted in vain."""
     findings = []
     for path in sorted(INFRA.glob("*.yaml")):
         text = path.read_text()
         lines, open_at = text.splitlines(), []
         for event in yaml.parse(text):
+            place = f"{path.name}:{event.start_mark.line + 1}"
             if isinstance(event, yaml.CollectionStartEvent):
                 open_at.append(event)
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -117,6 +143,9 @@ def style() -> list[str]:
                 number = began.start_mark.line
                 if began.flow_style and (event.end_mark.line != number or len(lines[number]) > 130):
                     findings.append(f"{path.name}:{number + 1}: a collection in flow style does not fit into a line")
+            elif isinstance(event, yaml.ScalarEvent) and event.style in {"'", '"'}:
+                in_flow = any(began.flow_style for began in open_at)
+                findings += [f"{place}: {event.value!r} needs no quotes"] * quoted_in_vain(event.value, in_flow)
     return findings
 
 

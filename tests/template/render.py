@@ -48,7 +48,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -411,6 +411,42 @@ def created(path: str, stack: str, name: str, resource: Template, scope: Scope) 
     return {f"{name}.{attribute}".rstrip("."): text.format_map(look) for attribute, text in CREATED.get(kind, {}).items()}
 
 
+def functions_in(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yields every function that is left in a value, with its arguments."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                if key == "Ref" or (key.startswith("Fn::") and len(value) == 1):
+                    yield key, inner
+                yield from functions_in(inner)
+        case list():
+            for inner in value:
+                yield from functions_in(inner)
+
+
+def not_as_promised(stack: Stack) -> Iterator[str]:
+    """Yields what a stack has that the format at the top of this file does not allow."""
+    ids = {*stack.template["Resources"], *stack.template.get("Parameters", {}), *PSEUDO, "AWS::StackName", "AWS::StackId"}
+    for name, arguments in functions_in(stack.template):
+        match name, arguments:
+            case "Ref", _:
+                named_here = [arguments]
+            case "Fn::GetAtt", [resource, _]:
+                named_here = [resource]
+            case "Fn::Sub", text:
+                text, own = (text, {}) if isinstance(text, str) else text
+                names = (found.partition(".")[0] for found in re.findall(r"\$\{([\w:.]+)\}", text))
+                named_here = [found for found in names if found not in own]
+            case (("Fn::Join" | "Fn::Split" | "Fn::Select" | "Fn::Base64"), _):
+                named_here = []
+            case _:
+                yield f"{name} is not in the closed set"
+                continue
+        yield from (f"{name} of {found}, which this stack does not have" for found in named_here if found not in ids)
+    left = {name for name, _ in functions_in(stack.live)} - {"Fn::Base64"}
+    yield from (f"{name} is left in the live form" for name in sorted(left))
+
+
 def passed_on(value: Any) -> Any:
     """Returns what a nested stack is given of a parameter's value: a text, or what the stack refuses."""
     match value:
@@ -420,17 +456,6 @@ def passed_on(value: Any) -> Any:
             return tuple(value)
         case _:
             return value
-
-
-def refers(value: Any) -> bool:
-    """Whether something in a value is left to resolve."""
-    match value:
-        case dict():
-            return any(key == "Ref" or key.startswith("Fn::") or refers(inner) for key, inner in value.items())
-        case list():
-            return any(map(refers, value))
-        case _:
-            return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -468,7 +493,7 @@ def tree(
     resources = live.render()["Resources"]
     for name, resource in resources.items():
         known |= created(path, stack, name, resource, live)
-    waiting = {name for name, resource in resources.items() if resource["Type"] == "AWS::CloudFormation::Stack"}
+    waiting = [name for name, resource in resources.items() if resource["Type"] == "AWS::CloudFormation::Stack"]
     below: dict[str, Stack] = {}
     while waiting:
         resolved = {name: live.resolve(translated["Resources"][name]["Properties"].get("Parameters", {})) for name in waiting}
@@ -480,7 +505,7 @@ def tree(
             place = name if path == "root" else f"{path}/{name}"
             waiting.remove(name)
             nested = template["Resources"][name]["Properties"]
-            unknown = frozenset(key for key, value in nested.get("Parameters", {}).items() if refers(value))
+            unknown = frozenset(key for key, value in nested.get("Parameters", {}).items() if any(functions_in(value)))
             file_of, values = nested["TemplateURL"].rpartition("/")[2], frozenset(given[name].items())
             child = tree(place, file_of, values, named(stack, name, place), unknown)
             known |= {f"{name}.Outputs.{key}": found["Value"] for key, found in child[place].live["Outputs"].items()}
