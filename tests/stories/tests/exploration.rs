@@ -6,11 +6,11 @@ use std::time::Instant;
 use cluster_sim::explore::{self, SUBJECTS};
 
 /// How many random orders are enough for a test.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 /// Of how many faults and orders a sample tries one. It is a prime: what it leaves out at one call it tries at another.
 const SAMPLE: usize = 17;
 /// Of how many pairs one is tried.
-const PAIRS: usize = 13;
+const PAIRS: usize = 29;
 
 #[test]
 fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
@@ -24,7 +24,7 @@ fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
 fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
     for subject in SUBJECTS {
         let all = explore::orders(subject, (0..SEEDS).step_by(SAMPLE));
-        assert!(all.distinct > 12, "{}: the seeds repeat each other: {all:?}", subject.function);
+        assert!(all.distinct > 8, "{}: the seeds repeat each other: {all:?}", subject.function);
     }
 }
 

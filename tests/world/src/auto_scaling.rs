@@ -24,7 +24,8 @@ const PROCEED: i64 = 1;
 const RETRY: i64 = 60;
 /// From the end of an instance until a health check notices.
 const NOTICE: i64 = 60;
-/// The longest that an instance waits, whatever heartbeats it gets.
+/// The longest that an instance waits, whatever heartbeats it gets, or a hundred times its hook's timeout if that is less
+/// (user guide, «Amazon EC2 Auto Scaling lifecycle hooks», «Considerations and limitations»).
 const LONGEST: i64 = 48 * 3600;
 
 /// The transition of a launch hook.
@@ -163,7 +164,7 @@ impl Group {
         if counted.len() < self.desired && self.blocked_until.is_none_or(|at| at <= now) {
             return Some(Work::Launch);
         }
-        // Of the fullest zone, the one from the oldest template.
+        // User guide, «Default termination policy»: of the fullest zone, the one from the oldest template.
         let crowd = |zone: &str| counted.iter().filter(|(_, member)| member.zone == zone).count();
         let victim = counted.iter().max_by_key(|(_, m)| (crowd(&m.zone), std::cmp::Reverse(m.template.1)));
         victim.filter(|_| counted.len() > self.desired).map(|(id, _)| Work::Leave((*id).clone()))

@@ -17,7 +17,8 @@ use super::{
 const LISTED_AFTER: i64 = 2;
 /// From the deregistration until it is gone everywhere.
 const GONE_AFTER: i64 = 4;
-/// How long Cloud Map waits before it acts on a custom health status of `UNHEALTHY`.
+/// How long Cloud Map waits before it acts on a custom health status of `UNHEALTHY` (API reference of
+/// `HealthCheckCustomConfig`).
 const UNHEALTHY_AFTER: i64 = 30;
 
 /// Namespaces and services by id.

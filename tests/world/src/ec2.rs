@@ -24,7 +24,7 @@ use boot::Boot;
 pub(super) const PENDING: i64 = 5;
 /// From the end's beginning to `terminated`.
 const SHUTTING_DOWN: i64 = 20;
-/// How long EC2 still shows a terminated instance.
+/// How long EC2 still shows a terminated instance (user guide, «Terminate Amazon EC2 instances»).
 const REMEMBERED: i64 = 3600;
 /// From the creation of a volume until it is available.
 const CREATING: i64 = 2;

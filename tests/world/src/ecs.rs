@@ -34,7 +34,7 @@ const DEACTIVATE: i64 = 1;
 const STOPPING: i64 = 4;
 /// From there to `STOPPED`, when its container instance is free again.
 const STOP: i64 = 8;
-/// How long `DescribeTasks` still knows a stopped task.
+/// How long `DescribeTasks` still knows a stopped task (API reference of `DescribeTasks`).
 const REMEMBERED: i64 = 3600;
 
 /// Clusters by name.
@@ -76,7 +76,8 @@ pub struct Service {
     pub registry: Option<String>,
     /// Where its tasks may go, and how many stay.
     pub placement: Placement,
-    /// False once it was deleted: then it drains, and is `INACTIVE` when its last task has stopped.
+    /// False once it was deleted: then it drains, and is `INACTIVE` when its last task has stopped (API reference of
+    /// `DeleteService`).
     pub active: bool,
 }
 

@@ -2,7 +2,8 @@
 
 use super::World;
 
-/// A multivalue answer holds at most this many records, chosen at random.
+/// A multivalue answer holds at most this many records, chosen at random (Route 53 developer guide, «Multivalue answer
+/// routing»).
 const MULTIVALUE_ANSWERS: usize = 8;
 
 /// One record of an answer: domain without trailing dot, type, seconds, value as text.

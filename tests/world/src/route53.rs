@@ -17,9 +17,9 @@ use super::{
 };
 
 const XMLNS: &str = "https://route53.amazonaws.com/doc/2013-04-01/";
-/// The most multivalue records of one name and type.
+/// The most multivalue records of one name and type (developer guide, «Quotas»).
 const MULTIVALUE_LIMIT: usize = 100;
-/// The most changes of a batch.
+/// The most changes of a batch (developer guide, «Quotas», «Maximums on API requests»).
 const BATCH_LIMIT: usize = 1_000;
 
 /// Zones by id.

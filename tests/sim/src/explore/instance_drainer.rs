@@ -293,7 +293,8 @@ impl Explored for Instances {
     type Step = Step;
     const FUNCTION: &'static str = INSTANCE_DRAINER;
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
-    const PAIRED: &'static [&'static str] = &["emptied", "dead"];
+    // The one that hands a volume on, and the one that ends members on purpose.
+    const PAIRED: &'static [&'static str] = &["loss", "gone"];
 
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");

@@ -8,7 +8,7 @@ use saphyr::{LoadableYamlNode, Yaml};
 
 /// How the device of a volume is called, but for the volume's id without its dash.
 const DEVICE: &str = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol";
-/// How long systemd waits for a device when nothing else is said.
+/// How long systemd waits for a device when nothing else is said (systemd-system.conf(5), `DefaultDeviceTimeoutSec`).
 const PATIENCE: i64 = 90;
 
 /// What user data says, and how far the instance is.
