@@ -12,6 +12,7 @@ use aws_lambda_events::{
 use jiff::Timestamp;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{
     Aws, Event, Failure, Function, Kind, Messages, Mode, Reconciled, Round, client, custom_resource,
@@ -25,6 +26,8 @@ mod tests;
 
 /// The part of its time that an invocation reserves to report that the rest was not enough.
 const RESERVE: Duration = Duration::from_secs(2);
+/// The part of the rest that is left when the last of several messages has had its share of the time.
+const TO_ANSWER: Duration = Duration::from_secs(1);
 /// The longest time that [`Frame::warm_up`] may take in the init phase.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
@@ -48,7 +51,7 @@ pub async fn run<F: Function>() -> Result<(), Error> {
         // Lambda would end the process silently; this way the log and the answer show what happened.
         let left = left_of(&event.context).saturating_sub(RESERVE);
         // Boxed, since a future as deep as a whole round overflows the compiler's limit on the depth of types.
-        let answer = tokio::time::timeout(left, Box::pin(frame.handle(event.payload))).await;
+        let answer = tokio::time::timeout(left, Box::pin(frame.handle_within(event.payload, left))).await;
         let answer = answer
             .unwrap_or_else(|_| Err(Failure::transient("AWS answered too slowly: the invocation ran out of time")));
         match &answer {
@@ -97,10 +100,14 @@ impl<F: Function> Frame<F> {
 
     /// Handles one invocation and returns what it did.
     pub async fn handle(&self, payload: Value) -> Result<Value, Failure> {
+        self.handle_within(payload, Duration::MAX).await
+    }
+
+    async fn handle_within(&self, payload: Value, left: Duration) -> Result<Value, Failure> {
         match Event::read(payload)? {
             Event::Messages(messages) => match F::MESSAGES {
                 Messages::Coalesced => self.coalesced(&messages).await,
-                Messages::Single => self.single(&messages).await,
+                Messages::Single => self.single(&messages, left.saturating_sub(TO_ANSWER)).await,
             },
             Event::CustomResource(request) => self.custom_resource(&request).await,
             Event::Operator(request) => {
@@ -183,13 +190,18 @@ impl<F: Function> Frame<F> {
     ///
     /// A message that failed but may succeed later holds up the rest of its message group, which is ordered; one that
     /// never will succeed is dead-lettered (Lambda developer guide, «Implementing partial batch responses»).
-    async fn single(&self, messages: &[SqsMessage]) -> Result<Value, Failure> {
+    ///
+    /// Each has its share of the time: one that hangs must not bring back those that have been handled.
+    async fn single(&self, messages: &[SqsMessage], left: Duration) -> Result<Value, Failure> {
         let mut failed = SqsBatchResponse::default();
         let mut held_up = HashSet::new();
-        for message in messages {
+        let began = Instant::now();
+        for (done, message) in messages.iter().enumerate() {
             let group = message.attributes.get("MessageGroupId");
             let mut again = group.is_some_and(|group| held_up.contains(group));
-            if !again && let Err(failure) = self.function.message(message).await {
+            let waiting = u32::try_from(messages.len().saturating_sub(done)).unwrap_or(u32::MAX);
+            let share = left.saturating_sub(began.elapsed()) / waiting.max(1);
+            if !again && let Err(failure) = self.message_within(message, share).await {
                 tracing::error!(message = message.message_id, kind = ?failure.kind(), "{}", failure.chain());
                 again = failure.kind() == Kind::Transient;
                 if !again && let Err(failure) = self.dead_letters.dead_letter(message, &failure.chain()).await {
@@ -205,6 +217,11 @@ impl<F: Function> Frame<F> {
         }
         serde_json::to_value(&failed)
             .map_err(|error| Failure::permanent("could not name the messages that failed").caused_by(error))
+    }
+
+    async fn message_within(&self, message: &SqsMessage, share: Duration) -> Result<(), Failure> {
+        let handled = tokio::time::timeout(share, self.function.message(message)).await;
+        handled.unwrap_or_else(|_| Err(Failure::transient("the message took longer than its share of the time")))
     }
 
     async fn custom_resource(&self, request: &CustomResource) -> Result<Value, Failure> {

@@ -134,6 +134,7 @@ impl Function for Singles {
         self.0.0.lock().unwrap().push(body.clone());
         match body.as_str() {
             "later" => Err(Failure::transient("not now")),
+            "hangs" => std::future::pending().await,
             "never" => Err(Failure::permanent("no alert")),
             _ => Ok(()),
         }
@@ -279,4 +280,15 @@ async fn a_warm_up_neither_fails_the_function_nor_holds_it_up() {
     assert!(began.elapsed().is_zero());
     frame::<Rounds>(&[("FAILS", "")], Recorder::default()).0.warm_up().await;
     assert_eq!(began.elapsed(), WARM_UP);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_hangs_brings_back_none_of_the_others() {
+    let (frame, _) = frame::<Singles>(&[], Recorder::default());
+    let records = [message("1", "fine", None), message("2", "hangs", None), message("3", "fine too", None)];
+    let (began, left) = (tokio::time::Instant::now(), Duration::from_secs(21));
+    let answer = frame.handle_within(json!({"Records": records}), left).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "2"}]}));
+    assert_eq!(*frame.function().0.0.lock().unwrap(), ["fine", "hangs", "fine too"]);
+    assert_eq!(began.elapsed(), Duration::from_secs(10), "half of what was left, and a second to answer");
 }
