@@ -137,6 +137,7 @@ impl Explored for Members {
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
     // The longest ones.
     const PAIRED: &'static [&'static str] = &["restart", "shrink"];
+    const EVERY: usize = 1;
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let cluster = Cluster::discovery();
