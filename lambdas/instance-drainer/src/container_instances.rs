@@ -190,6 +190,7 @@ fn container_instance(found: &Described) -> Option<ContainerInstance> {
         status,
         core: core.and_then(|attribute| attribute.value()).map(Into::into),
         tasks: Vec::new(),
+        running_tasks: found.running_tasks_count().try_into().unwrap_or_default(),
         registered: found.registered_at().and_then(timestamp),
         disconnected_since: None,
     })
@@ -204,6 +205,7 @@ fn task(found: &Found) -> Option<(String, Task)> {
         status,
         connected_at: found.connectivity_at().and_then(timestamp),
         started_at: found.started_at().and_then(timestamp),
+        wanted: found.desired_status() == Some("RUNNING"),
     };
     Some((found.container_instance_arn()?.to_owned(), task))
 }

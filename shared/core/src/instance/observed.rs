@@ -272,8 +272,11 @@ pub struct ContainerInstance {
     pub status: String,
     /// Its attribute `neo4j.core`, from the agent's configuration.
     pub core: Option<CoreId>,
-    /// Its tasks that have not stopped.
+    /// Its tasks that have not stopped, as far as the lists of tasks have them.
     pub tasks: Vec<Task>,
+    /// How many tasks on it have the desired status `RUNNING`, by ECS's own count (API reference of `ContainerInstance`,
+    /// `runningTasksCount`).
+    pub running_tasks: usize,
     /// When it registered, if ECS reports that.
     pub registered: Option<Timestamp>,
     /// The time since which its agent has been seen disconnected, by our own clock ([`Clocks`](super::Clocks)).
@@ -293,6 +296,13 @@ impl ContainerInstance {
     #[must_use]
     pub fn may_be_stopping_tasks(&self) -> bool {
         !self.connected || (self.core.is_some() && self.tasks.is_empty())
+    }
+
+    /// Returns how many running tasks ECS counts on it that are not among those listed: a list may leave something out.
+    #[must_use]
+    pub fn unlisted_tasks(&self) -> usize {
+        let listed = self.tasks.iter().filter(|task| task.wanted && task.status == "RUNNING").count();
+        self.running_tasks.saturating_sub(listed)
     }
 
     /// Adds tasks that have not stopped. A later observation of a task replaces an earlier one: a task that is stopped
@@ -336,4 +346,6 @@ pub struct Task {
     pub connected_at: Option<Timestamp>,
     /// When it went from `PENDING` to `RUNNING`.
     pub started_at: Option<Timestamp>,
+    /// Whether its `desiredStatus` is `RUNNING`.
+    pub wanted: bool,
 }

@@ -151,6 +151,9 @@ pub enum Reason {
     /// It may still reconnect.
     #[error("ECS has lost its agent, but not for long")]
     AgentAway,
+    /// A list of tasks was incomplete.
+    #[error("ECS counts more running tasks on it than it lists: {0} more, and any may be a member")]
+    TasksUnlisted(usize),
     /// Another one is deregistered in the same plan, or another core is on its way back.
     #[error("it is dead, but instances are deregistered one at a time: another core must be in service first")]
     NotAtOnce,
@@ -216,6 +219,7 @@ impl Reason {
             | Self::Silent
             | Self::SilentWithoutMember
             | Self::AgentAway
+            | Self::TasksUnlisted(_)
             | Self::NotAtOnce
             | Self::Leaving
             | Self::TasksStopping(_)

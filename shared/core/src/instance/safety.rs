@@ -23,8 +23,17 @@ impl Safety {
         let reasons = leaving.filter(|instance| !is_dead(observed, instance, now)).filter_map(|instance| {
             let registrations = observed.of(&instance.id);
             let ours = registrations.iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task)).count();
+            let unlisted: usize = registrations.iter().map(|found| found.unlisted_tasks()).sum();
             let why = if instance.state == State::Retained { Reason::Retained } else { Reason::QuorumUnproven };
-            (observed.phase == Phase::Complete && ours > 0).then(|| (instance.id.clone(), vec![why(ours)]))
+            let mut reasons = Vec::new();
+            if observed.phase == Phase::Complete && ours > 0 {
+                reasons.push(why(ours));
+            }
+            // What a list left out may be a member. When the cluster is being deleted that makes no difference.
+            if observed.phase != Phase::Deleting && unlisted > 0 {
+                reasons.push(Reason::TasksUnlisted(unlisted));
+            }
+            (!reasons.is_empty()).then(|| (instance.id.clone(), reasons))
         });
         Self { reasons: reasons.collect() }
     }

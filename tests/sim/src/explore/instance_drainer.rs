@@ -295,7 +295,7 @@ impl Explored for Instances {
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
     // The one that hands a volume on, and the one that ends members on purpose.
     const PAIRED: &'static [&'static str] = &["loss", "gone"];
-    const EVERY: usize = 2;
+    const EVERY: usize = 1;
 
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");

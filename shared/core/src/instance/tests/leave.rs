@@ -169,3 +169,24 @@ fn dead_instances_are_deregistered_one_at_a_time() {
     later.container_instances.last_mut().unwrap().tasks[0].status = "STOPPING".into();
     assert!(text(&later).contains("i-2 waits: it is dead"), "{}", text(&later));
 }
+
+#[test]
+fn a_task_that_ecs_counts_and_does_not_list_may_be_a_member() {
+    let unlisted = ContainerInstance { tasks: vec![], ..registered(Some("1"), 1) };
+    assert_eq!(unlisted.unlisted_tasks(), 1);
+    for state in [State::TerminatingWait, State::Retained] {
+        for phase in [Phase::Creating, Phase::Complete] {
+            let held = held(state.clone(), phase, Some(unlisted.clone()));
+            assert_eq!(waits(&held, false), Reason::TasksUnlisted(1), "{phase}");
+        }
+        let (action, why) = verdict(&held(state, Phase::Deleting, Some(unlisted.clone())));
+        assert_eq!((action, why), (Action::Drain { container_instances: vec!["arn:1".into()] }, Reason::Emptied));
+    }
+    // One that is stopping, or starts, is no running task that was listed.
+    let other = |status: &str, wanted| Task { status: status.into(), wanted, ..task("service:datadog", 7) };
+    for other in [other("RUNNING", false), other("PENDING", true)] {
+        let found = ContainerInstance { tasks: vec![other], ..registered(Some("1"), 1) };
+        assert_eq!(found.unlisted_tasks(), 1);
+    }
+    assert_eq!(registered(Some("1"), 2).unlisted_tasks(), 0);
+}

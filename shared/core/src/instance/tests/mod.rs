@@ -58,7 +58,7 @@ fn attached(minutes_ago: i64) -> (VolumeId, Volume) {
 fn task(group: &str, n: usize) -> Task {
     let connected_at = Some(now() - SignedDuration::from_mins(40));
     let (status, started_at) = ("RUNNING".into(), connected_at);
-    Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at }
+    Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at, wanted: true }
 }
 
 /// Returns the registration of `i-1`, with so many tasks of the cluster on it.
@@ -70,6 +70,7 @@ fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
         status: "ACTIVE".into(),
         core: core.map(Into::into),
         tasks: (0..tasks).map(|n| task("service:core", n)).collect(),
+        running_tasks: tasks,
         registered: Some(now() - SignedDuration::from_mins(3)),
         disconnected_since: None,
     }
