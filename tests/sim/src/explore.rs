@@ -99,8 +99,6 @@ pub(crate) trait Explored: Sized {
     const SCENARIOS: &'static [Scenario<Self::Step>];
     /// Those in which pairs of faults are tried.
     const PAIRED: &'static [&'static str];
-    /// Of how many single faults `make test` tries one, so that it keeps its time. `make soak` tries all.
-    const EVERY: usize;
 
     /// Sets the stage for a scenario; for random steps when there is none.
     fn open(scenario: Option<&'static Scenario<Self::Step>>, page: usize) -> Self;
@@ -127,8 +125,6 @@ pub struct Subject {
     pub scenarios: fn() -> Vec<&'static str>,
     /// Those in which pairs of faults are tried.
     pub paired: &'static [&'static str],
-    /// Of how many single faults `make test` tries one.
-    pub every: usize,
     planned: Planned,
     random: fn(u64) -> Result<Played, Wrong>,
 }
@@ -139,7 +135,6 @@ impl Subject {
             function: E::FUNCTION,
             scenarios: || E::SCENARIOS.iter().map(|scenario| scenario.name).collect(),
             paired: E::PAIRED,
-            every: E::EVERY,
             planned: |name, faults| play(planned::<E>(name, faults)),
             random: |seed| play(random::<E>(seed)),
         }

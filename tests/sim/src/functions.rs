@@ -59,21 +59,23 @@ pub struct Registered {
 /// Starts a function with what looks its variables up.
 type Start = fn(&dyn Fn(&str) -> Option<String>, &Aws) -> Result<Rc<dyn Running>, Failure>;
 
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
 /// A function that has started.
 pub trait Running {
     /// Handles one invocation.
-    fn handle(&self, payload: Value) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + '_>>;
+    fn handle(&self, payload: Value) -> Boxed<'_, Result<Value, Failure>>;
 
     /// Makes the calls of the init phase, and returns their results.
-    fn warm_up(&self) -> Pin<Box<dyn Future<Output = Vec<Result<(), Failure>>> + '_>>;
+    fn warm_up(&self) -> Boxed<'_, Vec<Result<(), Failure>>>;
 }
 
 impl<F: Function> Running for Frame<F> {
-    fn handle(&self, payload: Value) -> Pin<Box<dyn Future<Output = Result<Value, Failure>> + '_>> {
+    fn handle(&self, payload: Value) -> Boxed<'_, Result<Value, Failure>> {
         Box::pin(Self::handle(self, payload))
     }
 
-    fn warm_up(&self) -> Pin<Box<dyn Future<Output = Vec<Result<(), Failure>>> + '_>> {
+    fn warm_up(&self) -> Boxed<'_, Vec<Result<(), Failure>>> {
         Box::pin(self.function().warm_up())
     }
 }
@@ -134,12 +136,15 @@ pub fn aws(wire: &Wire, metrics: &Metrics) -> Aws {
     }
 }
 
+/// What has started, by the function's name and its environment.
+type Started = Rc<RefCell<BTreeMap<(String, Environment), Rc<dyn Running>>>>;
+
 /// The functions in front of a world. A started one is kept for the next invocation: starting it takes longer than using it,
 /// and it remembers nothing but its connections.
 #[derive(Clone)]
 pub struct Functions {
     aws: Aws,
-    started: Rc<RefCell<BTreeMap<(String, Environment), Rc<dyn Running>>>>,
+    started: Started,
 }
 
 impl Functions {

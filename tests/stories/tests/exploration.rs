@@ -33,8 +33,8 @@ fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
 fn explored_whole() {
     for subject in SUBJECTS {
         let (function, began) = (subject.function, Instant::now());
-        let all = explore::singles(subject, subject.every, |_, _| {});
-        println!("{}", all.line(&format!("{function}: single faults, 1 of {}", subject.every), began));
+        let all = explore::singles(subject, 1, |_, _| {});
+        println!("{}", all.line(&format!("{function}: every fault at every call"), began));
         assert!(all.distinct > 500, "{function}: the scenarios lost their calls: {all:?}");
         for name in subject.paired {
             let began = Instant::now();

@@ -137,7 +137,6 @@ impl Explored for Members {
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
     // The longest ones.
     const PAIRED: &'static [&'static str] = &["restart", "shrink"];
-    const EVERY: usize = 1;
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let cluster = Cluster::discovery();

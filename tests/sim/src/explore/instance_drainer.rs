@@ -295,7 +295,6 @@ impl Explored for Instances {
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
     // The one that hands a volume on, and the one that ends members on purpose.
     const PAIRED: &'static [&'static str] = &["loss", "gone"];
-    const EVERY: usize = 1;
 
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
@@ -573,8 +572,7 @@ impl Instances {
 
 /// Whether the function answers that every core is whole and nothing is to be done.
 fn all_is_well(answer: &Value) -> bool {
-    // What a function answers to its messages is about to be named anew.
-    let round = if answer["reconciled"].is_object() { &answer["reconciled"] } else { &answer["reconciled"] };
+    let round = &answer["reconciled"];
     let whole = |core: &Value| core["whole"] == true;
     round["steps"] == json!([]) && round["cores"].as_array().is_some_and(|cores| cores.iter().all(whole))
 }
