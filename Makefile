@@ -119,7 +119,6 @@ tests:
 
 rust-lint:
 	@$(PROGRESS) cargo cargo clippy --workspace --all-targets $(WARNINGS)
-	@$(PROGRESS) cargo cargo clippy -p cluster-lambda --all-targets $(WARNINGS)
 
 stage-lint:
 	@$(PROGRESS) cargo cargo clippy --workspace --all-targets $(STAGE) $(WARNINGS)

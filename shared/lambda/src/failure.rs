@@ -99,7 +99,6 @@ impl Failure {
     }
 }
 
-#[cfg(feature = "function")]
 /// Parts of the codes for too many requests, or for one that has to wait for another (`PriorRequestNotComplete` of
 /// Route 53).
 const THROTTLES: [&str; 4] = ["Throttl", "TooManyRequests", "RequestLimit", "PriorRequestNotComplete"];
