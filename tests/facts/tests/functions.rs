@@ -13,7 +13,7 @@ use cluster_lambda::{Description, Messages, SWEEP, telemetry::NAMESPACE};
 use cluster_sim::{
     cluster::Cluster,
     functions::{FUNCTIONS, Registered},
-    time::play,
+    time::{minutes, play, within},
 };
 use serde_json::{Value, json};
 
@@ -194,6 +194,23 @@ fn each_message_has_a_result_where_the_function_gives_one() {
         let reports = mapping["Properties"]["FunctionResponseTypes"] == json!(["ReportBatchItemFailures"]);
         assert_eq!(reports, function.function.messages == Messages::Single, "{}", function.name());
     }
+}
+
+#[test]
+fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() {
+    let written: BTreeSet<_> = play(async {
+        let cluster = Cluster::formed(3);
+        let lost = cluster.serving(2).unwrap();
+        cluster.wire.world().lose_instance(&lost);
+        cluster.until("core 2 serves", within(minutes(10)), |c| c.serving(2).is_some()).await;
+        cluster.live(minutes(2)).await;
+        let lines = cluster.metrics.lock().unwrap();
+        let metrics = lines.iter().flat_map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap());
+        metrics.map(|metric| metric["Name"].as_str().unwrap().to_owned()).collect()
+    });
+    let declared = FUNCTIONS.iter().flat_map(|function| function.function.metrics.iter().copied());
+    let declared: BTreeSet<_> = declared.map(str::to_owned).collect();
+    assert_eq!(written, declared, "left: written, right: METRICS");
 }
 
 #[test]

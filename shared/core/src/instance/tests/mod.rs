@@ -227,3 +227,58 @@ fn a_phase_is_named_as_the_state_table_names_it() {
     let names = [Phase::Creating, Phase::Complete, Phase::Deleting].map(|phase| phase.to_string());
     assert_eq!(names, ["creating", "complete", "deleting"]);
 }
+
+#[test]
+fn a_lifecycle_state_tells_whether_an_instance_is_held_leaves_or_serves() {
+    // (state, is held, awaits its release, is leaving, is in service)
+    for (state, want) in [
+        ("Pending:Wait", [true, false, false, false]),
+        ("Terminating:Wait", [true, true, true, false]),
+        ("Terminating:Retained", [true, true, true, false]),
+        ("Terminating:Proceed", [false, false, true, false]),
+        ("Detaching", [false, false, true, false]),
+        ("InService", [false, false, false, true]),
+        ("Pending", [false, false, false, false]),
+    ] {
+        let read = State::from(state);
+        assert_eq!(read.to_string(), state);
+        let is = [read.is_held(), read.awaits_release(), read.is_leaving(), read.is_in_service()];
+        assert_eq!(is, want, "{state}");
+    }
+}
+
+#[test]
+fn tasks_may_be_stopping_where_the_agent_is_away_or_a_core_has_none() {
+    let with = |connected, core, tasks| ContainerInstance { connected, ..registered(core, tasks) };
+    for (found, want) in [
+        (with(true, Some("1"), 1), false),
+        (with(true, Some("1"), 0), true),
+        (with(true, None, 0), false),
+        (with(false, Some("1"), 1), true),
+        (with(false, None, 1), true),
+    ] {
+        assert_eq!(found.may_be_stopping_tasks(), want, "{found:?}");
+    }
+}
+
+#[test]
+fn of_a_task_in_two_lists_the_later_one_counts() {
+    let mut found = registered(Some("1"), 2);
+    let stopping = Task { wanted: false, ..task("service:core", 1) };
+    found.add_tasks([stopping.clone(), task("service:core", 2)]);
+    assert_eq!(found.tasks, [task("service:core", 0), stopping, task("service:core", 2)]);
+}
+
+#[test]
+fn a_plan_counts_whom_it_leaves_and_names_their_hooks() {
+    let states = [State::PendingWait, State::TerminatingWait, State::Retained];
+    let instances = ["i-1", "i-2", "i-3"].iter().zip(states).map(|(id, state)| instance(id, state)).collect();
+    let mut observed = observed(Phase::Complete, vec![group(1, instances)], None, None);
+    for id in ["i-2", "i-3"] {
+        observed.container_instances.push(on(id, registered(Some("1"), 1)));
+    }
+    let plan = plan(&observed, &policy(), now());
+    assert_eq!(plan.held(), Held { waiting: 2, stuck: 1, retained: 1 }, "{plan}");
+    let hooks: Vec<_> = plan.steps.iter().map(Step::hook).collect();
+    assert_eq!(hooks, [Some("neo4j-launch"), Some("neo4j-terminate"), None]);
+}
