@@ -60,21 +60,21 @@ impl DeadLetters {
     /// Moves a message there, with the reason as its attribute `Why`.
     pub async fn dead_letter(&self, message: &SqsMessage, why: &str) -> Result<(), Failure> {
         let id = message.message_id.as_deref().unwrap_or("unknown");
-        tracing::error!(why, message = id, "message moved to the dead-letter queue");
         // SQS refuses an empty body and an empty attribute.
         let body = message.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("(empty)");
-        let why = MessageAttributeValue::builder().data_type("String").string_value(why).build();
-        let why = why.map_err(|error| Failure::permanent("could not name the reason").caused_by(error))?;
+        let reason = MessageAttributeValue::builder().data_type("String").string_value(why).build();
+        let reason = reason.map_err(|error| Failure::permanent("could not name the reason").caused_by(error))?;
         self.client
             .send_message()
             .queue_url(&self.queue_url)
             .message_body(body)
-            .message_attributes("Why", why)
+            .message_attributes("Why", reason)
             .message_group_id("dead-lettered")
             .message_deduplication_id(id)
             .send()
             .await
             .map_err(|error| Failure::call("move a message to the dead-letter queue", error))?;
+        tracing::error!(why, message = id, "message moved to the dead-letter queue");
         Ok(())
     }
 }

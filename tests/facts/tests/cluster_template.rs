@@ -2,16 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cluster_core::names;
 use cluster_facts::template::{all, dependencies, read, resources};
 use serde_json::{Value, json};
 
-fn of_type(kind: &str) -> Vec<(String, Value)> {
-    let of = |path: String| {
-        resources(&read(&path)).into_iter().map(move |(id, resource)| (format!("{path}: {id}"), resource))
-    };
-    let all = all().into_iter().flat_map(of).filter(|(_, resource)| resource["Type"] == kind);
-    all.map(|(id, resource)| (id, resource["Properties"].clone())).collect()
-}
+use crate::template::of_type;
 
 /// Collects every value of a template with the keys that lead to it.
 fn walk(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
@@ -155,18 +150,19 @@ fn a_core_is_one_instance_with_both_hooks_that_is_retained_unless_somebody_relea
             (hook["LifecycleHookName"].as_str().unwrap(), hook["LifecycleTransition"].as_str().unwrap())
         })
         .collect();
-    let launch = ("neo4j-launch", "autoscaling:EC2_INSTANCE_LAUNCHING");
-    assert_eq!(hooks, BTreeSet::from([launch, ("neo4j-terminate", "autoscaling:EC2_INSTANCE_TERMINATING")]));
+    let launch = (names::LAUNCH_HOOK, "autoscaling:EC2_INSTANCE_LAUNCHING");
+    assert_eq!(hooks, BTreeSet::from([launch, (names::TERMINATE_HOOK, "autoscaling:EC2_INSTANCE_TERMINATING")]));
     let tags = |tags: &Value| -> BTreeSet<String> {
         tags.as_array().unwrap().iter().map(|tag| format!("{}={}", tag["Key"], tag["Value"])).collect()
     };
-    let owned = tags(&group["Tags"]);
-    for tag in
-        tags(&template["Resources"]["DataVolume"]["Properties"]["Tags"]).iter().filter(|tag| tag.contains("neo4j:"))
-    {
-        assert!(owned.contains(tag), "the group lacks its volume's tag {tag}");
+    let (owned, volume) = (tags(&group["Tags"]), tags(&template["Resources"]["DataVolume"]["Properties"]["Tags"]));
+    for (key, value) in [(names::CLUSTER_TAG, "ClusterName"), (names::CORE_TAG, "Core")] {
+        let tag = format!(r#""{key}"={{"Ref":"{value}"}}"#);
+        assert!(owned.contains(&tag) && volume.contains(&tag), "{tag} is not on both: {owned:?}, {volume:?}");
     }
-    assert!(owned.contains(r#""neo4j:volume"={"Ref":"DataVolume"}"#));
+    assert!(owned.contains(&format!(r#""{}"={{"Ref":"DataVolume"}}"#, names::VOLUME_TAG)));
+    let launch = template["Resources"]["LaunchTemplate"].to_string();
+    assert!(launch.contains(&format!(r#"\"{}\": \"${{Core}}\""#, names::CORE_ATTRIBUTE)), "the agent says its core");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod cluster_template;
+mod documents;
 mod drainer_permissions;
 mod functions;
 mod iam;

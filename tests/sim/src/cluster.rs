@@ -188,7 +188,7 @@ impl Cluster {
         &self.environment()[name]
     }
 
-    /// Invokes a fresh process of the subject.
+    /// Invokes the subject.
     pub async fn invoke(&self, event: Value) -> Result<Value, Failure> {
         self.invoke_function(self.subject, event).await
     }
@@ -202,7 +202,7 @@ impl Cluster {
         result
     }
 
-    /// Invokes a fresh process of the subject with what its schedule sends.
+    /// Invokes the subject with what its schedule sends.
     pub async fn sweep(&self) -> Result<Value, Failure> {
         self.sweep_function(self.subject).await
     }

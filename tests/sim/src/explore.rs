@@ -66,10 +66,21 @@ const MENDED: &[Fault] = &[Fault::Throttle, Fault::ServerError, Fault::Reset];
 /// Faults of a read that come to the same: the invocation ends there, whatever it says.
 const ENDS: &[Fault] = &[Fault::Denied, Fault::Outage, Fault::Hang, Fault::Kill];
 
-/// Whether a fault is tried at a call. Of those that come to the same for a read one is, each at another call.
-fn is_tried(fault: Fault, call: usize, kind: Kind) -> bool {
-    let turn = |of: &[Fault]| of.iter().position(|one| *one == fault).is_none_or(|place| call % of.len() == place);
-    fault.suits(kind) && (!matches!(kind, Kind::List | Kind::Read) || (turn(MENDED) && turn(ENDS)))
+/// Which of the faults that suit a call are tried there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Every one.
+    Whole,
+    /// Of those that come to the same for a read, one: they take turns from call to call.
+    Turns,
+}
+
+impl Depth {
+    fn tries(self, fault: Fault, call: usize, kind: Kind) -> bool {
+        let turn = |of: &[Fault]| of.iter().position(|one| *one == fault).is_none_or(|place| call % of.len() == place);
+        let writes = !matches!(kind, Kind::List | Kind::Read);
+        fault.suits(kind) && (self == Self::Whole || writes || (turn(MENDED) && turn(ENDS)))
+    }
 }
 
 /// The function gives up two seconds before Lambda's timeout.
@@ -99,6 +110,10 @@ pub(crate) trait Explored: Sized {
     const SCENARIOS: &'static [Scenario<Self::Step>];
     /// Those in which pairs of faults are tried.
     const PAIRED: &'static [&'static str];
+    /// How single faults are tried in the tests, which must keep their time.
+    const DEPTH: Depth;
+    /// Of how many pairs the tests try one.
+    const STRIDE: usize;
 
     /// Sets the stage for a scenario; for random steps when there is none.
     fn open(scenario: Option<&'static Scenario<Self::Step>>, page: usize) -> Self;
@@ -125,6 +140,10 @@ pub struct Subject {
     pub scenarios: fn() -> Vec<&'static str>,
     /// Those in which pairs of faults are tried.
     pub paired: &'static [&'static str],
+    /// How single faults are tried in the tests. The soak tries every one.
+    pub depth: Depth,
+    /// Of how many pairs the tests try one. The soak tries all.
+    pub stride: usize,
     planned: Planned,
     random: fn(u64) -> Result<Played, Wrong>,
 }
@@ -135,6 +154,8 @@ impl Subject {
             function: E::FUNCTION,
             scenarios: || E::SCENARIOS.iter().map(|scenario| scenario.name).collect(),
             paired: E::PAIRED,
+            depth: E::DEPTH,
+            stride: E::STRIDE,
             planned: |name, faults| play(planned::<E>(name, faults)),
             random: |seed| play(random::<E>(seed)),
         }
@@ -329,10 +350,10 @@ fn side_by_side<T: Sync>(work: &[T], one: impl Fn(&T) -> Coverage + Sync) -> Cov
 }
 
 /// Tries every fault at every call of every scenario of a function, or of these every so-many-th.
-pub fn singles(subject: &Subject, every: usize, mut tell: impl FnMut(&str, Coverage)) -> Coverage {
+pub fn singles(subject: &Subject, depth: Depth, every: usize, mut tell: impl FnMut(&str, Coverage)) -> Coverage {
     let mut all = Coverage::default();
     for (place, name) in (subject.scenarios)().into_iter().enumerate() {
-        let own = scenario(name, every, place);
+        let own = scenario(name, depth, every, place);
         tell(name, own);
         all.add(own);
     }
@@ -341,20 +362,21 @@ pub fn singles(subject: &Subject, every: usize, mut tell: impl FnMut(&str, Cover
 
 /// Tries every fault at every call of a scenario, or of these every so-many-th from one on.
 #[must_use]
-pub fn scenario(name: &'static str, every: usize, from: usize) -> Coverage {
+pub fn scenario(name: &'static str, depth: Depth, every: usize, from: usize) -> Coverage {
     let mut nth = from;
     let calls = run(&Schedule::Planned(name, vec![])).calls;
     let mut work = Vec::new();
     for (call, kind) in (1..).zip(calls) {
         for fault in FAULTS {
             // Those that make no difference are counted only.
-            if !is_tried(*fault, call, kind) || nth.is_multiple_of(every) {
-                work.push((kind, (call, *fault)));
+            let tries = depth.tries(*fault, call, kind);
+            if !tries || nth.is_multiple_of(every) {
+                work.push((tries, (call, *fault)));
             }
-            nth += usize::from(is_tried(*fault, call, kind));
+            nth += usize::from(tries);
         }
     }
-    side_by_side(&work, |(kind, fault)| Coverage::of_one(name, is_tried(fault.1, fault.0, *kind), vec![*fault]))
+    side_by_side(&work, |(tries, fault)| Coverage::of_one(name, *tries, vec![*fault]))
 }
 
 /// Tries every pair of distinct faults at every two calls of a scenario, or of these every so-many-th.

@@ -9,14 +9,12 @@ use cluster_sim::explore::{self, SUBJECTS};
 const SEEDS: u64 = 400;
 /// Of how many faults and orders a sample tries one. It is a prime: what it leaves out at one call it tries at another.
 const SAMPLE: usize = 17;
-/// Of how many pairs one is tried.
-const PAIRS: usize = 5;
 
 #[test]
 fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
     for subject in SUBJECTS {
-        let all = explore::singles(subject, SAMPLE, |_, _| {});
-        assert!(all.distinct > 500 / SAMPLE, "{}: the scenarios lost their calls: {all:?}", subject.function);
+        let all = explore::singles(subject, subject.depth, SAMPLE, |_, _| {});
+        assert!(all.distinct > 1_000 / SAMPLE, "{}: the scenarios lost their calls: {all:?}", subject.function);
     }
 }
 
@@ -24,7 +22,7 @@ fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
 fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
     for subject in SUBJECTS {
         let all = explore::orders(subject, (0..SEEDS).step_by(SAMPLE));
-        assert!(all.distinct > 8, "{}: the seeds repeat each other: {all:?}", subject.function);
+        assert!(all.distinct > 15, "{}: the seeds repeat each other: {all:?}", subject.function);
     }
 }
 
@@ -33,14 +31,14 @@ fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
 fn explored_whole() {
     for subject in SUBJECTS {
         let (function, began) = (subject.function, Instant::now());
-        let all = explore::singles(subject, 1, |_, _| {});
+        let all = explore::singles(subject, subject.depth, 1, |_, _| {});
         println!("{}", all.line(&format!("{function}: every fault at every call"), began));
-        assert!(all.distinct > 500, "{function}: the scenarios lost their calls: {all:?}");
+        assert!(all.distinct > 1_000, "{function}: the scenarios lost their calls: {all:?}");
         for name in subject.paired {
             let began = Instant::now();
-            let all = explore::pairs(name, PAIRS);
-            println!("{}", all.line(&format!("{function}: pairs in {name}, every {PAIRS}th"), began));
-            assert!(all.distinct > 1_000 / PAIRS, "{name}: the scenario lost its calls: {all:?}");
+            let all = explore::pairs(name, subject.stride);
+            println!("{}", all.line(&format!("{function}: pairs in {name}, 1 of {}", subject.stride), began));
+            assert!(all.distinct > 1_000 / subject.stride, "{name}: the scenario lost its calls: {all:?}");
         }
         let began = Instant::now();
         let all = explore::orders(subject, 0..SEEDS);

@@ -298,10 +298,10 @@ impl ContainerInstance {
         !self.connected || (self.core.is_some() && self.tasks.is_empty())
     }
 
-    /// Returns how many running tasks ECS counts on it that are not among those listed: a list may leave something out.
+    /// Returns how many tasks that should run ECS counts on it beyond those listed: a list may leave something out.
     #[must_use]
     pub fn unlisted_tasks(&self) -> usize {
-        let listed = self.tasks.iter().filter(|task| task.wanted && task.status == "RUNNING").count();
+        let listed = self.tasks.iter().filter(|task| task.wanted).count();
         self.running_tasks.saturating_sub(listed)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, time::Instant};
 
-use cluster_sim::explore::{self, SUBJECTS, Schedule};
+use cluster_sim::explore::{self, Depth, SUBJECTS, Schedule};
 
 const HELP: &str = "\
 Plays the functions against the modelled AWS with faults, and checks what must never happen.
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Some("--all") => match arguments.iter().skip(1).cloned().collect::<Vec<_>>().join(" ").parse::<Schedule>() {
             Ok(Schedule::Planned(name, _)) => {
                 let began = Instant::now();
-                println!("{}", explore::scenario(name, 1, 0).line(name, began));
+                println!("{}", explore::scenario(name, Depth::Whole, 1, 0).line(name, began));
             }
             other => {
                 eprintln!("{other:?} is no scenario\n\n{HELP}");
@@ -46,7 +46,9 @@ fn soak(seeds: u64) {
     for subject in SUBJECTS {
         println!("{}", subject.function);
         let began = Instant::now();
-        let all = explore::singles(subject, 1, |name, own| println!("{}", own.line(&format!("  {name}"), began)));
+        let all = explore::singles(subject, Depth::Whole, 1, |name, own| {
+            println!("{}", own.line(&format!("  {name}"), began))
+        });
         println!("{}", all.line("every fault at every call", began));
         for name in subject.paired {
             let began = Instant::now();

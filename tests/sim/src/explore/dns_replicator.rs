@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster_world::{World, ecs, route53::RecordSet};
 use serde_json::json;
 
-use super::{Explored, Scenario, Wrong, invoke, jumbled, triggers};
+use super::{Depth, Explored, Scenario, Wrong, invoke, jumbled, triggers};
 use crate::{
     cluster::{CLUSTER, Cluster, DOMAIN},
     functions::DNS_REPLICATOR,
@@ -137,6 +137,8 @@ impl Explored for Members {
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
     // The longest ones.
     const PAIRED: &'static [&'static str] = &["restart", "shrink"];
+    const DEPTH: Depth = Depth::Whole;
+    const STRIDE: usize = 2;
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let cluster = Cluster::discovery();

@@ -1,20 +1,21 @@
 //! instance-drainer: instances launch, fail, and leave. It is the function that can lose data.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod foreign;
+mod guard;
 
-use cluster_world::{
-    Request, World,
-    ec2::{Contents, boot::Agent},
-    ecs::ContainerInstance,
-};
+use std::sync::Arc;
+
+use cluster_world::ec2::boot::Agent;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Explored, Scenario, Wrong, invoke, jumbled, triggers};
+use super::{Depth, Explored, Scenario, Wrong, invoke, jumbled, triggers};
 use crate::{
-    cluster::{Cluster, Node, ZONES},
+    cluster::{Cluster, ZONES},
     functions::INSTANCE_DRAINER,
 };
+use foreign::Foreign;
+use guard::Guard;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +96,6 @@ const SCENARIOS: &[Scenario<Step>] = &[
 
 /// How long a round may be ago in which a stale list was true: the APIs are eventually consistent, not historical.
 const STALE: i64 = 15;
-/// An agent that has been away for longer than this is silent.
-const SILENCE: SignedDuration = SignedDuration::from_mins(5);
 /// How many minutes all that takes which waits for a clock: a hook that runs out, and a core that is given up.
 const PATIENCE: u64 = 75;
 
@@ -111,190 +110,14 @@ pub(super) struct Instances {
     foreign: Foreign,
 }
 
-/// What is not ours: a group whose instance waits at a hook of the same name, its volume, and in our own ECS cluster a
-/// container instance with a task.
-struct Foreign {
-    group: String,
-    volume: String,
-    container_instance: std::net::Ipv4Addr,
-    before: Value,
-}
-
-impl Foreign {
-    fn set(cluster: &Cluster) -> Self {
-        let template = cluster.nodes[0].template.clone();
-        let group = json!({
-            "AutoScalingGroupName": "neo4j-staging-Group", "MinSize": "1", "MaxSize": "1", "DesiredCapacity": "1",
-            "VPCZoneIdentifier": ["subnet-0000000000000000b"],
-            "LaunchTemplate": {"LaunchTemplateId": template, "Version": "1"},
-            "LifecycleHookSpecificationList": [{
-                "LifecycleHookName": "neo4j-launch", "HeartbeatTimeout": 7200, "DefaultResult": "ABANDON",
-                "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
-            }],
-            "Tags": [{"Key": "neo4j:cluster", "Value": "neo4j-staging", "PropagateAtLaunch": true}],
-        });
-        let mut world = cluster.wire.world();
-        let group = world.create("AWS::AutoScaling::AutoScalingGroup", "Theirs", &group).unwrap().unwrap().physical_id;
-        let tags = [("neo4j:cluster", "neo4j-staging"), ("neo4j:core", "2")];
-        let tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let volume = world.add_volume(ZONES[1], 100, tags, Contents::Xfs);
-        let address = std::net::Ipv4Addr::new(10, 9, 9, 9);
-        let theirs = ContainerInstance {
-            zone: ZONES[1].to_owned(),
-            id: "f".repeat(32),
-            instance: Some("i-0000000000000000f".to_owned()),
-            attributes: [("theirs".to_owned(), "yes".to_owned())].into(),
-            connected: true,
-            connected_since: world.now,
-            silent_since: None,
-            registered: world.now,
-            status: "ACTIVE",
-            root_disk: false,
-        };
-        let all = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
-        all.insert(address, theirs);
-        // EC2 shows an instance that is theirs, and that runs.
-        let pattern = world.ec2.instances.values().next().cloned();
-        if let Some(mut instance) = pattern {
-            instance.address = address;
-            instance.tags.clear();
-            world.ec2.instances.insert("i-0000000000000000f".to_owned(), instance);
-        }
-        world.run_task(&cluster.ecs_cluster.clone(), "cron", address);
-        world.events.clear();
-        drop(world);
-        let mut foreign = Self { group, volume, container_instance: address, before: Value::Null };
-        // Their instance comes to wait at its hook first.
-        foreign.before = foreign.now(cluster);
-        foreign
-    }
-
-    /// What can be seen of it.
-    fn now(&self, cluster: &Cluster) -> Value {
-        let world = cluster.wire.world();
-        let state = &world.ecs.clusters[&cluster.ecs_cluster];
-        let members = world.auto_scaling.groups.get(&self.group).map(|group| group.members.len());
-        let found = state.container_instances.get(&self.container_instance).map(|found| found.status);
-        let tasks = state.tasks.values().filter(|task| task.address == self.container_instance && task.wanted).count();
-        let held = world.ec2.volumes.get(&self.volume).map(|volume| volume.attachment.is_some());
-        json!({"members": members, "container instance": found, "tasks": tasks, "volume held": held})
-    }
-
-    fn stands(&self, cluster: &Cluster) -> Result<(), Wrong> {
-        let now = self.now(cluster);
-        if now == self.before { Ok(()) } else { Err(format!("what is not ours was {} and is {now}", self.before)) }
-    }
-}
-
-/// Looks at every write before it reaches the world, and knows the truth about what it does.
-struct Guard {
-    nodes: Vec<Node>,
-    ecs_cluster: String,
-    table: String,
-}
-
-impl Guard {
-    fn check(&self, world: &World, request: &Request) -> Result<(), Wrong> {
-        let Some((action, fields)) = cluster_world::read(request) else { return Ok(()) };
-        let text = |key: &str| fields[key].as_str().unwrap_or_default();
-        let wrong = |what: &str| Err(format!("{action} {fields}: {what}"));
-        match action.as_str() {
-            "autoscaling:CompleteLifecycleAction" | "autoscaling:RecordLifecycleActionHeartbeat" => {
-                let (group, instance) = (text("AutoScalingGroupName"), text("InstanceId"));
-                if !self.nodes.iter().any(|node| node.group == group) {
-                    return wrong("the group is not ours");
-                }
-                let leaves = world.auto_scaling.member(instance).is_some_and(|m| m.state.starts_with("Terminating"));
-                if leaves && text("LifecycleActionResult") == "CONTINUE" {
-                    return self.may_end(world, instance).or_else(|why| wrong(&why));
-                }
-                Ok(())
-            }
-            "autoscaling:TerminateInstanceInAutoScalingGroup" => {
-                let instance = text("InstanceId");
-                let group = world.auto_scaling.group_of(instance).unwrap_or_default();
-                if !self.nodes.iter().any(|node| node.group == group) {
-                    return wrong("the group is not ours");
-                }
-                self.may_end(world, instance).or_else(|why| wrong(&why))
-            }
-            "ec2:AttachVolume" => {
-                let (volume, instance) = (text("VolumeId"), text("InstanceId"));
-                let Some(node) = self.nodes.iter().find(|node| node.volume == volume) else {
-                    return wrong("the volume is not ours");
-                };
-                match world.auto_scaling.group_of(instance) {
-                    Some(group) if group == node.group => Ok(()),
-                    // One that was dropped in between is refused by EC2.
-                    None => Ok(()),
-                    Some(_) => wrong("the volume goes to an instance of another core"),
-                }
-            }
-            "ecs:DeregisterContainerInstance" | "ecs:UpdateContainerInstancesState" => {
-                if text("cluster").rsplit('/').next() != Some(&self.ecs_cluster) {
-                    return wrong("the ECS cluster is not ours");
-                }
-                let one = [fields["containerInstance"].clone()];
-                let named = fields["containerInstances"].as_array().map_or(&one[..], Vec::as_slice);
-                let drains = text("status") == "DRAINING";
-                for arn in named.iter().filter_map(Value::as_str) {
-                    let id = arn.rsplit('/').next().unwrap_or(arn);
-                    let all = &world.ecs.clusters[&self.ecs_cluster].container_instances;
-                    let Some(found) = all.values().find(|found| found.id == id) else { continue };
-                    let instance = found.instance.clone().unwrap_or_default();
-                    let forced = fields["force"] == true && world.tasks_on(&instance).next().is_some();
-                    if found.attributes.contains_key("theirs") {
-                        return wrong("the container instance is not ours");
-                    }
-                    if forced && !self.is_dead(world, &instance) && self.members_on(world, &instance) > 0 {
-                        return wrong("it lives, and a member runs on it");
-                    }
-                    if drains && !self.is_deleting(world) && self.members_on(world, &instance) > 0 {
-                        return wrong("a member runs on it, and nothing stops with its consent");
-                    }
-                }
-                Ok(())
-            }
-            "dynamodb:PutItem" | "dynamodb:DeleteItem" if text("TableName").ends_with(&self.table) => Ok(()),
-            "sqs:SendMessage" => Ok(()),
-            _ => wrong("it is not among what this function does"),
-        }
-    }
-
-    /// How many tasks of the cluster ECS takes for not stopped on an instance.
-    fn members_on(&self, world: &World, instance: &str) -> usize {
-        let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
-        world.tasks_on(instance).filter(|id| ["core", "replica"].contains(&tasks[id].service.as_str())).count()
-    }
-
-    /// Whether an instance has ended, or EC2 says that it fails and its agent is silent.
-    fn is_dead(&self, world: &World, instance: &str) -> bool {
-        let Some(found) = world.ec2.instances.get(instance) else { return true };
-        let silent = world.container_instance(instance).and_then(|found| found.silent_since);
-        let silent = silent.is_some_and(|since| world.now.duration_since(since) >= SILENCE);
-        found.ended.is_some() || (found.impaired && silent) || (self.is_deleting(world) && silent)
-    }
-
-    fn is_deleting(&self, world: &World) -> bool {
-        let table = world.dynamodb.tables.iter().find(|(name, _)| name.ends_with(&self.table));
-        table.into_iter().flat_map(|(_, items)| items.values()).any(|item| item.to_string().contains("\"deleting\""))
-    }
-
-    fn may_end(&self, world: &World, instance: &str) -> Result<(), String> {
-        match self.members_on(world, instance) {
-            0 => Ok(()),
-            _ if self.is_dead(world, instance) => Ok(()),
-            tasks => Err(format!("{tasks} tasks of the cluster run there")),
-        }
-    }
-}
-
 impl Explored for Instances {
     type Step = Step;
     const FUNCTION: &'static str = INSTANCE_DRAINER;
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
     // The one that hands a volume on, and the one that ends members on purpose.
     const PAIRED: &'static [&'static str] = &["loss", "gone"];
+    const DEPTH: Depth = Depth::Turns;
+    const STRIDE: usize = 5;
 
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");

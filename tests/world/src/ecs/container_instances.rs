@@ -312,8 +312,8 @@ fn item(name: &str, cluster: &Cluster, address: Ipv4Addr, container_instance: &C
         "agentConnected": container_instance.connected,
         "registeredAt": container_instance.registered.as_second(),
         "attributes": attributes.collect::<Vec<_>>(),
-        // Those whose desired status is RUNNING: one that is being stopped is in neither count.
-        "runningTasksCount": tasks().filter(|task| task.wanted && task.status != "PENDING").count(),
+        // Those whose desired status is RUNNING, so also those that start (API reference of `ContainerInstance`).
+        "runningTasksCount": tasks().filter(|task| task.wanted).count(),
         "pendingTasksCount": tasks().filter(|task| task.status == "PENDING").count(),
     });
     if let Some(instance) = &container_instance.instance {

@@ -182,11 +182,11 @@ fn a_task_that_ecs_counts_and_does_not_list_may_be_a_member() {
         let (action, why) = verdict(&held(state, Phase::Deleting, Some(unlisted.clone())));
         assert_eq!((action, why), (Action::Drain { container_instances: vec!["arn:1".into()] }, Reason::Emptied));
     }
-    // One that is stopping, or starts, is no running task that was listed.
-    let other = |status: &str, wanted| Task { status: status.into(), wanted, ..task("service:datadog", 7) };
-    for other in [other("RUNNING", false), other("PENDING", true)] {
+    // ECS counts what should run: a task that is stopping does not make up for one that is not listed.
+    for (wanted, unlisted) in [(true, 0), (false, 1)] {
+        let other = Task { status: "PENDING".into(), wanted, ..task("service:datadog", 7) };
         let found = ContainerInstance { tasks: vec![other], ..registered(Some("1"), 1) };
-        assert_eq!(found.unlisted_tasks(), 1);
+        assert_eq!(found.unlisted_tasks(), unlisted);
     }
     assert_eq!(registered(Some("1"), 2).unlisted_tasks(), 0);
 }

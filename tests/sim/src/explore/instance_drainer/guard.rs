@@ -1,0 +1,114 @@
+//! The truth about every write, before it takes effect.
+
+use cluster_world::{Request, World};
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::super::Wrong;
+use crate::cluster::Node;
+
+/// An agent that has been away for longer than this is silent.
+const SILENCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Looks at every write before it reaches the world, and knows the truth about what it does.
+pub(super) struct Guard {
+    pub(super) nodes: Vec<Node>,
+    pub(super) ecs_cluster: String,
+    pub(super) table: String,
+}
+
+impl Guard {
+    pub(super) fn check(&self, world: &World, request: &Request) -> Result<(), Wrong> {
+        let Some((action, fields)) = cluster_world::read(request) else { return Ok(()) };
+        let text = |key: &str| fields[key].as_str().unwrap_or_default();
+        let wrong = |what: &str| Err(format!("{action} {fields}: {what}"));
+        match action.as_str() {
+            "autoscaling:CompleteLifecycleAction" | "autoscaling:RecordLifecycleActionHeartbeat" => {
+                let (group, instance) = (text("AutoScalingGroupName"), text("InstanceId"));
+                if !self.nodes.iter().any(|node| node.group == group) {
+                    return wrong("the group is not ours");
+                }
+                let leaves = world.auto_scaling.member(instance).is_some_and(|m| m.state.starts_with("Terminating"));
+                if leaves && text("LifecycleActionResult") == "CONTINUE" {
+                    return self.may_end(world, instance).or_else(|why| wrong(&why));
+                }
+                Ok(())
+            }
+            "autoscaling:TerminateInstanceInAutoScalingGroup" => {
+                let instance = text("InstanceId");
+                let group = world.auto_scaling.group_of(instance).unwrap_or_default();
+                if !self.nodes.iter().any(|node| node.group == group) {
+                    return wrong("the group is not ours");
+                }
+                self.may_end(world, instance).or_else(|why| wrong(&why))
+            }
+            "ec2:AttachVolume" => {
+                let (volume, instance) = (text("VolumeId"), text("InstanceId"));
+                let Some(node) = self.nodes.iter().find(|node| node.volume == volume) else {
+                    return wrong("the volume is not ours");
+                };
+                match world.auto_scaling.group_of(instance) {
+                    Some(group) if group == node.group => Ok(()),
+                    // One that was dropped in between is refused by EC2.
+                    None => Ok(()),
+                    Some(_) => wrong("the volume goes to an instance of another core"),
+                }
+            }
+            "ecs:DeregisterContainerInstance" | "ecs:UpdateContainerInstancesState" => {
+                if text("cluster").rsplit('/').next() != Some(&self.ecs_cluster) {
+                    return wrong("the ECS cluster is not ours");
+                }
+                let one = [fields["containerInstance"].clone()];
+                let named = fields["containerInstances"].as_array().map_or(&one[..], Vec::as_slice);
+                let drains = text("status") == "DRAINING";
+                for arn in named.iter().filter_map(Value::as_str) {
+                    let id = arn.rsplit('/').next().unwrap_or(arn);
+                    let all = &world.ecs.clusters[&self.ecs_cluster].container_instances;
+                    let Some(found) = all.values().find(|found| found.id == id) else { continue };
+                    let instance = found.instance.clone().unwrap_or_default();
+                    let forced = fields["force"] == true && world.tasks_on(&instance).next().is_some();
+                    if found.attributes.contains_key("theirs") {
+                        return wrong("the container instance is not ours");
+                    }
+                    if forced && !self.is_dead(world, &instance) && self.members_on(world, &instance) > 0 {
+                        return wrong("it lives, and a member runs on it");
+                    }
+                    if drains && !self.is_deleting(world) && self.members_on(world, &instance) > 0 {
+                        return wrong("a member runs on it, and nothing stops with its consent");
+                    }
+                }
+                Ok(())
+            }
+            "dynamodb:PutItem" | "dynamodb:DeleteItem" if text("TableName").ends_with(&self.table) => Ok(()),
+            "sqs:SendMessage" => Ok(()),
+            _ => wrong("it is not among what this function does"),
+        }
+    }
+
+    /// How many tasks of the cluster ECS takes for not stopped on an instance.
+    fn members_on(&self, world: &World, instance: &str) -> usize {
+        let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
+        world.tasks_on(instance).filter(|id| ["core", "replica"].contains(&tasks[id].service.as_str())).count()
+    }
+
+    /// Whether an instance has ended, or EC2 says that it fails and its agent is silent.
+    fn is_dead(&self, world: &World, instance: &str) -> bool {
+        let Some(found) = world.ec2.instances.get(instance) else { return true };
+        let silent = world.container_instance(instance).and_then(|found| found.silent_since);
+        let silent = silent.is_some_and(|since| world.now.duration_since(since) >= SILENCE);
+        found.ended.is_some() || (found.impaired && silent) || (self.is_deleting(world) && silent)
+    }
+
+    fn is_deleting(&self, world: &World) -> bool {
+        let table = world.dynamodb.tables.iter().find(|(name, _)| name.ends_with(&self.table));
+        table.into_iter().flat_map(|(_, items)| items.values()).any(|item| item.to_string().contains("\"deleting\""))
+    }
+
+    fn may_end(&self, world: &World, instance: &str) -> Result<(), String> {
+        match self.members_on(world, instance) {
+            0 => Ok(()),
+            _ if self.is_dead(world, instance) => Ok(()),
+            tasks => Err(format!("{tasks} tasks of the cluster run there")),
+        }
+    }
+}
