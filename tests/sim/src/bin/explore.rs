@@ -47,7 +47,7 @@ fn soak(seeds: u64) {
         println!("{}", subject.function);
         let began = Instant::now();
         let all = explore::singles(subject, Depth::Whole, 1, |name, own| {
-            println!("{}", own.line(&format!("  {name}"), began))
+            println!("{}", own.line(&format!("  {name}"), began));
         });
         println!("{}", all.line("every fault at every call", began));
         for name in subject.paired {
