@@ -69,7 +69,7 @@ def accepted() -> list[str]:
         given = NAMED | {"ReplicaCount": "2"} | parameters
         passed = frozenset((name, value) for name, value in given.items() if value is not None)
         try:
-            tree("root", "template.yaml", passed)
+            tree("root", INFRA / "template.yaml", passed)
             findings.append(f"{parameters} should be refused: {words}")
         except Refused as refusal:
             if not re.match(words, str(refusal)):
@@ -101,7 +101,7 @@ def every() -> list[str]:
         for path, stack in deployed.items():
             places.setdefault(stack, f"{path} of {combination}")
     file, parameters = deployments()["discovery"]
-    places |= {stack: f"{path} of {file} alone" for path, stack in tree("root", file, frozenset(parameters.items())).items()}
+    places |= {stack: f"{path} of {file.name} alone" for path, stack in tree("root", file, frozenset(parameters.items())).items()}
     findings += [f"{place}: {line}" for stack, place in places.items() for line in not_as_promised(stack)]
     outlines = {outline(stack.template): place for stack, place in places.items()}
     # The linter reads its rules once, not for each template. The zone is a parameter, and a shape need not use every parameter.

@@ -9,7 +9,7 @@ writes one file `<deployment>.json` for each deployment of `deployments()`, unle
 
     {"parameters": {name: value},            what the deployment was given; all else has its default
      "stacks": {path: {                      "root", "Discovery", "Discovery/Queues", "Cores/Core1": logical ids
-         "file": "core-node.yaml",           in infra/
+         "file": "core-node.yaml",           in infra/, or in the folder of a release
          "name": ..., "id": ...,             AWS::StackName and AWS::StackId, as in `live`
          "parameters": {name: value},        every parameter as `Ref` gives it in `live`: a text, or a list of texts
          "template": {"Parameters", "Resources", "Outputs"},
@@ -55,6 +55,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
+# The templates of each release, as they were.
+RELEASES = ROOT / "tests" / "fixtures" / "releases"
 
 Template = dict[str, Any]
 Combination = dict[str, str]
@@ -470,11 +472,15 @@ class Stack:
 
 @functools.cache
 def tree(
-    path: str, file: str, passed: frozenset[tuple[str, str]], stack: str = "neo4j", later: frozenset[str] = frozenset()
+    path: str,
+    file: Path,
+    passed: frozenset[tuple[str, str]],
+    stack: str = "neo4j",
+    later: frozenset[str] = frozenset(),
 ) -> dict[str, Stack]:
     """Returns a stack and all that are nested in it, by their paths. In `template` the parameters named in `later` stay
     references: their values exist only after other resources, but conditions are decided by them."""
-    translated = translate(INFRA / file)
+    translated = translate(file)
     try:
         parameters = parameters_of(translated, dict(passed))
     except Refused as refusal:
@@ -507,33 +513,62 @@ def tree(
             nested = template["Resources"][name]["Properties"]
             unknown = frozenset(key for key, value in nested.get("Parameters", {}).items() if any(functions_in(value)))
             file_of, values = nested["TemplateURL"].rpartition("/")[2], frozenset(given[name].items())
-            child = tree(place, file_of, values, named(stack, name, place), unknown)
+            child = tree(place, file.with_name(file_of), values, named(stack, name, place), unknown)
             known |= {f"{name}.Outputs.{key}": found["Value"] for key, found in child[place].live["Outputs"].items()}
             below |= child
     for name, resource in live.render()["Resources"].items():  # now also what has its name from a nested stack
         known |= created(path, stack, name, resource, live)
-    return {path: Stack(file, stack, stack_id, parameters, template, live.render()), **below}
+    return {path: Stack(file.name, stack, stack_id, parameters, template, live.render()), **below}
 
 
 def deployment(combination: Combination) -> dict[str, Stack]:
     """Returns the root and every stack below it, by path: `root`, `Cores`, `Cores/Core1`."""
-    return tree("root", "template.yaml", frozenset((NAMED | combination).items()))
+    return tree("root", INFRA / "template.yaml", frozenset((NAMED | combination).items()))
 
 
-def deployments() -> dict[str, tuple[str, Combination]]:
+# What people may change on a cluster that runs, all at once.
+CHANGES = {
+    "Image": "neo4j:5.26.34-enterprise",
+    "AmiId": "ami-0fedcba9876543210",
+    "CoreInstanceType": "r7g.xlarge",
+    "DataVolumeSize": "200",
+    "DataVolumeIops": "6000",
+    "TlsSecretArn": secret("tls"),
+    "ClusterTlsSecretArn": secret("cluster-tls"),
+    "AdminSecretArn": secret("admin"),
+    "ClientCidr": "10.0.0.0/16",
+    "RecordTtl": "30",
+    "SlowQueryLog": "false",
+    "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:alarms",
+    "LogRetentionDays": "90",
+}
+
+
+def releases() -> dict[str, Path]:
+    """Returns the folder of each release's templates, by its version."""
+    return {folder.name: folder for folder in sorted(RELEASES.glob("*")) if folder.is_dir()}
+
+
+def deployments() -> dict[str, tuple[Path, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
     alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j"}
     plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
+    plain |= {"changed": CHANGES | {"ReplicaCount": "2"}, "changed-seven": CHANGES | {"CoreCount": "7"}}
     roots = plain | {f"pairwise-{number:02}": each for number, each in enumerate(pairwise())}
-    return {"discovery": ("discovery.yaml", alone)} | {
-        name: ("template.yaml", NAMED | parameters) for name, parameters in roots.items()
-    }
+    sizes = {"": {"ReplicaCount": "2"}, "-seven": {"CoreCount": "7"}}
+    old = {version + size: (folder, its) for version, folder in releases().items() for size, its in sizes.items()}
+    return (
+        {"discovery": (INFRA / "discovery.yaml", alone)}
+        | {name: (INFRA / "template.yaml", NAMED | parameters) for name, parameters in roots.items()}
+        | {name: (folder / "template.yaml", NAMED | its) for name, (folder, its) in old.items()}
+    )
 
 
 def inputs() -> str:
     """Returns what tells one state of all inputs from another."""
-    files: Iterable[Path] = [*sorted(INFRA.glob("*.yaml")), Path(__file__), ROOT / "tests" / "requirements.txt"]
-    return sign("".join(f"{path.name}\0{path.read_text()}\0" for path in files))
+    templates = [*sorted(INFRA.glob("*.yaml")), *sorted(RELEASES.rglob("*.yaml"))]
+    files: Iterable[Path] = [*templates, Path(__file__), ROOT / "tests" / "requirements.txt"]
+    return sign("".join(f"{path.relative_to(ROOT)}\0{path.read_text()}\0" for path in files))
 
 
 def write(folder: Path) -> str:

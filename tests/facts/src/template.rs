@@ -21,7 +21,7 @@ pub fn rendered(deployment: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Returns the names of all deployments.
+/// Returns the names of all deployments of today's templates.
 ///
 /// # Panics
 /// When the renderer fails.
@@ -30,8 +30,18 @@ pub fn deployments() -> Vec<String> {
     let files = std::fs::read_dir(rendered_folder()).unwrap().map(|entry| entry.unwrap().path());
     let json = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let mut names: Vec<_> = json.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.retain(|name| !name.starts_with(|first: char| first.is_ascii_digit())); // those of a release
     names.sort();
     names
+}
+
+/// Returns the versions that have been released, whose templates are kept.
+#[must_use]
+pub fn releases() -> Vec<String> {
+    let folders = std::fs::read_dir(crate::root().join("tests/fixtures/releases")).into_iter().flatten().flatten();
+    let mut versions: Vec<_> = folders.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
+    versions.sort();
+    versions
 }
 
 /// Renders the templates, unless that was done since they were changed last.

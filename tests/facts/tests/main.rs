@@ -13,4 +13,5 @@ mod drainer_permissions;
 mod functions;
 mod iam;
 mod permissions;
+mod releases;
 mod template;

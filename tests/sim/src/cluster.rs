@@ -401,6 +401,36 @@ impl Cluster {
         self.last_answer().unwrap_or_default()
     }
 
+    /// Returns the physical ids of the custom resources, by type.
+    #[must_use]
+    pub fn custom_resources(&self) -> BTreeMap<String, String> {
+        let phase = self.deployed.phase.as_ref().map(|(made, _)| made);
+        let all = self.deployed.made.iter().chain(phase).filter(|made| made.r#type.starts_with("Custom::"));
+        all.map(|made| (made.r#type.clone(), made.physical_id.clone())).collect()
+    }
+
+    /// Updates the stack as CloudFormation does, to another deployment of the renderer's. Only what differs is touched. What
+    /// is replaced or no longer wanted is deleted in the end.
+    pub async fn update(&mut self, to: &str) {
+        let (updated_to, left) = deploy::update(&self.wire, &self.deployed, to).await;
+        self.environments = updated_to.environments.clone();
+        self.nodes.clone_from(&updated_to.nodes);
+        *self.running.lock().unwrap() = self.environments.keys().cloned().collect();
+        let old = std::mem::replace(&mut self.deployed, Arc::new(updated_to));
+        if let (Some((new, function)), Some((old, _))) = (self.deployed.phase.clone(), &old.phase)
+            && new.properties != old.properties
+        {
+            self.invoke_function(&function, updated(&new, old)).await.unwrap();
+        }
+        for made in left {
+            let replaced = self.deployed.made.iter().any(|new| new.place == made.place);
+            let policy = if replaced { &made.replace_policy } else { &made.policy };
+            if policy != "Retain" {
+                self.gone(&made).await;
+            }
+        }
+    }
+
     /// Returns what CloudFormation was answered last.
     #[must_use]
     pub fn last_answer(&self) -> Option<Value> {
@@ -469,6 +499,13 @@ impl Cluster {
         }
         panic!("{kind} {id} is not gone after two hours: {refused}\n{}", self.picture());
     }
+}
+
+/// What CloudFormation asks about a custom resource whose properties have changed.
+fn updated(new: &Made, old: &Made) -> Value {
+    let mut request = request(&Made { physical_id: old.physical_id.clone(), ..new.clone() }, "Update");
+    request["OldResourceProperties"] = old.properties.clone();
+    request
 }
 
 /// What CloudFormation asks about a custom resource.

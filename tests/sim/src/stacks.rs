@@ -22,8 +22,12 @@ pub struct Made {
     pub physical_id: String,
     /// As they were created.
     pub properties: Value,
+    /// What `Fn::GetAtt` gives.
+    pub attributes: Value,
     /// `Delete`, `Retain` or `Snapshot`; null for the first.
     pub policy: Value,
+    /// The same, for when it is replaced.
+    pub replace_policy: Value,
 }
 
 /// The stacks of a deployment.

@@ -13,4 +13,5 @@ mod instances;
 mod lessons;
 mod replicator;
 mod reports;
+mod updates;
 mod world;

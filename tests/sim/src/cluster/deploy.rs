@@ -1,15 +1,15 @@
-//! Creates a deployment as CloudFormation does: each resource when all that it refers to is there.
+//! Creates and updates a deployment as CloudFormation does: each resource when all that it refers to is there.
 
 use std::{collections::BTreeMap, pin::Pin};
 
 use cluster_world::World;
 use serde_json::{Value, json};
 
-use super::{Deployed, Node};
+use super::{Deployed, Node, request, updated};
 use crate::{
     events::Rule,
     functions::{Functions, Metrics},
-    stacks::{Made, Stacks, made_up},
+    stacks::{Made, Stack, Stacks, made_up},
     wire::Wire,
 };
 
@@ -23,6 +23,10 @@ struct Creation {
     stacks: Stacks,
     wire: Wire,
     deployed: Deployed,
+    /// What an update finds.
+    before: Vec<Made>,
+    /// What an update has replaced.
+    replaced: Vec<Made>,
     /// Physical ids of functions, to their names.
     functions: BTreeMap<String, String>,
     /// Functions by the ARN of the queue that wakes them.
@@ -62,14 +66,8 @@ pub(super) async fn deploy(name: &str) -> Deployed {
         ecs_cluster: given.clone().unwrap_or_default(),
         nodes: vec![],
     };
-    let (functions, queues) = (BTreeMap::new(), BTreeMap::new());
-    let (rules, sweeps) = (vec![], vec![]);
-    let mut creation = Creation { stacks, wire: Wire::new(world), deployed, functions, queues, rules, sweeps };
-    creation.create("root".to_owned(), json!({})).await;
-    let Creation { wire, mut deployed, queues, rules, sweeps, .. } = creation;
-    let rules = rules.into_iter().map(|(pattern, queue)| Rule { pattern, function: queues[&queue].clone() });
-    deployed.rules = rules.collect();
-    deployed.sweeps = sweeps.into_iter().map(|(body, queue)| (queues[&queue].clone(), body)).collect();
+    let wire = Wire::new(world);
+    let mut deployed = Creation::of(stacks, wire.clone(), deployed, vec![]).carry_out().await.0;
     let mut world = wire.world().clone();
     if given.is_some() {
         others_services(&mut world, &deployed);
@@ -77,6 +75,20 @@ pub(super) async fn deploy(name: &str) -> Deployed {
     (world.calls, world.messages) = (vec![], vec![]);
     deployed.world = world;
     deployed
+}
+
+/// Updates what has been deployed to another deployment of the renderer's. Returns it with what has to be deleted then: what
+/// was replaced, and what is no longer there, last of all what was created first.
+pub(super) async fn update(wire: &Wire, deployed: &Deployed, to: &str) -> (Deployed, Vec<Made>) {
+    let blank = Deployed { made: vec![], phase: None, nodes: vec![], ..deployed.clone() };
+    let mut before = deployed.made.clone();
+    before.extend(deployed.phase.iter().map(|(made, _)| made.clone()));
+    let (updated, mut left) = Creation::of(Stacks::of(to), wire.clone(), blank, before).carry_out().await;
+    let kept = |old: &&Made| {
+        updated.made.iter().chain(updated.phase.iter().map(|(made, _)| made)).any(|new| new.place == old.place)
+    };
+    left.extend(deployed.made.iter().rev().filter(|old| !kept(old)).cloned());
+    (updated, left)
 }
 
 /// Creates the services of somebody else's cluster whose tasks discovery publishes.
@@ -96,7 +108,23 @@ fn others_services(world: &mut World, deployed: &Deployed) {
 }
 
 impl Creation {
-    /// Creates a stack, and returns its outputs.
+    fn of(stacks: Stacks, wire: Wire, deployed: Deployed, before: Vec<Made>) -> Self {
+        let (functions, queues) = (BTreeMap::new(), BTreeMap::new());
+        let (replaced, rules, sweeps) = (vec![], vec![], vec![]);
+        Self { stacks, wire, deployed, before, replaced, functions, queues, rules, sweeps }
+    }
+
+    /// Returns what is deployed then, and what was replaced.
+    async fn carry_out(mut self) -> (Deployed, Vec<Made>) {
+        self.create("root".to_owned(), json!({})).await;
+        let Self { mut deployed, replaced, queues, rules, sweeps, .. } = self;
+        let rules = rules.into_iter().map(|(pattern, queue)| Rule { pattern, function: queues[&queue].clone() });
+        deployed.rules = rules.collect();
+        deployed.sweeps = sweeps.into_iter().map(|(body, queue)| (queues[&queue].clone(), body)).collect();
+        (deployed, replaced)
+    }
+
+    /// Creates a stack, or updates it, and returns its outputs.
     fn create(&mut self, path: String, parameters: Value) -> Pin<Box<dyn Future<Output = Value> + '_>> {
         Box::pin(async move {
             let mut stack = self.stacks.stack(&path, &parameters);
@@ -108,43 +136,69 @@ impl Creation {
                     r#type: kind.clone(),
                     physical_id: String::new(),
                     properties,
+                    attributes: Value::Null,
                     policy: resource["DeletionPolicy"].clone(),
+                    replace_policy: resource["UpdateReplacePolicy"].clone(),
                 };
                 if kind == "AWS::CloudFormation::Stack" {
                     let outputs = self.create(stack.nested(&id), made.properties["Parameters"].clone()).await;
                     stack.created(&id, &id, &outputs);
                     continue;
                 }
-                let (physical_id, attributes) = if kind.starts_with("Custom::") {
-                    let function = self.deployed.arns[made.properties["ServiceToken"].as_str().unwrap()].clone();
-                    // It waits for the services, which wait for the cores.
-                    if kind == "Custom::ClusterPhase" {
-                        self.deployed.phase = Some((made, function));
-                        continue;
-                    }
-                    self.custom_resource(&made, &function).await
-                } else if is_modelled(&kind) {
-                    let made = self.wire.world().create_in(&stack.name, &kind, &id, &made.properties);
-                    let made = made.unwrap_or_else(|why| panic!("{path}/{id}: {why}")).unwrap();
-                    (made.physical_id, made.attributes)
-                } else {
-                    made_up(&stack.name, &id, &kind, &made.properties)
-                };
-                stack.created(&id, &physical_id, &attributes);
-                made.physical_id = physical_id;
-                self.note(&mut made, &resource, &attributes);
+                // It waits for the services, which wait for the cores.
+                if kind == "Custom::ClusterPhase" {
+                    let function = self.function_of(&made);
+                    self.deployed.phase = Some((made, function));
+                    continue;
+                }
+                self.make(&stack, &mut made).await;
+                stack.created(&id, &made.physical_id, &made.attributes);
+                self.note(&mut made, &resource);
                 self.deployed.made.push(made);
             }
             stack.outputs()
         })
     }
 
-    async fn custom_resource(&mut self, made: &Made, function: &str) -> (String, Value) {
-        let request = json!({
-            "RequestType": "Create", "ResponseURL": "http://answers.example/cfn", "StackId": "stack",
-            "RequestId": "request", "ResourceType": made.r#type, "LogicalResourceId": made.place.1,
-            "ResourceProperties": made.properties,
-        });
+    /// Makes a resource, or changes the one that is there where its properties differ.
+    async fn make(&mut self, stack: &Stack, made: &mut Made) {
+        let (path, id) = &made.place;
+        let old = self.before.iter().find(|old| old.place == made.place).cloned();
+        if let Some(old) = &old {
+            assert_eq!(old.r#type, made.r#type, "{path}/{id}: CloudFormation changes no type");
+            if old.properties == made.properties {
+                (made.physical_id, made.attributes) = (old.physical_id.clone(), old.attributes.clone());
+                return;
+            }
+        }
+        (made.physical_id, made.attributes) = if made.r#type.starts_with("Custom::") {
+            self.custom_resource(made, old.as_ref()).await
+        } else if is_modelled(&made.r#type) {
+            let mut world = self.wire.world();
+            let (kind, new) = (&made.r#type, &made.properties);
+            let operation = match &old {
+                Some(old) => world.update_in(&stack.name, kind, id, &old.physical_id, new, &old.properties),
+                None => world.create_in(&stack.name, kind, id, new),
+            };
+            let resource = operation.unwrap_or_else(|why| panic!("{path}/{id}: {why}")).unwrap();
+            (resource.physical_id, resource.attributes)
+        } else {
+            made_up(&stack.name, id, &made.r#type, &made.properties)
+        };
+        self.replaced.extend(old.filter(|old| old.physical_id != made.physical_id));
+    }
+
+    /// Returns the function that answers a custom resource.
+    fn function_of(&self, made: &Made) -> String {
+        self.deployed.arns[made.properties["ServiceToken"].as_str().unwrap()].clone()
+    }
+
+    async fn custom_resource(&mut self, made: &Made, old: Option<&Made>) -> (String, Value) {
+        let request = match old {
+            Some(old) => updated(made, old),
+            None => request(made, "Create"),
+        };
+        let function = &self.function_of(made);
         let environment = &self.deployed.environments[function];
         Functions::new(&self.wire, &Metrics::default()).invoke(function, environment, request).await.unwrap();
         let answer = self.wire.world().messages.last().map(|(_, body)| body.clone()).unwrap();
@@ -154,8 +208,8 @@ impl Creation {
     }
 
     /// Notes what a resource is to the simulation.
-    fn note(&mut self, made: &mut Made, resource: &Value, attributes: &Value) {
-        let Made { place: (path, id), r#type, physical_id, properties, .. } = &*made;
+    fn note(&mut self, made: &mut Made, resource: &Value) {
+        let Made { place: (path, id), r#type, physical_id, properties, attributes, .. } = &*made;
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match r#type.as_str() {
             "AWS::Lambda::Function" => {
