@@ -522,7 +522,7 @@ def deployment(combination: Combination) -> dict[str, Stack]:
 
 def deployments() -> dict[str, tuple[str, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
-    alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j"}
+    alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j", "CoreServiceNames": "core,core-spare"}
     plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
     roots = plain | {f"pairwise-{number:02}": each for number, each in enumerate(pairwise())}
     return {"discovery": ("discovery.yaml", alone)} | {
