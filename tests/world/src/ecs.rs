@@ -46,11 +46,18 @@ pub struct Ecs {
     pub definitions: BTreeMap<String, Definition>,
     /// Seconds from the termination of an instance until its registration goes by itself.
     pub deregisters: i64,
+    /// Services that `DescribeServices` does not describe: by name the reason that it gives, or none if it leaves them out.
+    pub undescribed: BTreeMap<String, Option<&'static str>>,
 }
 
 impl Default for Ecs {
     fn default() -> Self {
-        Self { clusters: BTreeMap::new(), definitions: BTreeMap::new(), deregisters: container_instances::DEREGISTER }
+        Self {
+            clusters: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+            deregisters: container_instances::DEREGISTER,
+            undescribed: BTreeMap::new(),
+        }
     }
 }
 
@@ -479,7 +486,7 @@ impl World {
         let revision = revision.unwrap_or_else(|| service.definition.clone());
         service.deploy(revision, body["forceNewDeployment"] == json!(true));
         let cluster = self.ecs.clusters.get(name).ok_or_else(absent)?;
-        let described = describe_services(name, cluster, &json!({"services": [asked]}))?;
+        let described = describe_services(name, cluster, &json!({"services": [asked]}), &BTreeMap::new())?;
         Ok(json!({"service": described["services"][0]}))
     }
 
@@ -489,7 +496,7 @@ impl World {
         let cluster = self.ecs.clusters.get(&name).ok_or_else(absent)?;
         match operation {
             "DescribeTasks" => describe_tasks(&name, cluster, body),
-            "DescribeServices" => describe_services(&name, cluster, body),
+            "DescribeServices" => describe_services(&name, cluster, body, &self.ecs.undescribed),
             "ListTasks" => container_instances::list_tasks(&name, cluster, body, self.page),
             "ListContainerInstances" => container_instances::list(&name, cluster, body, self.page),
             "DescribeContainerInstances" => container_instances::describe(&name, cluster, body),
@@ -550,10 +557,19 @@ fn describe_tasks(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, 
     Ok(json!({"tasks": tasks, "failures": failures}))
 }
 
-fn describe_services(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, Refusal> {
+fn describe_services(
+    name: &str,
+    cluster: &Cluster,
+    body: &Value,
+    undescribed: &BTreeMap<String, Option<&'static str>>,
+) -> Result<Value, Refusal> {
     let (mut services, mut failures) = (vec![], vec![]);
     for asked in strings(body, "services", 10)?.into_iter().map(short) {
         let arn_of_service = arn("service", &format!("{name}/{asked}"));
+        if let Some(reason) = undescribed.get(asked) {
+            failures.extend(reason.map(|reason| json!({"arn": arn_of_service, "reason": reason})));
+            continue;
+        }
         let Some(service) = cluster.services.get(asked) else {
             failures.push(json!({"arn": arn_of_service, "reason": "MISSING"}));
             continue;
