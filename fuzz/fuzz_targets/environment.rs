@@ -7,8 +7,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.lines();
-    let names = ["CLUSTER_NAME", "DOMAIN", "HOSTED_ZONE_ID", "ECS_CLUSTER", "CORE_ECS_SERVICE", "CORE_CLOUD_MAP_SERVICE"];
-    let more = ["REPLICA_ECS_SERVICE", "REPLICA_CLOUD_MAP_SERVICE", "RECORD_TTL", "REQUIRE_HEALTHY"];
+    let names = ["CLUSTER_NAME", "DOMAIN", "HOSTED_ZONE_ID", "ECS_CLUSTER", "CORE_ECS_SERVICES", "CORE_CLOUD_MAP_SERVICE"];
+    let more = ["REPLICA_ECS_SERVICES", "REPLICA_CLOUD_MAP_SERVICE", "RECORD_TTL", "REQUIRE_HEALTHY"];
     let mut values = std::collections::HashMap::new();
     for name in names.into_iter().chain(more) {
         values.insert(name, lines.next().unwrap_or_default().to_owned());

@@ -14,7 +14,6 @@ Facts = dict[str, tuple[Any, Any]]  # what is, and what should be
 
 # The first so many cores are on demand.
 ON_DEMAND = {"on-demand": 7, "spot": 0}
-MINIMUM_HEALTHY = {3: 66, 5: 80, 7: 85}
 # The part of an instance's memory that tasks cannot have: the kernel's share, and the agent's MiB.
 KERNEL, AGENT = 0.08, 256
 
@@ -150,8 +149,8 @@ def replicas(chosen: Combination, deployed: Deployed) -> Facts:
     some = count != "0"
     return {
         "without replicas there is nothing for them": (
-            sorted({"Replicas", "ReplicaService"} & deployed.keys()),
-            ["ReplicaService", "Replicas"] * some,
+            sorted({"Replicas", "ReplicaTask"} & deployed.keys()),
+            ["ReplicaTask", "Replicas"] * some,
         ),
         "the group holds them": (
             [(g["MinSize"], g["DesiredCapacity"], g["MaxSize"]) for g in groups],
@@ -177,19 +176,23 @@ def memory(instance_type: str) -> int:
 
 
 def members(tier: str, chosen: Combination, deployed: Deployed) -> Facts:
-    """Compares the service of a tier with the tier's instances."""
+    """Compares the task definition and the services of a tier with the tier's instances."""
     is_core = tier == "core"
-    service, group_of = ("CoreService", "Cores/Core1") if is_core else ("ReplicaService", "Replicas")
-    if service not in deployed:
+    task_of = "CoreTask" if is_core else "ReplicaTask"
+    if task_of not in deployed:
         return {}
-    [runs], [task] = of(deployed, "AWS::ECS::Service", service), of(deployed, "AWS::ECS::TaskDefinition", service)
-    [group] = of(deployed, "AWS::AutoScaling::AutoScalingGroup", group_of)
+    places = [f"Cores/Core{number}" for number in range(1, int(chosen["CoreCount"]) + 1)] if is_core else ["Replicas"]
+    services, [task] = of(deployed, "AWS::ECS::Service", *places), of(deployed, "AWS::ECS::TaskDefinition", task_of)
+    group = of(deployed, "AWS::AutoScaling::AutoScalingGroup", *places)[0]
+    family = output(deployed, task_of, "Family")
+    registry = output(deployed, "Discovery", "CoreRegistryArn" if is_core else "ReplicaRegistryArn")
     containers = task["ContainerDefinitions"]
     neo4j = containers[0]
     settings = {found["Name"].removeprefix("NEO4J_"): found["Value"] for found in neo4j["Environment"]}
     count = int(chosen["CoreCount" if is_core else "ReplicaCount"])
-    percent = int(runs["DeploymentConfiguration"]["MinimumHealthyPercent"])
-    left = math.ceil(percent * count / 100)  # as ECS rounds
+    wanted = [int(found["DesiredCount"]) for found in services]
+    percents = [int(found["DeploymentConfiguration"]["MinimumHealthyPercent"]) for found in services]
+    left = [math.ceil(percent * tasks / 100) for percent, tasks in zip(percents, wanted, strict=True)]  # as ECS rounds
     types = [found["InstanceType"] for found in group["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]]
     needs = sum(int(found["Memory"]) for found in containers)
     room = min(map(memory, types)) * (1 - KERNEL) - AGENT
@@ -206,10 +209,24 @@ def members(tier: str, chosen: Combination, deployed: Deployed) -> Facts:
         }
     policies = {*(["bolt", "https"] if tls else []), *(["cluster"] if cluster_tls else [])}
     old, slow = chosen["Neo4jSeries"] == "5.26", chosen["SlowQueryLog"] == "true"
-    placed = [{"Type": "distinctInstance"}, {"Type": "memberOf", "Expression": f"attribute:neo4j.tier == {tier}"}]
+    placed = (
+        [[{"Type": "memberOf", "Expression": f"attribute:neo4j.core == {number}"}] for number in range(1, count + 1)]
+        if is_core
+        else [[{"Type": "distinctInstance"}, {"Type": "memberOf", "Expression": "attribute:neo4j.tier == replica"}]]
+    )
     facts: Facts = {
-        "there are so many tasks": (runs["DesiredCount"], str(count)),
-        "a deployment can stop one": (left < count, True),
+        "there are so many tasks": (wanted, [1] * count if is_core else [count]),
+        "their services have their names": (
+            [found["ServiceName"] for found in services],
+            [f"core-{number}" for number in range(1, count + 1)] if is_core else ["replica"],
+        ),
+        "a deployment can stop one": ([rest < tasks for rest, tasks in zip(left, wanted, strict=True)], [True] * len(services)),
+        "services name the family, which has no revision": ({found["TaskDefinition"] for found in services}, {family}),
+        "which is that of the task definition": (task["Family"], family),
+        "all register in one Cloud Map service": (
+            {found["RegistryArn"] for service in services for found in service["ServiceRegistries"]},
+            {registry},
+        ),
         "a task fits on the smallest instance type": (needs <= room, True),
         "heap and page cache fit in the task": (caches < int(neo4j["Memory"]), True),
         "its ports, of which 2004 is none": (
@@ -237,11 +254,33 @@ def members(tier: str, chosen: Combination, deployed: Deployed) -> Facts:
         ),
         "only the old series is given the discovery version": ("dbms_cluster_discovery_version" in settings, old),
         "slow queries are logged": ((settings["db_logs_query_enabled"], len(containers)), ("INFO", 3) if slow else ("OFF", 2)),
-        "each task has an instance of its tier": (runs["PlacementConstraints"], placed),
+        "each task has an instance of its own": ([found["PlacementConstraints"] for found in services], placed),
     }
-    if is_core:
-        facts["a deployment stops one at a time"] = ((percent, left), (MINIMUM_HEALTHY[count], count - 1))
     return {f"{tier}: {fact}": so for fact, so in facts.items()}
+
+
+def target(chosen: Combination, deployed: Deployed) -> Facts:
+    """Compares what the deployment records as wanted with what it declares."""
+    [wanted] = of(deployed, "Custom::Target", "root")
+
+    def launched(path: str) -> str:
+        [group] = of(deployed, "AWS::AutoScaling::AutoScalingGroup", path)
+        template = group["MixedInstancesPolicy"]["LaunchTemplate"]["LaunchTemplateSpecification"]
+        return f"{template['LaunchTemplateId']}:{template['Version']}"
+
+    cores = [launched(f"Cores/Core{number}") for number in range(1, int(chosen["CoreCount"]) + 1)]
+    some = chosen["ReplicaCount"] != "0"
+    arns = {path: output(deployed, path, "TaskDefinitionArn") for path in ("CoreTask", "ReplicaTask") if path in deployed}
+    return {
+        "the revisions are wanted": (
+            [wanted["CoreTaskDefinition"], wanted["ReplicaTaskDefinition"]],
+            [arns["CoreTask"], arns.get("ReplicaTask", "")],
+        ),
+        "the launch templates are wanted, core 1 first": (
+            [wanted["CoreLaunchTemplates"], wanted["ReplicaLaunchTemplate"]],
+            [" ".join(cores), launched("Replicas") if some else ""],
+        ),
+    }
 
 
 def network(chosen: Combination, deployed: Deployed) -> Facts:
@@ -295,6 +334,7 @@ def wrong(combination: Combination, deployed: Deployed) -> Iterator[str]:
         | replicas(chosen, deployed)
         | members("core", chosen, deployed)
         | members("replica", chosen, deployed)
+        | target(chosen, deployed)
         | network(chosen, deployed)
         | secrets(chosen, deployed)
     )

@@ -507,7 +507,7 @@ def definitions() -> dict[tuple[str, ...], tuple[dict, str]]:
         )
         scopes = [*(("bolt", "https") if tls else ()), *(("cluster",) if cluster_tls else ())]
         secret = stacks["root"].live["Outputs"]["AdminSecretArn"]["Value"]
-        for service in ("CoreService", "ReplicaService"):
+        for service in ("CoreTask", "ReplicaTask"):
             containers = stacks[service].live["Resources"]["Task"]["Properties"]["ContainerDefinitions"]
             found[service, *scopes] = containers[0], secret
     return found
@@ -518,7 +518,7 @@ def containers(defined: dict[tuple[str, ...], tuple[dict, str]]) -> tuple[list[s
     for (service, *scopes), (neo4j, secret) in defined.items():
         lines = [*wrong_start(neo4j, {*scopes}), *(wrong_refusals(neo4j, secret) if not scopes else ())]
         found += [f"{service} with {scopes or 'no certificate'}: {line}" for line in lines]
-    neo4j, secret = defined[("CoreService",)]
+    neo4j, secret = defined[("CoreTask",)]
     script, *arguments = neo4j["Command"]
     for how, (old, new) in BROKEN_START.items():
         broken = neo4j | {"Command": [script.replace(old, new), *arguments]}

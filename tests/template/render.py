@@ -551,7 +551,7 @@ def releases() -> dict[str, Path]:
 
 def deployments() -> dict[str, tuple[Path, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
-    alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j"}
+    alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j", "CoreServiceNames": "core,core-spare"}
     plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
     plain |= {"changed": CHANGES | {"ReplicaCount": "2"}, "changed-seven": CHANGES | {"CoreCount": "7"}}
     roots = plain | {f"pairwise-{number:02}": each for number, each in enumerate(pairwise())}

@@ -1,4 +1,7 @@
-use cluster_core::dns::{Name, Owner, Policy};
+use cluster_core::{
+    dns::{Name, Owner, Policy},
+    names,
+};
 use cluster_lambda::{
     Failure,
     env::{self, Lookup},
@@ -24,9 +27,9 @@ impl Config {
             domain: env::required(lookup, "DOMAIN")?,
             hosted_zone_id: env::required(lookup, "HOSTED_ZONE_ID")?,
             ecs_cluster: env::required(lookup, "ECS_CLUSTER")?,
-            core_ecs_service: env::required(lookup, "CORE_ECS_SERVICE")?,
+            core_ecs_services: env::required(lookup, "CORE_ECS_SERVICES")?,
             core_cloud_map_service: env::required(lookup, "CORE_CLOUD_MAP_SERVICE")?,
-            replica_ecs_service: env::required(lookup, "REPLICA_ECS_SERVICE")?,
+            replica_ecs_services: env::required(lookup, "REPLICA_ECS_SERVICES")?,
             replica_cloud_map_service: env::required(lookup, "REPLICA_CLOUD_MAP_SERVICE")?,
         };
         let target = Target::new(names)
@@ -60,12 +63,12 @@ pub struct Names {
     pub hosted_zone_id: String,
     /// The name or ARN of the ECS cluster.
     pub ecs_cluster: String,
-    /// The name of the cores' ECS service.
-    pub core_ecs_service: String,
+    /// The names of the cores' ECS services, separated by commas. Not all of them need exist.
+    pub core_ecs_services: String,
     /// The id of the cores' Cloud Map service, `srv-…`.
     pub core_cloud_map_service: String,
-    /// The name of the replicas' ECS service, which need not exist.
-    pub replica_ecs_service: String,
+    /// The names of the replicas' ECS services, which need not exist.
+    pub replica_ecs_services: String,
     /// The id of the replicas' Cloud Map service, `srv-…`.
     pub replica_cloud_map_service: String,
 }
@@ -92,8 +95,8 @@ pub struct TierTarget {
     pub tier: &'static str,
     /// The name of its records.
     pub name: Name,
-    /// The name of its ECS service.
-    pub ecs_service: String,
+    /// The names of its ECS services.
+    pub ecs_services: Vec<String>,
     /// The id of its Cloud Map service.
     pub cloud_map_service: String,
 }
@@ -119,6 +122,8 @@ impl Target {
         let hosted_zone = checked_zone(&names.hosted_zone_id)?.to_owned();
         check_service("core_cloud_map_service", &names.core_cloud_map_service)?;
         check_service("replica_cloud_map_service", &names.replica_cloud_map_service)?;
+        let core_services = checked_services("core_ecs_services", &names.core_ecs_services)?;
+        let replica_services = checked_services("replica_ecs_services", &names.replica_ecs_services)?;
         let name = |tier: &str| Name::new(&format!("{tier}.{domain}"));
         Ok(Self {
             owner,
@@ -129,13 +134,13 @@ impl Target {
                 TierTarget {
                     tier: "core",
                     name: name("core"),
-                    ecs_service: names.core_ecs_service,
+                    ecs_services: core_services,
                     cloud_map_service: names.core_cloud_map_service,
                 },
                 TierTarget {
                     tier: "replica",
                     name: name("replica"),
-                    ecs_service: names.replica_ecs_service,
+                    ecs_services: replica_services,
                     cloud_map_service: names.replica_cloud_map_service,
                 },
             ],
@@ -175,6 +180,10 @@ fn checked_zone(value: &str) -> Result<&str, WrongName> {
     if valid { Ok(zone) } else { Err(WrongName { field: "hosted_zone_id", value: value.to_owned(), form }) }
 }
 
+fn checked_services(field: &'static str, value: &str) -> Result<Vec<String>, WrongName> {
+    names::services(value).ok_or_else(|| WrongName { field, value: value.to_owned(), form: names::SERVICES_FORM })
+}
+
 fn check_service(field: &'static str, value: &str) -> Result<(), WrongName> {
     let form = "the id of a Cloud Map service such as srv-0123456789abcdef";
     if value.starts_with("srv-") { Ok(()) } else { Err(WrongName { field, value: value.to_owned(), form }) }
@@ -189,9 +198,9 @@ mod tests {
         ("DOMAIN", "Neo4j.Service."),
         ("HOSTED_ZONE_ID", "/hostedzone/Z123"),
         ("ECS_CLUSTER", "neo4j"),
-        ("CORE_ECS_SERVICE", "core"),
+        ("CORE_ECS_SERVICES", "core-1,core-2"),
         ("CORE_CLOUD_MAP_SERVICE", "srv-core"),
-        ("REPLICA_ECS_SERVICE", "replica"),
+        ("REPLICA_ECS_SERVICES", "replica"),
         ("REPLICA_CLOUD_MAP_SERVICE", "srv-replica"),
         ("RECORD_TTL", "10"),
         ("REQUIRE_HEALTHY", "true"),
@@ -211,6 +220,7 @@ mod tests {
         let config = read("", None).unwrap();
         assert_eq!(config.target.hosted_zone, "Z123");
         assert_eq!(config.target.tiers[0].name, Name::new("core.neo4j.service"));
+        assert_eq!(config.target.tiers[0].ecs_services, ["core-1", "core-2"]);
         assert_eq!(config.target.physical_id(), "neo4j@Z123/neo4j.service/srv-core/srv-replica");
     }
 
@@ -231,6 +241,8 @@ mod tests {
             ("HOSTED_ZONE_ID", "neo4j.service", "the id of a Route 53 hosted zone"),
             ("CORE_CLOUD_MAP_SERVICE", "core", "the id of a Cloud Map service"),
             ("REPLICA_CLOUD_MAP_SERVICE", "replica", "the id of a Cloud Map service"),
+            ("CORE_ECS_SERVICES", "core-1,,core-2", "comma-separated names of ECS services"),
+            ("REPLICA_ECS_SERVICES", "replica,replica", "comma-separated names of ECS services"),
             ("RECORD_TTL", "ten", "a number of seconds"),
             ("RECORD_TTL", "0", "a number of seconds"),
             ("REQUIRE_HEALTHY", "yes", "true or false"),

@@ -57,7 +57,7 @@ impl Function for Replicator {
     /// Reads a little of each service that a round reads, with the same calls and rights.
     async fn warm_up(&self) -> Vec<Result<(), Failure>> {
         let target = &self.config.target;
-        let services = target.tiers.each_ref().map(|tier| tier.ecs_service.as_str());
+        let services: Vec<_> = target.tiers.iter().flat_map(|tier| &tier.ecs_services).map(String::as_str).collect();
         let names = target.tiers.each_ref().map(|tier| &tier.name);
         let ([cores, replicas], services, records) = tokio::join!(
             self.members.listed(target),

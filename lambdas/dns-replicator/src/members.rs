@@ -9,6 +9,8 @@ use crate::config::{Target, TierTarget};
 
 /// The most tasks that one call of `DescribeTasks` takes.
 const TASKS_PER_CALL: usize = 100;
+/// The most services that one call of `DescribeServices` takes.
+const SERVICES_PER_CALL: usize = 10;
 
 /// An instance of a Cloud Map service.
 #[derive(Clone, Debug)]
@@ -144,42 +146,42 @@ impl Members {
         Ok(Tasks::Described(tasks))
     }
 
-    /// Returns how many tasks ECS wants for each of these services, by name, or why that is unknown. Takes at most ten
-    /// names; without any it makes no call.
+    /// Returns how many tasks ECS wants for each of these services, by name, or why that is unknown. A service that ECS
+    /// gave no answer about is missing. Without any name it makes no call.
     pub(crate) async fn services(
         &self,
         cluster: &str,
         names: &[&str],
     ) -> Result<HashMap<String, Result<Service, String>>, Failure> {
-        if names.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let names = names.iter().map(|name| (*name).to_owned());
-        let asked = self.ecs.describe_services().cluster(cluster).set_services(Some(names.clone().collect()));
-        let answer = match asked.send().await {
-            Ok(answer) => answer,
-            Err(error) if is_refusal(&error, &["ClusterNotFoundException"]) => {
-                return Ok(names.map(|name| (name, Ok(Service::ClusterMissing))).collect());
-            }
-            Err(error) => return Err(Failure::call(&format!("describe the services of cluster {cluster}"), error)),
-        };
         let mut services = HashMap::new();
-        for service in answer.services.unwrap_or_default() {
-            let wants = u32::try_from(service.desired_count).unwrap_or(0);
-            let inactive = service.status.as_deref() == Some("INACTIVE");
-            let Some(name) = service.service_name else { continue };
-            services.insert(name, Ok(if inactive { Service::Missing } else { Service::Wants(wants) }));
-        }
-        for failure in answer.failures.unwrap_or_default() {
-            let Some(name) = failure.arn().and_then(last_part) else { continue };
-            let wanted = match failure.reason() {
-                Some("MISSING") => Ok(Service::Missing),
-                reason => {
-                    let reason = reason.unwrap_or("no reason");
-                    Err(format!("ECS gave no answer about service {name} in cluster {cluster}: {reason}"))
+        for names in names.chunks(SERVICES_PER_CALL) {
+            let named = names.iter().map(|name| (*name).to_owned());
+            let asked = self.ecs.describe_services().cluster(cluster).set_services(Some(named.clone().collect()));
+            let answer = match asked.send().await {
+                Ok(answer) => answer,
+                Err(error) if is_refusal(&error, &["ClusterNotFoundException"]) => {
+                    services.extend(named.map(|name| (name, Ok(Service::ClusterMissing))));
+                    continue;
                 }
+                Err(error) => return Err(Failure::call(&format!("describe the services of cluster {cluster}"), error)),
             };
-            services.insert(name.to_owned(), wanted);
+            for service in answer.services.unwrap_or_default() {
+                let wants = u32::try_from(service.desired_count).unwrap_or(0);
+                let inactive = service.status.as_deref() == Some("INACTIVE");
+                let Some(name) = service.service_name else { continue };
+                services.insert(name, Ok(if inactive { Service::Missing } else { Service::Wants(wants) }));
+            }
+            for failure in answer.failures.unwrap_or_default() {
+                let Some(name) = failure.arn().and_then(last_part) else { continue };
+                let wanted = match failure.reason() {
+                    Some("MISSING") => Ok(Service::Missing),
+                    reason => {
+                        let reason = reason.unwrap_or("no reason");
+                        Err(format!("ECS gave no answer about service {name} in cluster {cluster}: {reason}"))
+                    }
+                };
+                services.insert(name.to_owned(), wanted);
+            }
         }
         Ok(services)
     }

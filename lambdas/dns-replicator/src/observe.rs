@@ -1,6 +1,6 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use cluster_core::dns::Tier;
+use cluster_core::dns::{Service, Tier};
 use cluster_lambda::Failure;
 
 use crate::{Replicator, config::TierTarget, members::Instance};
@@ -61,30 +61,40 @@ impl Replicator {
         Ok(tiers)
     }
 
-    /// Asks ECS how many tasks the services of empty tiers should have. A missing answer about one fails only that
+    /// Asks ECS how many tasks the services of empty tiers should have. A missing answer about one service fails only its
     /// tier.
     async fn add_services(&self, tiers: &mut [Result<Tier, Failure>]) {
         let target = &self.config.target;
         let needs =
             |tier: &Result<Tier, Failure>| tier.as_ref().is_ok_and(|tier| Tier::needs_service(&tier.registered));
         let empty = tiers.iter().zip(&target.tiers).filter(|(tier, _)| needs(tier));
-        let names: Vec<_> = empty.map(|(_, target)| target.ecs_service.as_str()).collect();
+        let names: Vec<_> = empty.flat_map(|(_, target)| target.ecs_services.iter().map(String::as_str)).collect();
         let wanted = self.members.services(&target.ecs_cluster, &names).await;
         for (tier, target) in tiers.iter_mut().zip(&target.tiers).filter(|(tier, _)| needs(tier)) {
             let service = match &wanted {
-                Ok(services) => services.get(&target.ecs_service),
-                Err(failure) => {
-                    *tier = Err(Failure::of_kind(failure.kind(), failure.chain()));
-                    continue;
-                }
+                Ok(services) => sum(&target.ecs_services, services),
+                Err(failure) => Err(Failure::of_kind(failure.kind(), failure.chain())),
             };
             match (tier.as_mut(), service) {
-                (Ok(tier), Some(Ok(service))) => tier.service = Some(*service),
-                (Ok(_), Some(Err(why))) => *tier = Err(Failure::transient(why)),
-                _ => {}
+                (Ok(tier), Ok(service)) => tier.service = service,
+                (Ok(_), Err(failure)) => *tier = Err(failure),
+                (Err(_), _) => {}
             }
         }
     }
+}
+
+/// Returns what all services of a tier want together; nothing when ECS left one out of its answer.
+fn sum(names: &[String], answers: &HashMap<String, Result<Service, String>>) -> Result<Option<Service>, Failure> {
+    let mut services = Vec::new();
+    for name in names {
+        services.push(match answers.get(name) {
+            Some(Ok(service)) => Some(*service),
+            Some(Err(why)) => return Err(Failure::transient(why.clone())),
+            None => None,
+        });
+    }
+    Ok(Service::sum(services))
 }
 
 fn no_such_zone(zone: &str) -> Failure {

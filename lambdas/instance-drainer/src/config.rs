@@ -1,4 +1,4 @@
-use cluster_core::{dns::Owner, instance::Policy};
+use cluster_core::{dns::Owner, instance::Policy, names};
 use cluster_lambda::{
     Failure,
     env::{self, Lookup},
@@ -16,8 +16,10 @@ pub struct Config {
     pub state_table: String,
     /// How many cores the cluster has.
     pub cores: u8,
-    /// The ECS services of both tiers, whose tasks are members of the cluster.
-    pub services: Vec<String>,
+    /// The ECS services of the cores, core 1 first; there may be more than cores.
+    pub core_services: Vec<String>,
+    /// The ECS services of the replicas.
+    pub replica_services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
 }
@@ -37,7 +39,15 @@ impl Config {
         if !(1..=7).contains(&cores) {
             return Err(env::wrong("CORE_COUNT", &cores.to_string(), count));
         }
-        let services = [env::required(lookup, "CORE_SERVICE")?, env::required(lookup, "REPLICA_SERVICE")?].into();
+        let services = |name: &str| {
+            let value = env::required(lookup, name)?;
+            names::services(&value).ok_or_else(|| env::wrong(name, &value, names::SERVICES_FORM))
+        };
+        let (core_services, replica_services) = (services("CORE_ECS_SERVICES")?, services("REPLICA_ECS_SERVICES")?);
+        if core_services.len() < usize::from(cores) {
+            let form = format!("the names of at least {cores} ECS services, one for each core");
+            return Err(env::wrong("CORE_ECS_SERVICES", &core_services.join(","), form));
+        }
         let seconds = "a number of seconds from 60 to 7200";
         let timeout: u32 = env::parsed(lookup, "REGISTER_TIMEOUT_SECONDS", seconds)?;
         if !(60..=7_200).contains(&timeout) {
@@ -48,7 +58,8 @@ impl Config {
             ecs_cluster,
             state_table,
             cores,
-            services,
+            core_services,
+            replica_services,
             register_timeout: SignedDuration::from_secs(timeout.into()),
         })
     }
@@ -59,7 +70,8 @@ impl Config {
         Policy {
             cluster: self.cluster.clone(),
             cores: self.cores,
-            services: self.services.clone(),
+            core_services: self.core_services.clone(),
+            replica_services: self.replica_services.clone(),
             register_timeout: self.register_timeout,
         }
     }
@@ -74,8 +86,8 @@ mod tests {
         ("ECS_CLUSTER", "neo4j"),
         ("STATE_TABLE", "neo4j-state"),
         ("CORE_COUNT", "3"),
-        ("CORE_SERVICE", "core"),
-        ("REPLICA_SERVICE", "replica"),
+        ("CORE_ECS_SERVICES", "core-1,core-2,core-3"),
+        ("REPLICA_ECS_SERVICES", "replica"),
         ("REGISTER_TIMEOUT_SECONDS", "600"),
     ];
 
@@ -91,9 +103,10 @@ mod tests {
     #[test]
     fn a_whole_environment_is_read() {
         let policy = read("", None).unwrap().policy();
-        let services = vec!["core".into(), "replica".into()];
-        let register_timeout = SignedDuration::from_mins(10);
-        assert_eq!(policy, Policy { cluster: "neo4j".into(), cores: 3, services, register_timeout });
+        let core_services = ["core-1", "core-2", "core-3"].map(str::to_owned).into();
+        let (replica_services, register_timeout) = (vec!["replica".into()], SignedDuration::from_mins(10));
+        let cluster = "neo4j".into();
+        assert_eq!(policy, Policy { cluster, cores: 3, core_services, replica_services, register_timeout });
     }
 
     #[test]
@@ -111,6 +124,9 @@ mod tests {
             ("REGISTER_TIMEOUT_SECONDS", "ten", "a number of seconds from 60 to 7200"),
             ("REGISTER_TIMEOUT_SECONDS", "59", "a number of seconds from 60 to 7200"),
             ("REGISTER_TIMEOUT_SECONDS", "7201", "a number of seconds from 60 to 7200"),
+            ("CORE_ECS_SERVICES", "core-1,core-2", "the names of at least 3 ECS services"),
+            ("CORE_ECS_SERVICES", "core-1,core-1,core-2", "comma-separated names of ECS services"),
+            ("REPLICA_ECS_SERVICES", "replica,", "comma-separated names of ECS services"),
             ("CORE_COUNT", "0", "a number of cores from 1 to 7"),
             ("CORE_COUNT", "8", "a number of cores from 1 to 7"),
         ] {

@@ -146,8 +146,8 @@ impl ContainerInstances {
         Err(failure)
     }
 
-    /// Sets container instances, at most ten, to DRAINING: ECS places no more tasks on them, and stops those of
-    /// services.
+    /// Sets container instances, at most ten, to DRAINING: ECS places no more tasks on them, and stops those of services, a
+    /// core's at once, since its service needs none to be healthy.
     pub(crate) async fn drain(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
         let step = format!("set container instance {} to DRAINING", arns.join(", "));
         let asked = self.client.update_container_instances_state().cluster(&self.cluster);
@@ -206,6 +206,7 @@ fn task(found: &Found) -> Option<(String, Task)> {
         connected_at: found.connectivity_at().and_then(timestamp),
         started_at: found.started_at().and_then(timestamp),
         wanted: found.desired_status() == Some("RUNNING"),
+        definition: found.task_definition_arn().map(Into::into),
     };
     Some((found.container_instance_arn()?.to_owned(), task))
 }

@@ -1,7 +1,8 @@
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest as CustomResource;
-use cluster_core::instance::{Origins, Phase};
+use cluster_core::instance::{Origins, Phase, Target, Wanted};
 use cluster_lambda::{Failure, Frame, custom_resource};
 use cluster_state::Written;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,6 +11,9 @@ use crate::Drainer;
 /// The cluster's phase. The physical id never changes, so nothing ever replaces the resource.
 pub(crate) const PHASE: &str = "Custom::ClusterPhase";
 const PHASE_ID: &str = "phase";
+/// What every member should run. Its physical id never changes, either.
+pub(crate) const TARGET: &str = "Custom::Target";
+const TARGET_ID: &str = "target";
 /// The origins of the data volumes.
 pub(crate) const DATA_VOLUME_ORIGINS: &str = "Custom::DataVolumeOrigins";
 
@@ -28,6 +32,33 @@ struct OriginProperties {
     kms_key_arn: String,
 }
 
+/// The properties of `Custom::Target`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetProperties {
+    core_task_definition: String,
+    core_launch_templates: String,
+    /// This and the next are empty without replicas.
+    #[serde(default)]
+    replica_task_definition: String,
+    #[serde(default)]
+    replica_launch_template: String,
+}
+
+impl TargetProperties {
+    fn target(properties: &Value) -> Result<Target, Failure> {
+        let read: Self =
+            serde_json::from_value(properties.clone()).map_err(|error| wrong_properties().caused_by(error))?;
+        let wanted = Wanted {
+            core_task_definition: read.core_task_definition,
+            core_launch_templates: read.core_launch_templates,
+            replica_task_definition: read.replica_task_definition,
+            replica_launch_template: read.replica_launch_template,
+        };
+        Target::read(&wanted).map_err(|refused| wrong_properties().caused_by(refused))
+    }
+}
+
 impl OriginProperties {
     fn read(properties: &Value) -> Result<Self, Failure> {
         serde_json::from_value(properties.clone()).map_err(|error| wrong_properties().caused_by(error))
@@ -40,7 +71,7 @@ impl OriginProperties {
 }
 
 impl Drainer {
-    /// Answers a request about one of the two custom resources.
+    /// Answers a request about one of the custom resources.
     pub(crate) async fn answer_for(
         &self,
         frame: &Frame<Self>,
@@ -48,6 +79,7 @@ impl Drainer {
     ) -> Result<(String, Value), Failure> {
         match custom_resource::resource_type(request) {
             Some(PHASE) => self.phase(frame, request).await.map(|data| (PHASE_ID.to_owned(), data)),
+            Some(TARGET) => self.target(frame.now(), request).await.map(|()| (TARGET_ID.to_owned(), json!({}))),
             Some(DATA_VOLUME_ORIGINS) => self.origins(request).await,
             _ => Err(custom_resource::unknown_type(request)),
         }
@@ -81,14 +113,25 @@ impl Drainer {
         Ok((id, Value::Object(attributes.collect())))
     }
 
+    /// Records what every member should run. With the stack goes nothing: the table keeps what it holds.
+    async fn target(&self, now: Timestamp, request: &CustomResource) -> Result<(), Failure> {
+        let properties = match request {
+            CustomResource::Create(create) => &create.resource_properties,
+            CustomResource::Update(update) => &update.resource_properties,
+            CustomResource::Delete(_) => return Ok(()),
+            _ => return Err(custom_resource::unknown_request()),
+        };
+        let target = TargetProperties::target(properties)?;
+        match self.state.write_target(&target, sent(request, now)).await? {
+            Written::Yes | Written::Superseded => Ok(()),
+            Written::NoTable => Err(self.state.missing()),
+        }
+    }
+
     /// Records the phase: complete once everything that makes up the cluster has been created, until the first of that
     /// is to be deleted. The resource is created last and deleted first, so its update is the end of the stack's.
     async fn phase(&self, frame: &Frame<Self>, request: &CustomResource) -> Result<Value, Failure> {
-        // When CloudFormation sent the request, not when this attempt arrived: a late attempt must not undo a later
-        // request.
-        let now = frame.now();
-        let age = custom_resource::age(request, now).unwrap_or_default();
-        let asked = now.checked_sub(age).unwrap_or(now);
+        let asked = sent(request, frame.now());
         let complete = async |properties: &Value| {
             let cores = cores(properties)?;
             match self.state.write_phase(Phase::Complete, cores, asked).await? {
@@ -117,6 +160,12 @@ impl Drainer {
             _ => Err(custom_resource::unknown_request()),
         }
     }
+}
+
+/// Returns when CloudFormation sent a request, not when this attempt arrived: a late attempt must not undo a later request.
+fn sent(request: &CustomResource, now: Timestamp) -> Timestamp {
+    let age = custom_resource::age(request, now).unwrap_or_default();
+    now.checked_sub(age).unwrap_or(now)
 }
 
 /// Returns the property `Cores` of a custom resource.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     Config, Outcome,
     container_instances::ContainerInstances,
-    custom_resources::{DATA_VOLUME_ORIGINS, PHASE},
+    custom_resources::{DATA_VOLUME_ORIGINS, PHASE, TARGET},
     ec2::Ec2,
     groups::Groups,
     statuses::Statuses,
@@ -52,7 +52,7 @@ impl Function for Drainer {
         ("aws.ecs", "ECS Container Instance State Change"),
         SWEEP,
     ];
-    const CUSTOM_RESOURCES: &'static [&'static str] = &[PHASE, DATA_VOLUME_ORIGINS];
+    const CUSTOM_RESOURCES: &'static [&'static str] = &[PHASE, TARGET, DATA_VOLUME_ORIGINS];
     const METRICS: &'static [&'static str] = &[
         ADMITTED,
         ATTACHED,

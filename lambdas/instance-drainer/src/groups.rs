@@ -7,7 +7,7 @@ use aws_sdk_autoscaling::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use cluster_core::{
     ids::InstanceId,
-    instance::{Group, Instance, State},
+    instance::{Group, Instance, LaunchTemplate, State},
     names::{CLUSTER_TAG, CORE_TAG, VOLUME_TAG},
 };
 use cluster_lambda::{Failure, is_refusal};
@@ -162,6 +162,11 @@ fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
             id: instance.instance_id()?.into(),
             zone: instance.availability_zone()?.to_owned(),
             state: State::from(instance.lifecycle_state()?.as_str()),
+            // «The launch template for the instance» (API reference of `Instance`), also of a mixed instances policy.
+            template: instance.launch_template().and_then(|template| {
+                let (id, version) = (template.launch_template_id()?.to_owned(), template.version()?.to_owned());
+                Some(LaunchTemplate { id, version })
+            }),
             status: None,
         })
     });

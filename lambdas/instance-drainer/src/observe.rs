@@ -42,12 +42,13 @@ impl Drainer {
         let phase = phase.unwrap_or(state.phase);
         let cores = instance::expected_cores(self.config.cores, state.cores);
         let not_whole = state.clocks.not_whole.clone();
+        let target = state.target;
         let mut found = match found {
             Some(found) => found,
             // The ECS cluster was deleted before its instances.
             None if phase == Phase::Deleting => {
                 return Ok(Observation {
-                    observed: Observed { phase, groups, volumes, container_instances: Vec::new(), not_whole },
+                    observed: Observed { phase, target, groups, volumes, container_instances: Vec::new(), not_whole },
                     remembered: state.clocks.clone(),
                     clocks: Clocks { disconnected: BTreeMap::new(), ..state.clocks },
                     cores,
@@ -74,7 +75,7 @@ impl Drainer {
         if tokio::time::timeout(EXPLANATION, self.add_launch_failures(&mut groups)).await.is_err() {
             tracing::warn!("Auto Scaling did not say in time why a group has no instance");
         }
-        let mut observed = Observed { phase, groups, volumes, container_instances: found, not_whole };
+        let mut observed = Observed { phase, target, groups, volumes, container_instances: found, not_whole };
         self.add_statuses(&mut observed, now).await;
         Ok(Observation { observed, remembered: state.clocks, clocks, cores })
     }
@@ -101,7 +102,7 @@ impl Drainer {
         match (self.state.read().await, phase) {
             (Err(failure), Some(phase)) => {
                 tracing::error!("{}", failure.chain());
-                Ok(State { phase, cores: None, clocks: Clocks::default() })
+                Ok(State { phase, cores: None, target: None, clocks: Clocks::default() })
             }
             (state, _) => state,
         }

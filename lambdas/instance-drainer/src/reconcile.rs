@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use cluster_core::{
     ids::{InstanceId, VolumeId},
-    instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, Policy, State, Step},
+    instance::{self, Action, Core, NOT_WHOLE, Observed, Phase, Plan, Policy, Replica, State, Step, Target},
 };
 use cluster_lambda::{Failure, Mode, Reconciled, Round};
 use futures_util::future::join_all;
@@ -20,6 +20,10 @@ pub struct Outcome {
     pub plan: Plan,
     /// Each core, and since when it has not been whole, if it is not.
     pub cores: Vec<(Core, Option<Timestamp>)>,
+    /// Each instance of the replicas.
+    pub replicas: Vec<Replica>,
+    /// What every member should run; nothing before a deployment recorded it.
+    pub target: Option<Target>,
     /// The counts of what came of the plan.
     pub tally: Tally,
     /// Why a step did not succeed, in AWS's words, by instance.
@@ -41,14 +45,37 @@ impl Outcome {
                 "volume": core.volume.as_ref().map(VolumeId::as_str),
                 "agent": core.agent.map(|connected| if connected { "connected" } else { "disconnected" }),
                 "task": core.task,
+                "target": core.standing.word(),
+                "outdated": core.standing.why(),
                 "whole": core.fault.is_none(),
                 "since": since.map(|since| format!("{since:.0}")),
                 "why": self.why(core),
             })
         });
+        let replicas = self.replicas.iter().map(|replica| {
+            json!({
+                "zone": replica.zone,
+                "instance": replica.instance.as_str(),
+                "state": replica.state.to_string(),
+                "task": replica.task,
+                "target": replica.standing.word(),
+                "outdated": replica.standing.why(),
+            })
+        });
+        let target = self.target.as_ref().map(|target| {
+            let replica = target.replica.as_ref();
+            json!({
+                "coreTaskDefinition": target.core_task.short(),
+                "coreLaunchTemplates": target.core_templates.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "replicaTaskDefinition": replica.map(|(task, _)| task.short()),
+                "replicaLaunchTemplate": replica.map(|(_, template)| template.to_string()),
+            })
+        });
         json!({
             "phase": self.phase.to_string(),
+            "target": target,
             "cores": cores.collect::<Vec<_>>(),
+            "replicas": replicas.collect::<Vec<_>>(),
             "steps": self.plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "applied": self.tally.applied,
             "dryRun": self.dry_run,
@@ -145,6 +172,8 @@ impl Drainer {
             phase: observed.phase,
             plan,
             cores: dated.collect(),
+            replicas: instance::replicas(&observed, &policy),
+            target: observed.target.clone(),
             tally: Tally::default(),
             refusals: BTreeMap::new(),
             dry_run: mode != Mode::Act,

@@ -70,6 +70,26 @@ id! {
 }
 
 id! {
+    /// The ARN of a task definition, with its revision.
+    TaskDefinitionArn
+}
+
+impl TaskDefinitionArn {
+    /// Returns `<family>:<revision>`; nothing when it is no ARN of a task definition.
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        let (arn, revision) = self.0.split_once(":task-definition/")?;
+        arn.starts_with("arn:").then_some(revision)
+    }
+
+    /// Returns how people and the AWS CLI name it.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.revision().unwrap_or(&self.0)
+    }
+}
+
+id! {
     /// The core that a tag or an attribute names: its number, unless somebody has written something else.
     CoreId
 }

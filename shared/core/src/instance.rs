@@ -1,5 +1,5 @@
 //! What to do about the instances that Auto Scaling holds: those waiting in a lifecycle hook, on their way in or out,
-//! and those that it retains; and whether each core is whole.
+//! and those that it retains; whether each core is whole, and whether each member runs what the last deployment wants.
 
 mod clocks;
 mod launch;
@@ -10,6 +10,7 @@ mod plan;
 mod reason;
 mod safety;
 mod stale;
+mod target;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -22,4 +23,5 @@ pub use observed::{
 pub use origins::{MOST_CORES, Origins, OriginsRefused, expected_cores};
 pub use plan::{Action, Held, Plan, Policy, Step, plan};
 pub use reason::Reason;
-pub use whole::{Core, Fault, NOT_WHOLE, cores};
+pub use target::{Compared, LaunchTemplate, Standing, Target, TargetRefused, Wanted};
+pub use whole::{Core, Fault, NOT_WHOLE, Replica, cores, replicas};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use cluster_core::instance::{Away, Clocks, Phase};
+use cluster_core::instance::{Away, Clocks, Phase, Target, Wanted};
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
@@ -13,6 +13,8 @@ mod tests;
 
 /// The key of the item that holds the cluster's phase. No function has permission to delete it.
 const PHASE: (&str, &str) = ("cluster", "phase");
+/// The key of the item that holds what the last deployment wants every member to run.
+const TARGET: (&str, &str) = ("cluster", "target");
 /// The partition of clocks.
 const CLOCKS: &str = "clock";
 /// The prefix of the sort keys of disconnected container instances; their ARN follows.
@@ -34,6 +36,8 @@ pub struct State {
     pub phase: Phase,
     /// How many cores the cluster had when its last deployment ended; nothing before the first one did.
     pub cores: Option<u8>,
+    /// What every member should run; nothing before the first deployment ended.
+    pub target: Option<Target>,
     /// The clocks of conditions that AWS does not date.
     pub clocks: Clocks,
 }
@@ -60,18 +64,38 @@ impl StateTable {
 
     /// Reads everything, with consistent reads.
     pub async fn read(&self) -> Result<State, Failure> {
-        let ((phase, cores), clocks) = tokio::try_join!(biased; self.read_phase(), self.read_clocks())?;
-        Ok(State { phase, cores, clocks })
+        let ((phase, cores), target, clocks) =
+            tokio::try_join!(biased; self.read_phase(), self.read_target(), self.read_clocks())?;
+        Ok(State { phase, cores, target, clocks })
+    }
+
+    /// Reads an item with a consistent read.
+    async fn item(&self, (partition, sort): (&str, &str), what: &str) -> Result<Option<Item>, Failure> {
+        let table = &self.table;
+        let asked = self.client.get_item().table_name(table).set_key(Some(key(partition, sort))).consistent_read(true);
+        let answer = asked.send().await;
+        let answer =
+            answer.map_err(|error| Failure::call(&format!("read the cluster's {what} in table {table}"), error))?;
+        Ok(answer.item)
     }
 
     async fn read_phase(&self) -> Result<(Phase, Option<u8>), Failure> {
-        let table = &self.table;
-        let asked = self.client.get_item().table_name(table).set_key(Some(key(PHASE.0, PHASE.1))).consistent_read(true);
-        let answer = asked.send().await;
-        let answer =
-            answer.map_err(|error| Failure::call(&format!("read the cluster's phase in table {table}"), error))?;
-        let Some(item) = answer.item() else { return Ok((Phase::Creating, None)) };
-        Ok((phase(item, table)?, cores(item)))
+        let Some(item) = self.item(PHASE, "phase").await? else { return Ok((Phase::Creating, None)) };
+        Ok((phase(&item, &self.table)?, cores(&item)))
+    }
+
+    /// Reads the target. An unreadable one is none: then nothing counts as up to date.
+    async fn read_target(&self) -> Result<Option<Target>, Failure> {
+        let Some(item) = self.item(TARGET, "target").await? else { return Ok(None) };
+        Ok(target(&item)
+            .inspect_err(|why| {
+                tracing::error!(
+                    table = self.table,
+                    why,
+                    "the target in the state table is unreadable: deploy the stack again"
+                );
+            })
+            .ok())
     }
 
     /// Reads the clocks. An unreadable one restarts, and is written again.
@@ -102,12 +126,21 @@ impl StateTable {
     /// Writes the cluster's phase and its number of cores, unless a request later than `since` has been written: Lambda
     /// may retry a creation when its stack is already being deleted.
     pub async fn write_phase(&self, phase: Phase, cores: u8, since: Timestamp) -> Result<Written, Failure> {
+        self.write_in_order(phase_item(phase, cores, since), since, "phase").await
+    }
+
+    /// Writes what every member should run, unless a request later than `since` has been written.
+    pub async fn write_target(&self, target: &Target, since: Timestamp) -> Result<Written, Failure> {
+        self.write_in_order(target_item(target, since), since, "target").await
+    }
+
+    async fn write_in_order(&self, item: Item, since: Timestamp, what: &str) -> Result<Written, Failure> {
         let table = &self.table;
         let answer = self
             .client
             .put_item()
             .table_name(table)
-            .set_item(Some(phase_item(phase, cores, since)))
+            .set_item(Some(item))
             .condition_expression("attribute_not_exists(#since) OR #since <= :since")
             .expression_attribute_names("#since", "since")
             .expression_attribute_values(":since", time(since))
@@ -120,7 +153,7 @@ impl StateTable {
         if is_refusal(&error, &["ResourceNotFoundException"]) {
             return Ok(Written::NoTable);
         }
-        Err(Failure::call(&format!("write the cluster's phase into table {table}"), error))
+        Err(Failure::call(&format!("write the cluster's {what} into table {table}"), error))
     }
 
     /// Writes the clocks that have changed, and removes those that have ended. Without any it makes no call.
@@ -180,6 +213,30 @@ fn phase_item(phase: Phase, cores: u8, since: Timestamp) -> Item {
         ("since", time(since)),
     ];
     key(PHASE.0, PHASE.1).into_iter().chain(attributes.map(|(name, value)| (name.to_owned(), value))).collect()
+}
+
+fn target_item(target: &Target, since: Timestamp) -> Item {
+    let wanted = target.wanted();
+    let attributes = [
+        ("coreTaskDefinition", AttributeValue::S(wanted.core_task_definition)),
+        ("coreLaunchTemplates", AttributeValue::S(wanted.core_launch_templates)),
+        ("replicaTaskDefinition", AttributeValue::S(wanted.replica_task_definition)),
+        ("replicaLaunchTemplate", AttributeValue::S(wanted.replica_launch_template)),
+        ("since", time(since)),
+    ];
+    key(TARGET.0, TARGET.1).into_iter().chain(attributes.map(|(name, value)| (name.to_owned(), value))).collect()
+}
+
+/// Reads a target, or returns why it cannot be read.
+fn target(item: &Item) -> Result<Target, String> {
+    let text = |name: &str| text(item, name).unwrap_or_default().to_owned();
+    let wanted = Wanted {
+        core_task_definition: text("coreTaskDefinition"),
+        core_launch_templates: text("coreLaunchTemplates"),
+        replica_task_definition: text("replicaTaskDefinition"),
+        replica_launch_template: text("replicaLaunchTemplate"),
+    };
+    Target::read(&wanted).map_err(|refused| refused.to_string())
 }
 
 fn phase(item: &Item, table: &str) -> Result<Phase, Failure> {

@@ -111,3 +111,39 @@ fn times_compare_as_text_as_they_do_as_times() {
     let texts: Vec<_> = times.iter().map(|time| time.as_s().unwrap()).collect();
     assert!(texts.is_sorted(), "{texts:?}");
 }
+
+fn wanted() -> Wanted {
+    Wanted {
+        core_task_definition: "arn:aws:ecs:eu-west-1:0:task-definition/neo4j-core:3".into(),
+        core_launch_templates: "lt-1:2 lt-2:1 lt-3:1".into(),
+        replica_task_definition: "arn:aws:ecs:eu-west-1:0:task-definition/neo4j-replica:1".into(),
+        replica_launch_template: "lt-9:4".into(),
+    }
+}
+
+#[test]
+fn a_target_has_the_keys_and_the_form_that_the_table_holds_and_is_read_back() {
+    let whole = Target::read(&wanted()).unwrap();
+    let item_of_target = item(&[
+        ("pk", string("cluster")),
+        ("sk", string("target")),
+        ("coreTaskDefinition", string("arn:aws:ecs:eu-west-1:0:task-definition/neo4j-core:3")),
+        ("coreLaunchTemplates", string("lt-1:2 lt-2:1 lt-3:1")),
+        ("replicaTaskDefinition", string("arn:aws:ecs:eu-west-1:0:task-definition/neo4j-replica:1")),
+        ("replicaLaunchTemplate", string("lt-9:4")),
+        ("since", string("2026-11-23T10:00:00.000Z")),
+    ]);
+    assert_eq!(target_item(&whole, at("10:00:00")), item_of_target);
+    let without = Target { replica: None, ..whole.clone() };
+    for written in [whole, without] {
+        assert_eq!(target(&target_item(&written, at("10:00:00"))), Ok(written));
+    }
+}
+
+#[test]
+fn an_unreadable_target_says_why() {
+    let mut broken = target_item(&Target::read(&wanted()).unwrap(), at("10:00:00"));
+    broken.remove("coreTaskDefinition");
+    assert!(target(&broken).unwrap_err().starts_with("CoreTaskDefinition is \"\""));
+    assert!(target(&item(&[])).is_err());
+}

@@ -48,11 +48,11 @@ fn whole_life() -> BTreeSet<Question> {
         cluster.empty(3);
         cluster.live(minutes(2)).await;
         let emptied = cluster.in_state(3, "InService").unwrap();
-        cluster.wire.world().scale(&cluster.ecs_cluster, "core", 2);
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core-3", 0);
         cluster.set_status(3, "ACTIVE");
         cluster.wire.world().mark_unhealthy(&emptied);
         cluster.live(minutes(8)).await;
-        cluster.wire.world().scale(&cluster.ecs_cluster, "core", 3);
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core-3", 1);
         cluster.live(minutes(2)).await;
         let dead = cluster.serving(2).unwrap();
         cluster.wire.world().silence(&dead);

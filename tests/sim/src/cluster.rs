@@ -32,6 +32,12 @@ pub const ZONES: [&str; 3] = ["eu-west-1a", "eu-west-1b", "eu-west-1c"];
 /// How often somebody looks, and how long an event takes to a function at most.
 const STEP: u64 = 5;
 
+/// Returns whether an ECS service is one of a tier: `core`, `core-1` and `core-spare` are of the cores.
+#[must_use]
+pub fn is_of_tier(tier: &str, service: &str) -> bool {
+    service.strip_prefix(tier).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 /// One core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -305,7 +311,8 @@ impl Cluster {
         let attachment = world.ec2.volumes.get(&node.volume)?.attachment.as_ref().filter(|a| a.state == "attached")?;
         let member = world.auto_scaling.groups.get(&node.group)?.members.get(&attachment.instance)?;
         let instance = world.ec2.instances.get(&attachment.instance).filter(|found| found.ended.is_none())?;
-        let mut tasks = world.ecs.clusters[&self.ecs_cluster].wanted("core");
+        let service = format!("core-{core}");
+        let mut tasks = world.ecs.clusters[&self.ecs_cluster].wanted(&service);
         let runs = tasks.any(|(_, task)| task.address == instance.address && task.status == "RUNNING");
         (member.state == "InService" && runs).then(|| attachment.instance.clone())
     }
@@ -321,7 +328,8 @@ impl Cluster {
     pub fn task(&self, instance: &str) -> Option<String> {
         let world = self.wire.world();
         let (cluster, address) = world.registered(instance)?;
-        let mut tasks = world.ecs.clusters[&cluster].wanted("core");
+        let tasks = world.ecs.clusters[&cluster].tasks.iter().filter(|(_, task)| task.wanted);
+        let mut tasks = tasks.filter(|(_, task)| is_of_tier("core", &task.service));
         tasks.find(|(_, task)| task.address == address).map(|(id, _)| id.clone())
     }
 
@@ -361,20 +369,15 @@ impl Cluster {
         lines.iter().rev().filter(of_tier).find_map(|line| line[name].as_f64())
     }
 
-    /// Does what people do before they terminate a core: nothing more is placed on its instance, and its task is stopped.
+    /// Does what people do before they terminate a core: its instance drains, and ECS stops its task.
     pub fn empty(&self, core: usize) {
         self.set_status(core, "DRAINING");
-        let task = self.task(&self.holder(core).unwrap()).unwrap();
-        self.wire.world().stop(&self.ecs_cluster, &task);
     }
 
     /// Sets the status of a core's container instance.
     pub fn set_status(&self, core: usize, status: &'static str) {
         let holder = self.holder(core).unwrap();
-        let mut world = self.wire.world();
-        let (cluster, address) = world.registered(&holder).unwrap();
-        let all = &mut world.ecs.clusters.get_mut(&cluster).unwrap().container_instances;
-        all.get_mut(&address).unwrap().status = status;
+        self.wire.world().set_status(&holder, status);
     }
 
     /// Sends CloudFormation's request about the cluster's phase, as often as Lambda does.
@@ -514,6 +517,16 @@ fn request(made: &Made, kind: &str) -> Value {
         "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
         "ResourceType": made.r#type, "LogicalResourceId": made.place.1, "PhysicalResourceId": made.physical_id,
         "ResourceProperties": made.properties, "OldResourceProperties": {},
+    })
+}
+
+/// Returns CloudFormation's request about a custom resource of the cluster's own.
+#[must_use]
+pub fn request_of(r#type: &str, physical_id: &str, kind: &str, properties: Value) -> Value {
+    json!({
+        "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
+        "ResourceType": r#type, "LogicalResourceId": "Resource", "PhysicalResourceId": physical_id,
+        "ResourceProperties": properties, "OldResourceProperties": {},
     })
 }
 

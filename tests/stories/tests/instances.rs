@@ -4,3 +4,4 @@ mod boot;
 mod deletion;
 mod replacement;
 mod requests;
+mod roll;

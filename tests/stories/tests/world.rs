@@ -150,7 +150,7 @@ fn post(form: &str) -> Request {
     Request { method, path, query: String::new(), target: None, body: form.as_bytes().to_vec() }
 }
 
-fn target(target: &str, body: &Value) -> Request {
+pub(crate) fn target(target: &str, body: &Value) -> Request {
     Request { target: Some(target.to_owned()), body: body.to_string().into_bytes(), ..post("") }
 }
 

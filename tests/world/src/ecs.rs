@@ -42,15 +42,22 @@ const REMEMBERED: i64 = 3600;
 pub struct Ecs {
     /// What there is.
     pub clusters: BTreeMap<String, Cluster>,
-    /// Task definitions: (family, whether its essential container has a health check), by ARN.
-    pub definitions: BTreeMap<String, (String, bool)>,
+    /// Task definitions by ARN.
+    pub definitions: BTreeMap<String, Definition>,
     /// Seconds from the termination of an instance until its registration goes by itself.
     pub deregisters: i64,
+    /// Services that `DescribeServices` does not describe: by name the reason that it gives, or none if it leaves them out.
+    pub undescribed: BTreeMap<String, Option<&'static str>>,
 }
 
 impl Default for Ecs {
     fn default() -> Self {
-        Self { clusters: BTreeMap::new(), definitions: BTreeMap::new(), deregisters: container_instances::DEREGISTER }
+        Self {
+            clusters: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+            deregisters: container_instances::DEREGISTER,
+            undescribed: BTreeMap::new(),
+        }
     }
 }
 
@@ -65,13 +72,28 @@ pub struct Cluster {
     pub container_instances: BTreeMap<Ipv4Addr, ContainerInstance>,
 }
 
+/// A revision of a task definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Its family.
+    pub family: String,
+    /// Its number within the family.
+    pub revision: u32,
+    /// Whether its essential container has a health check.
+    pub checked: bool,
+    /// False once it was deregistered.
+    pub active: bool,
+}
+
 /// A service.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// How many tasks it wants.
     pub desired: usize,
-    /// The ARN of its task definition.
+    /// The ARN of the task definition of its deployment, with its revision, whatever the service was asked for by.
     pub definition: String,
+    /// The number of its deployment. Tasks of earlier ones are replaced.
+    pub deployment: u32,
     /// The Cloud Map service that its tasks are registered in.
     pub registry: Option<String>,
     /// Where its tasks may go, and how many stay.
@@ -98,7 +120,10 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// When it was told to stop.
     pub stopped_at: Option<Timestamp>,
-    definition: String,
+    /// The ARN of its task definition.
+    pub definition: String,
+    /// The number of its service's deployment that started it.
+    deployment: u32,
     next: Option<(Timestamp, Step)>,
 }
 
@@ -117,6 +142,28 @@ enum Step {
 impl Ecs {
     fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.clusters.values().flat_map(|cluster| cluster.tasks.values())
+    }
+
+    /// Returns the ARN of the revision that a name means: a revision's ARN or `family:revision`; of a family alone the latest
+    /// `ACTIVE` one (API reference of `CreateService` and `UpdateService`, `taskDefinition`). An `INACTIVE` one cannot be asked
+    /// for (API reference of `DeregisterTaskDefinition`).
+    pub fn revision(&self, named: &str) -> Option<&String> {
+        let name = short(named);
+        let active = self.definitions.iter().filter(|(_, definition)| definition.active);
+        let meant = active.filter(|(_, found)| match name.split_once(':') {
+            Some((family, revision)) => found.family == family && found.revision.to_string() == revision,
+            None => found.family == name,
+        });
+        meant.max_by_key(|(_, definition)| definition.revision).map(|(arn, _)| arn)
+    }
+}
+
+impl Service {
+    /// Begins a deployment if there is something to deploy.
+    fn deploy(&mut self, definition: String, forced: bool) {
+        if forced || definition != self.definition {
+            (self.definition, self.deployment) = (definition, self.deployment + 1);
+        }
     }
 }
 
@@ -267,7 +314,10 @@ impl World {
         let id = self.id(32);
         let next = Some((self.now + SignedDuration::from_secs(START), Step::Activate));
         let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
-        let Some(definition) = state.services.get(&service).map(|found| found.definition.clone()) else { return };
+        // From the revision of its service's deployment, not from the newest (AWS, «Amazon ECS now improves service availability
+        // during rolling deployments», 2025-11: «from the same service revision that they belong to»).
+        let found = state.services.get(&service).map(|found| (found.definition.clone(), found.deployment));
+        let Some((definition, deployment)) = found else { return };
         let task = Task {
             service,
             status: "PENDING",
@@ -277,6 +327,7 @@ impl World {
             started_at: None,
             stopped_at: None,
             definition,
+            deployment,
             next,
         };
         state.tasks.insert(id.clone(), task);
@@ -295,6 +346,7 @@ impl World {
             started_at: Some(self.now),
             stopped_at: None,
             definition: String::new(),
+            deployment: 0,
             next: None,
         };
         if let Some(state) = self.ecs.clusters.get_mut(cluster) {
@@ -339,14 +391,14 @@ impl World {
         let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
         let Some(task) = state.tasks.get_mut(id) else { return };
         let registry = state.services.get(&task.service).and_then(|service| service.registry.clone());
-        let checked = self.ecs.definitions.get(&task.definition).is_some_and(|(_, checked)| *checked);
+        let checked = self.ecs.definitions.get(&task.definition).is_some_and(|definition| definition.checked);
         match step {
             Step::Activate => {
                 (task.status, task.next) = ("ACTIVATING", after(ACTIVATE, Step::Run));
                 let (address, service) = (task.address, task.service.clone());
                 let zone = state.container_instances.get(&address).map(|container_instance| container_instance.zone.clone()).unwrap_or_default();
                 if let Some(registry) = registry {
-                    let family = self.ecs.definitions.get(&task.definition).map(|(family, _)| family.clone());
+                    let family = self.ecs.definitions.get(&task.definition).map(|found| found.family.clone());
                     let attributes = [
                         ("AWS_INSTANCE_IPV4", address.to_string()),
                         ("AWS_INSTANCE_PORT", "6000".to_owned()),
@@ -393,8 +445,7 @@ impl World {
     fn announce(&mut self, cluster: &str, id: &str) {
         let Some(state) = self.ecs.clusters.get(cluster) else { return };
         let Some(task) = state.tasks.get(id) else { return };
-        let mut detail = task_item(cluster, state, id, task);
-        detail["taskDefinitionArn"] = json!(task.definition);
+        let detail = task_item(cluster, state, id, task);
         self.emit("aws.ecs", "ECS Task State Change", &[arn("task", &format!("{cluster}/{id}"))], &detail);
     }
 
@@ -411,10 +462,19 @@ impl World {
         known(self).map(|task| json!({"task": task})).ok_or_else(absent)
     }
 
-    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>. The world changes the desired count only.
+    /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html>: a task definition that the service does
+    /// not have begins a deployment, and so does `forceNewDeployment`; a desired count alone does not. The world changes nothing
+    /// else.
     fn update_service(&mut self, name: &str, body: &Value) -> Result<Value, Refusal> {
         let asked = short(body["service"].as_str().unwrap_or_default());
         let absent = || Refusal::new("ServiceNotFoundException", "Service not found.");
+        let revision = match body["taskDefinition"].as_str() {
+            Some(named) => {
+                let unknown = || Refusal::new("ClientException", "TaskDefinition is inactive or not found.");
+                Some(self.ecs.revision(named).cloned().ok_or_else(unknown)?)
+            }
+            None => None,
+        };
         let service = self.ecs.clusters.get_mut(name).and_then(|cluster| cluster.services.get_mut(asked));
         let service = service.ok_or_else(absent)?;
         if !service.active {
@@ -423,8 +483,10 @@ impl World {
         if let Some(desired) = body["desiredCount"].as_u64() {
             service.desired = usize::try_from(desired).unwrap_or(usize::MAX);
         }
+        let revision = revision.unwrap_or_else(|| service.definition.clone());
+        service.deploy(revision, body["forceNewDeployment"] == json!(true));
         let cluster = self.ecs.clusters.get(name).ok_or_else(absent)?;
-        let described = describe_services(name, cluster, &json!({"services": [asked]}))?;
+        let described = describe_services(name, cluster, &json!({"services": [asked]}), &BTreeMap::new())?;
         Ok(json!({"service": described["services"][0]}))
     }
 
@@ -434,7 +496,7 @@ impl World {
         let cluster = self.ecs.clusters.get(&name).ok_or_else(absent)?;
         match operation {
             "DescribeTasks" => describe_tasks(&name, cluster, body),
-            "DescribeServices" => describe_services(&name, cluster, body),
+            "DescribeServices" => describe_services(&name, cluster, body, &self.ecs.undescribed),
             "ListTasks" => container_instances::list_tasks(&name, cluster, body, self.page),
             "ListContainerInstances" => container_instances::list(&name, cluster, body, self.page),
             "DescribeContainerInstances" => container_instances::describe(&name, cluster, body),
@@ -466,6 +528,7 @@ fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
         "lastStatus": task.status,
         "desiredStatus": if task.wanted { "RUNNING" } else { "STOPPED" },
         "healthStatus": task.health,
+        "taskDefinitionArn": task.definition,
     });
     if let Some(at) = task.started_at {
         item["startedAt"] = json!(at.as_second());
@@ -494,10 +557,19 @@ fn describe_tasks(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, 
     Ok(json!({"tasks": tasks, "failures": failures}))
 }
 
-fn describe_services(name: &str, cluster: &Cluster, body: &Value) -> Result<Value, Refusal> {
+fn describe_services(
+    name: &str,
+    cluster: &Cluster,
+    body: &Value,
+    undescribed: &BTreeMap<String, Option<&'static str>>,
+) -> Result<Value, Refusal> {
     let (mut services, mut failures) = (vec![], vec![]);
     for asked in strings(body, "services", 10)?.into_iter().map(short) {
         let arn_of_service = arn("service", &format!("{name}/{asked}"));
+        if let Some(reason) = undescribed.get(asked) {
+            failures.extend(reason.map(|reason| json!({"arn": arn_of_service, "reason": reason})));
+            continue;
+        }
         let Some(service) = cluster.services.get(asked) else {
             failures.push(json!({"arn": arn_of_service, "reason": "MISSING"}));
             continue;
@@ -515,6 +587,7 @@ fn describe_services(name: &str, cluster: &Cluster, body: &Value) -> Result<Valu
             "status": status,
             "desiredCount": if service.active { service.desired } else { 0 },
             "runningCount": running,
+            "taskDefinition": service.definition,
         }));
     }
     Ok(json!({"services": services, "failures": failures}))

@@ -58,7 +58,7 @@ pub enum InUse {
     Unknown(String),
 }
 
-/// How many tasks ECS wants for a service.
+/// How many tasks ECS wants for a service, or for all services of a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// The service exists and wants this many.
@@ -67,6 +67,24 @@ pub enum Service {
     Missing,
     /// Even the cluster does not exist: more often a wrong name than a deleted cluster.
     ClusterMissing,
+}
+
+impl Service {
+    /// Returns what several services want together; nothing when it is unknown of any of them, or of none: what one wants
+    /// may be all that keeps a name from being emptied.
+    #[must_use]
+    pub fn sum(services: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let mut sum = None;
+        for service in services {
+            sum = Some(match (sum, service?) {
+                (Some(Self::ClusterMissing), _) | (_, Self::ClusterMissing) => Self::ClusterMissing,
+                (None | Some(Self::Missing), found) => found,
+                (Some(wants), Self::Missing) => wants,
+                (Some(Self::Wants(some)), Self::Wants(more)) => Self::Wants(some.saturating_add(more)),
+            });
+        }
+        sum
+    }
 }
 
 /// Returns whether an instance id can be the id of an ECS task: 32 hexadecimal digits, or a UUID as in older accounts.

@@ -28,7 +28,7 @@ pub struct Tier {
     pub registered: Vec<Registration>,
     /// What ECS reports about the tasks of published members that Cloud Map does not list, by member.
     pub unlisted: BTreeMap<String, Task>,
-    /// How many tasks ECS wants. Needed, and asked for, only when no registered task may still run.
+    /// How many tasks ECS wants for all its services together. Needed, and asked for, only when no registered task may still run.
     pub service: Option<Service>,
     /// The records under `name`.
     pub records: Records,
@@ -106,11 +106,11 @@ pub enum Reason {
     /// Fail static: ECS was not asked.
     #[error("no member is left, and it is not known what ECS wants")]
     ServiceNotAsked,
-    /// The service is scaled to nothing.
-    #[error("the ECS service wants no tasks")]
+    /// Its services are scaled to nothing.
+    #[error("its ECS services want no tasks")]
     WantsNone,
-    /// The service was deleted or never created.
-    #[error("the ECS service does not exist")]
+    /// Its services were deleted or never created.
+    #[error("its ECS services do not exist")]
     ServiceMissing,
     /// The stack is being deleted.
     #[error("the replicator is being removed")]

@@ -2,7 +2,8 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::ids::{ContainerInstanceArn, CoreId, InstanceId, VolumeId};
+use super::{LaunchTemplate, Target};
+use crate::ids::{ContainerInstanceArn, CoreId, InstanceId, TaskDefinitionArn, VolumeId};
 
 /// How long an agent may be disconnected before it counts as silent: agents disconnect for moments several times an
 /// hour (developer guide, «Amazon ECS container instance state change events»).
@@ -37,6 +38,8 @@ impl fmt::Display for Phase {
 pub struct Observed {
     /// The cluster's phase.
     pub phase: Phase,
+    /// What the members should run; nothing before a deployment recorded it.
+    pub target: Option<Target>,
     /// The cluster's Auto Scaling groups.
     pub groups: Vec<Group>,
     /// The volumes with the cluster's tag, by id.
@@ -112,6 +115,8 @@ pub struct Instance {
     pub zone: String,
     /// Its lifecycle state.
     pub state: State,
+    /// The launch template that it was launched from, if Auto Scaling reports that.
+    pub template: Option<LaunchTemplate>,
     /// Its status in EC2; requested only if it may be dead. Auto Scaling's own `HealthStatus` is no evidence: anybody
     /// with the permission can set it.
     pub status: Option<InstanceStatus>,
@@ -348,4 +353,14 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// Whether its `desiredStatus` is `RUNNING`.
     pub wanted: bool,
+    /// Its task definition with the revision, if ECS reports that.
+    pub definition: Option<TaskDefinitionArn>,
+}
+
+impl Task {
+    /// Returns the ECS service that it belongs to; nothing for a standalone task.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.group.strip_prefix("service:")
+    }
 }

@@ -19,8 +19,10 @@ pub struct Policy {
     pub cluster: String,
     /// How many cores there are, numbered from 1.
     pub cores: u8,
-    /// The ECS services whose tasks are members of the cluster; all other tasks belong to somebody else.
-    pub services: Vec<String>,
+    /// The ECS services of the cores, core 1 first. There may be names for more cores than there are.
+    pub core_services: Vec<String>,
+    /// The ECS services of the replicas. Tasks of all other services belong to somebody else.
+    pub replica_services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
 }
@@ -29,7 +31,14 @@ impl Policy {
     /// Returns whether a task is a member of the cluster.
     #[must_use]
     pub fn is_ours(&self, task: &Task) -> bool {
-        task.group.strip_prefix("service:").is_some_and(|service| self.services.iter().any(|ours| ours == service))
+        let services = || self.core_services.iter().chain(&self.replica_services);
+        task.service().is_some_and(|service| services().any(|ours| ours == service))
+    }
+
+    /// Returns the ECS service of a core, if it has one.
+    #[must_use]
+    pub fn service_of(&self, core: u8) -> Option<&str> {
+        self.core_services.get(usize::from(core).checked_sub(1)?).map(String::as_str)
     }
 }
 

@@ -166,8 +166,7 @@ pub enum Reason {
     /// The quorum may depend on it.
     #[error(
         "tasks on it: {0}, and nothing can prove yet that the others have quorum without them: when the hook runs out, \
-         Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its \
-         tasks"
+         Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING"
     )]
     QuorumUnproven(usize),
     /// A task placed now would be killed.
@@ -176,7 +175,7 @@ pub enum Reason {
     /// Its hook was abandoned.
     #[error(
         "Auto Scaling retains it with tasks on it: {0}, since nothing could prove that the others have quorum without them: \
-         once the other cores are healthy, set its container instance to DRAINING and stop its tasks; the rest follows"
+         once the other cores are healthy, set its container instance to DRAINING; the rest follows"
     )]
     Retained(usize),
 }

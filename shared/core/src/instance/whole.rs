@@ -1,7 +1,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ContainerInstance, Group, Instance, Observed, Phase, Plan, Policy, Reason, State, Task,
+    ContainerInstance, Group, Instance, Observed, Phase, Plan, Policy, Reason, Standing, State, Task,
     launch::{agent_fault, current, own_volume},
 };
 use crate::ids::{CoreId, InstanceId, VolumeId};
@@ -29,8 +29,25 @@ pub struct Core {
     pub agent: Option<bool>,
     /// `lastStatus` of its task, if it has one.
     pub task: Option<String>,
+    /// Whether its task and its instance are what the last deployment wants.
+    pub standing: Standing,
     /// Why it is not whole; nothing when it is.
     pub fault: Option<Fault>,
+}
+
+/// One instance of the replicas as observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its lifecycle state.
+    pub state: State,
+    /// Its zone.
+    pub zone: String,
+    /// `lastStatus` of its task, if it has one.
+    pub task: Option<String>,
+    /// Whether its task and its instance are what the last deployment wants.
+    pub standing: Standing,
 }
 
 /// Why a core is not whole: in service, with its own volume attached, its agent connected, its task running.
@@ -86,8 +103,28 @@ pub enum Fault {
         agent: String,
     },
     /// ECS has placed none.
-    #[error("no task of the cluster runs on its instance {0}: look at the events of the ECS service")]
-    NoTask(InstanceId),
+    #[error("no task of ECS service {service} runs on its instance {instance}: look at the events of that service")]
+    NoTask {
+        /// The service of the core.
+        service: String,
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// Another member uses this core's volume. The placement constraints of the services rule that out.
+    #[error(
+        "task {task} of ECS service {other} is on its instance {instance}, where only {service} may have one: correct the \
+         placement constraint of {other}, and stop that task"
+    )]
+    OtherMember {
+        /// The task's id.
+        task: String,
+        /// The service that it is of.
+        other: String,
+        /// The service of the core.
+        service: String,
+        /// The instance.
+        instance: InstanceId,
+    },
     /// The task has just started.
     #[error("its task {task} has been running since {since}: the core counts as whole after five minutes")]
     Settling {
@@ -134,10 +171,12 @@ fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Time
     let instance = groups.first().and_then(|group| shown(group));
     let registrations = instance.map(|instance| observed.of(&instance.id)).unwrap_or_default();
     let registered = current(&registrations);
+    let service = policy.service_of(number).unwrap_or_default();
+    let task = own_task(registered, |task| task.service() == Some(service));
     let fault = match groups[..] {
         _ if observed.phase == Phase::Deleting => None,
         [] => Some(Fault::NoGroup(number)),
-        [group] => fault(observed, plan, policy, group, now),
+        [group] => fault(observed, plan, policy, group, service, now),
         _ => Some(Fault::SeveralGroups(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", "))),
     };
     Core {
@@ -147,9 +186,29 @@ fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Time
         zone: instance.map(|instance| instance.zone.clone()),
         volume: groups.first().and_then(|group| group.volume.clone()),
         agent: registered.map(|found| found.connected),
-        task: own_task(registered, policy).map(|task| task.status.clone()),
+        task: task.map(|task| task.status.clone()),
+        standing: Standing::of(observed.target.as_ref(), Some(number), instance, task),
         fault,
     }
+}
+
+/// Returns every instance of the replicas.
+#[must_use]
+pub fn replicas(observed: &Observed, policy: &Policy) -> Vec<Replica> {
+    let groups = observed.groups.iter().filter(|group| !group.is_core());
+    let replica = |instance: &Instance| {
+        let registrations = observed.of(&instance.id);
+        let ours = |task: &Task| policy.replica_services.iter().any(|service| task.service() == Some(service));
+        let task = own_task(current(&registrations), ours);
+        Replica {
+            instance: instance.id.clone(),
+            state: instance.state.clone(),
+            zone: instance.zone.clone(),
+            task: task.map(|task| task.status.clone()),
+            standing: Standing::of(observed.target.as_ref(), None, Some(instance), task),
+        }
+    };
+    groups.flat_map(|group| &group.instances).map(replica).collect()
 }
 
 /// Returns a group's instance that is in service, or else on its way in, or else on its way out.
@@ -159,7 +218,14 @@ fn shown(group: &Group) -> Option<&Instance> {
     group.instances.iter().min_by_key(rank)
 }
 
-fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group, now: Timestamp) -> Option<Fault> {
+fn fault(
+    observed: &Observed,
+    plan: &Plan,
+    policy: &Policy,
+    group: &Group,
+    service: &str,
+    now: Timestamp,
+) -> Option<Fault> {
     if group.lacks_instance() {
         return Some(Fault::NoInstance { group: group.name.clone(), message: group.launch_failure.clone() });
     }
@@ -176,7 +242,10 @@ fn fault(observed: &Observed, plan: &Plan, policy: &Policy, group: &Group, now: 
     let registrations = observed.of(&instance);
     let registered = current(&registrations);
     let fault = volume_fault(observed, policy, group, found).or_else(|| registration_fault(group, found, registered));
-    fault.or_else(|| task_fault(found, own_task(registered, policy), now))
+    fault.or_else(|| other_member(found, registered, policy, service)).or_else(|| {
+        let task = own_task(registered, |task| task.service() == Some(service));
+        task_fault(found, task, service, now)
+    })
 }
 
 /// Returns why an instance in service does not serve its core's data.
@@ -202,9 +271,28 @@ fn registration_fault(group: &Group, instance: &Instance, registered: Option<&Co
         .then(|| Fault::Volume(Reason::OtherCore { has: found.core.clone(), wants: core.clone() }))
 }
 
+/// Returns the fault of an instance on which a member runs that is not its core.
+fn other_member(
+    instance: &Instance,
+    registered: Option<&ContainerInstance>,
+    policy: &Policy,
+    service: &str,
+) -> Option<Fault> {
+    let mut members = registered?.tasks.iter().filter(|task| policy.is_ours(task));
+    let task = members.find(|task| task.service() != Some(service))?;
+    Some(Fault::OtherMember {
+        task: task.id.clone(),
+        other: task.service().unwrap_or_default().to_owned(),
+        service: service.to_owned(),
+        instance: instance.id.clone(),
+    })
+}
+
 /// Returns why an instance in service does not run its core's task.
-fn task_fault(instance: &Instance, task: Option<&Task>, now: Timestamp) -> Option<Fault> {
-    let Some(task) = task else { return Some(Fault::NoTask(instance.id.clone())) };
+fn task_fault(instance: &Instance, task: Option<&Task>, service: &str, now: Timestamp) -> Option<Fault> {
+    let Some(task) = task else {
+        return Some(Fault::NoTask { service: service.to_owned(), instance: instance.id.clone() });
+    };
     if task.status != "RUNNING" {
         return Some(Fault::Task { task: task.id.clone(), status: task.status.clone() });
     }
@@ -212,9 +300,9 @@ fn task_fault(instance: &Instance, task: Option<&Task>, now: Timestamp) -> Optio
     since.map(|since| Fault::Settling { task: task.id.clone(), since })
 }
 
-/// Returns the cluster's task under the current registration, one that runs before any other. What ECS counts on another
+/// Returns a member's task under the current registration, one that runs before any other. What ECS counts on another
 /// registration may have ended long ago.
-fn own_task<'a>(registered: Option<&'a ContainerInstance>, policy: &Policy) -> Option<&'a Task> {
-    let ours = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task));
+fn own_task(registered: Option<&ContainerInstance>, own: impl Fn(&Task) -> bool) -> Option<&Task> {
+    let ours = registered.into_iter().flat_map(|found| &found.tasks).filter(|task| own(task));
     ours.min_by_key(|task| (task.status != "RUNNING", task.started_at))
 }

@@ -97,13 +97,14 @@ fn others_services(world: &mut World, deployed: &Deployed) {
     let health = json!([{"Name": "neo4j", "HealthCheck": {"Command": ["CMD", "true"]}}]);
     let task = json!({"Family": deployed.ecs_cluster, "ContainerDefinitions": health});
     let task = create("AWS::ECS::TaskDefinition", "Task", task).physical_id;
-    for (tier, registry) in ["core", "replica"].iter().zip(&deployed.registries) {
+    let [core, replica] = &deployed.registries;
+    for (name, registry) in [("core", core), ("core-spare", core), ("replica", replica)] {
         let registry = cluster_world::cloud_map::arn("service", registry);
         let service = json!({
-            "ServiceName": tier, "Cluster": deployed.ecs_cluster, "TaskDefinition": task, "DesiredCount": 0,
+            "ServiceName": name, "Cluster": deployed.ecs_cluster, "TaskDefinition": task, "DesiredCount": 0,
             "ServiceRegistries": [{"RegistryArn": registry}],
         });
-        create("AWS::ECS::Service", tier, service);
+        create("AWS::ECS::Service", name, service);
     }
 }
 

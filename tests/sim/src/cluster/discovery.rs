@@ -1,11 +1,17 @@
 //! The names of members in DNS, and the tasks behind them.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    rc::Rc,
+};
 
 use cluster_lambda::Aws;
 use serde_json::{Value, json};
 
-use super::{Cluster, DOMAIN};
+use cluster_world::ecs::Task;
+
+use super::{Cluster, DOMAIN, is_of_tier};
 use crate::functions::{DNS_REPLICATOR, Running};
 
 impl Cluster {
@@ -25,7 +31,11 @@ impl Cluster {
     pub fn scale(&self, service: &str, tasks: u8) {
         let mut world = self.wire.world();
         for n in 1..=tasks {
-            let subnet = if service == "core" { 1 } else { 2 };
+            let subnet = match service {
+                "core" => 1,
+                "replica" => 2,
+                _ => 3,
+            };
             world.add_container_instance(&self.ecs_cluster, Ipv4Addr::new(10, 0, subnet, n), "eu-west-1a");
         }
         world.scale(&self.ecs_cluster, service, usize::from(tasks));
@@ -37,22 +47,25 @@ impl Cluster {
         self.wire.world().route53.zones[&self.zone].addresses(&format!("{tier}.{DOMAIN}")).into_iter().collect()
     }
 
-    /// Returns the addresses of a service's tasks that are wanted, running and healthy.
-    #[must_use]
-    pub fn fit(&self, service: &str) -> BTreeSet<String> {
+    /// Returns a tier's tasks that are wanted, running and healthy, by id.
+    fn fit_tasks(&self, tier: &str) -> BTreeMap<String, Task> {
         let world = self.wire.world();
-        let tasks = world.ecs.clusters[&self.ecs_cluster].wanted(service);
+        let tasks = world.ecs.clusters[&self.ecs_cluster].tasks.iter().filter(|(_, task)| task.wanted);
         let fit = tasks.filter(|(_, task)| task.status == "RUNNING" && task.health == "HEALTHY");
-        fit.map(|(_, task)| task.address.to_string()).collect()
+        let fit = fit.filter(|(_, task)| is_of_tier(tier, &task.service));
+        fit.map(|(id, task)| (id.clone(), task.clone())).collect()
+    }
+
+    /// Returns the addresses of a tier's tasks that are wanted, running and healthy.
+    #[must_use]
+    pub fn fit(&self, tier: &str) -> BTreeSet<String> {
+        self.fit_tasks(tier).values().map(|task| task.address.to_string()).collect()
     }
 
     /// Returns the ids of the same tasks.
     #[must_use]
-    pub fn fit_members(&self, service: &str) -> BTreeSet<String> {
-        let world = self.wire.world();
-        let tasks = world.ecs.clusters[&self.ecs_cluster].wanted(service);
-        let fit = tasks.filter(|(_, task)| task.status == "RUNNING" && task.health == "HEALTHY");
-        fit.map(|(id, _)| id.clone()).collect()
+    pub fn fit_members(&self, tier: &str) -> BTreeSet<String> {
+        self.fit_tasks(tier).into_keys().collect()
     }
 
     /// Returns the id of the service's first wanted task.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Depth, Explored, Scenario, Wrong, invoke, jumbled, triggers};
 use crate::{
-    cluster::{CLUSTER, Cluster, DOMAIN},
+    cluster::{CLUSTER, Cluster, DOMAIN, is_of_tier},
     functions::DNS_REPLICATOR,
     wire::Fault,
 };
@@ -90,6 +90,23 @@ const SCENARIOS: &[Scenario<Step>] = &[
             Wait(30),
             Reconcile,
             Scale("core", 0),
+            Reconcile,
+        ],
+    },
+    // The tier has two services: when one of them ends, what the other wants keeps the name.
+    Scenario {
+        name: "several",
+        page: 100,
+        steps: &[
+            Scale("core", 2),
+            Scale("core-spare", 1),
+            Wait(60),
+            Reconcile,
+            Scale("core", 0),
+            Restart("core-spare"),
+            Wait(30),
+            Reconcile,
+            Wait(60),
             Reconcile,
         ],
     },
@@ -224,7 +241,7 @@ impl Explored for Members {
     }
 
     fn draw(draw: &mut fastrand::Rng) -> Step {
-        let service = *draw.choice(&["core", "replica"]).unwrap_or(&"core");
+        let service = *draw.choice(&["core", "core-spare", "replica"]).unwrap_or(&"core");
         match draw.u8(..8) {
             0 | 1 => Scale(service, draw.u8(0..6)),
             2 => Fail(service),
@@ -366,8 +383,9 @@ impl Members {
 /// Writes the records that a reconciliation would write now: an earlier one that everybody thought dead.
 fn write_as_another(world: &mut World) {
     let Some(cluster) = world.ecs.clusters.get(CLUSTER) else { return };
-    let fit = |service: &str| -> BTreeMap<String, String> {
-        let tasks = cluster.wanted(service).filter(|(_, task)| task.status == "RUNNING" && task.health == "HEALTHY");
+    let fit = |tier: &str| -> BTreeMap<String, String> {
+        let tasks = cluster.tasks.iter().filter(|(_, task)| task.wanted && is_of_tier(tier, &task.service));
+        let tasks = tasks.filter(|(_, task)| task.status == "RUNNING" && task.health == "HEALTHY");
         tasks.map(|(id, task)| (format!("{CLUSTER}/{id}"), task.address.to_string())).collect()
     };
     let wanted = ["core", "replica"].map(|tier| (format!("{tier}.{DOMAIN}"), fit(tier)));

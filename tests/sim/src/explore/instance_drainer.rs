@@ -24,7 +24,7 @@ pub(super) enum Step {
     Lose(usize),
     /// Somebody says that the instance of a core is unhealthy: its group replaces it.
     Unhealthy(usize),
-    /// People empty the instance of a core: DRAINING, task stopped.
+    /// People empty the instance of a core: DRAINING.
     Empty(usize),
     /// The agent of a core's instance goes silent.
     Silence(usize),
@@ -270,14 +270,8 @@ impl Instances {
 
     /// Empties the instance that has a core's volume, as the runbook says.
     fn empty(&self, core: usize) {
-        let Some(instance) = self.cluster.holder(core) else { return };
-        let mut world = self.cluster.wire.world();
-        let Some((cluster, address)) = world.registered(&instance) else { return };
-        let tasks: Vec<_> = world.tasks_on(&instance).collect();
-        let all = &mut world.ecs.clusters.get_mut(&cluster).unwrap().container_instances;
-        all.get_mut(&address).unwrap().status = "DRAINING";
-        for task in tasks {
-            world.stop(&cluster, &task);
+        if self.cluster.holder(core).is_some() {
+            self.cluster.empty(core);
         }
     }
 
@@ -346,7 +340,7 @@ impl Instances {
         self.holds()
     }
 
-    /// CloudFormation says that the stack goes, tried as Lambda tries it; then it deletes the service and the cores.
+    /// CloudFormation says that the stack goes, tried as Lambda tries it; then it deletes the cores with their services.
     async fn delete(&mut self) -> Result<(), Wrong> {
         for pause in [60, 120, 0] {
             if invoke(&self.cluster, self.cluster.phase_request("Delete")).await {
@@ -362,10 +356,11 @@ impl Instances {
             self.deleted = true;
             self.delete().await?;
         }
-        let service = format!("arn:aws:ecs:eu-west-1:000000000000:service/{}/core", self.cluster.ecs_cluster);
-        let of_service = json!({"Cluster": self.cluster.ecs_cluster});
-        let mut all = vec![("AWS::ECS::Service", service, of_service)];
-        for node in &self.cluster.nodes {
+        let ecs_cluster = &self.cluster.ecs_cluster;
+        let mut all = Vec::new();
+        for (core, node) in (1..).zip(&self.cluster.nodes) {
+            let service = format!("arn:aws:ecs:eu-west-1:000000000000:service/{ecs_cluster}/core-{core}");
+            all.push(("AWS::ECS::Service", service, json!({"Cluster": ecs_cluster})));
             all.push(("AWS::AutoScaling::AutoScalingGroup", node.group.clone(), json!({})));
             all.push(("AWS::EC2::Volume", node.volume.clone(), json!({"DeletionPolicy": "Snapshot"})));
         }

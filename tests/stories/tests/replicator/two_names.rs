@@ -176,3 +176,81 @@ fn the_last_round_removes_one_name_whatever_becomes_of_the_other() {
         assert_eq!(cluster.published("core").len(), 0);
     });
 }
+
+/// Publishes three cores of two services, and lets one service want no more.
+async fn one_of_two_services_ends(cluster: &Cluster) {
+    cluster.scale("core", 2);
+    cluster.scale("core-spare", 1);
+    cluster.wire.sleep(60).await;
+    cluster.sweep().await.unwrap();
+    assert_eq!(cluster.published("core"), set(&["10.0.1.1", "10.0.1.2", "10.0.3.1"]), "members of both services");
+    cluster.wire.world().scale(CLUSTER, "core", 0);
+}
+
+#[test]
+fn a_name_leads_to_the_tasks_of_all_services_of_its_tier() {
+    play(async {
+        let cluster = Cluster::discovery();
+        one_of_two_services_ends(&cluster).await;
+        cluster.wire.sleep(30).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&["10.0.3.1"]));
+        // The last one restarts: no member is left, and the tier is not emptied, since one service wants a task.
+        let last = cluster.a_task("core-spare");
+        cluster.wire.world().stop(CLUSTER, &last);
+        cluster.wire.sleep(15).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&["10.0.3.1"]));
+        // Now neither wants any.
+        cluster.wire.world().scale(CLUSTER, "core-spare", 0);
+        cluster.wire.sleep(30).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&[]));
+    });
+}
+
+#[test]
+fn without_an_answer_about_one_of_its_services_a_name_is_never_emptied() {
+    play(async {
+        let cluster = Cluster::discovery();
+        one_of_two_services_ends(&cluster).await;
+        cluster.wire.world().scale(CLUSTER, "core-spare", 0);
+        cluster.wire.sleep(30).await;
+        let published = cluster.published("core");
+        // ECS leaves one of both out of its answer, or gives another reason than that it is missing.
+        for (name, unknown) in [("core-spare", None), ("core-spare", Some("ACCESS_DENIED")), ("core", None)] {
+            cluster.wire.world().ecs.undescribed = [(name.to_owned(), unknown)].into();
+            let swept = cluster.sweep().await;
+            assert_eq!(swept.is_err(), unknown.is_some(), "{swept:?}");
+            assert_eq!(cluster.published("core"), published, "{name}: {unknown:?}");
+        }
+        cluster.wire.world().ecs.undescribed.clear();
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&[]), "both say that they want none");
+    });
+}
+
+#[test]
+fn a_service_that_does_not_exist_wants_nothing_and_more_than_ten_are_asked_for_in_pages() {
+    play(async {
+        let names: Vec<_> = (1..=23).map(|n| format!("none-{n}")).chain(["core".to_owned()]).collect();
+        let cluster = Cluster::discovery().with("CORE_ECS_SERVICES", &names.join(","));
+        cluster.scale("core", 1);
+        cluster.wire.sleep(60).await;
+        cluster.sweep().await.unwrap();
+        let task = cluster.a_task("core");
+        cluster.wire.world().stop(CLUSTER, &task);
+        cluster.wire.sleep(15).await;
+        let from = cluster.wire.world().calls.len();
+        cluster.sweep().await.unwrap();
+        let world = cluster.wire.world();
+        let asked = world.calls.iter().skip(from).filter(|call| call.action == "ecs:DescribeServices").count();
+        drop(world);
+        // 24 and the replicas' one, at most ten at once.
+        assert_eq!((asked, cluster.published("core")), (3, set(&["10.0.1.1"])), "the one that exists wants a task");
+        cluster.wire.world().scale(CLUSTER, "core", 0);
+        cluster.wire.sleep(30).await;
+        cluster.sweep().await.unwrap();
+        assert_eq!(cluster.published("core"), set(&[]));
+    });
+}

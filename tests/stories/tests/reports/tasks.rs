@@ -38,7 +38,7 @@ fn what_does_not_stop_by_itself_is_named() {
         let address = cluster.wire.world().registered(&instance).unwrap().1;
         cluster.wire.world().run_task(&cluster.ecs_cluster, "cron", address);
         cluster.request_phase("Delete").await;
-        cluster.wire.world().scale(&cluster.ecs_cluster, "core", 0);
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core-2", 0);
         cluster.wire.world().want(&cluster.nodes[1].group, 0);
         cluster.live(minutes(2)).await;
         let answer = cluster.invoke(json!({"dryRun": true})).await.unwrap();
@@ -57,7 +57,7 @@ fn an_instance_with_other_peoples_tasks_only_is_let_go_while_the_cluster_lives()
         cluster.empty(2);
         cluster.live(minutes(2)).await;
         cluster.set_status(2, "ACTIVE");
-        cluster.wire.world().scale(&cluster.ecs_cluster, "core", 2);
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core-2", 0);
         cluster.wire.world().mark_unhealthy(&old);
         cluster.live(minutes(5)).await;
         assert!(!cluster.states(2).contains_key(&old), "no quorum hangs on a daemon: {:?}", cluster.states(2));

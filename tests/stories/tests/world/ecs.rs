@@ -131,3 +131,136 @@ fn a_stopped_task_is_replaced_and_a_service_follows_its_desired_count() {
     let absent = ecs(&mut core, "UpdateService", &json!({"service": "other", "desiredCount": 1}));
     assert!(absent.body.contains("ServiceNotFoundException"), "{}", absent.body);
 }
+
+/// Registers a revision of a family, whose tasks have no health check.
+fn revision(world: &mut World, family: &str) -> String {
+    let task = json!({"Family": family, "ContainerDefinitions": [{"Name": "neo4j"}]});
+    create(world, "AWS::ECS::TaskDefinition", "Task", &task)
+}
+
+fn by_family(name: &str, minimum: u32, desired: u32) -> Value {
+    json!({
+        "Cluster": CLUSTER, "ServiceName": name, "TaskDefinition": "neo4j", "DesiredCount": desired,
+        "DeploymentConfiguration": {"MinimumHealthyPercent": minimum, "MaximumPercent": 100},
+    })
+}
+
+fn update(world: &mut World, body: &Value) -> Value {
+    let mut body = body.clone();
+    body["cluster"] = json!(CLUSTER);
+    json_of(&world.answer(&target("AmazonEC2ContainerServiceV20141113.UpdateService", &body)))
+}
+
+/// Returns the revisions of the tasks that are wanted.
+fn revisions(world: &World) -> Vec<String> {
+    let definitions = tasks(world).into_iter().filter(|task| task.wanted).map(|task| task.definition.clone());
+    let mut revisions: Vec<_> = definitions.map(|arn| arn.rsplit('/').next().unwrap().to_owned()).collect();
+    revisions.sort();
+    revisions
+}
+
+#[test]
+fn a_family_means_its_newest_active_revision_when_a_service_is_created_or_updated_and_at_no_other_time() {
+    let mut world = Core::new().world;
+    (1..=2).for_each(|n| world.add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, 9, n), "eu-west-1a"));
+    let first = revision(&mut world, "neo4j");
+    let properties = by_family("core", 0, 1);
+    create(&mut world, "AWS::ECS::Service", "Service", &properties);
+    world.advance(60);
+    assert_eq!(revisions(&world), ["neo4j:1"]);
+
+    let second = revision(&mut world, "neo4j");
+    world.advance(600);
+    assert_eq!(revisions(&world), ["neo4j:1"], "a revision alone changes no service");
+    let id = world.ecs.clusters[CLUSTER].wanted("core").next().unwrap().0.clone();
+    world.stop(CLUSTER, &id);
+    world.advance(60);
+    assert_eq!(revisions(&world), ["neo4j:1"], "a stopped task is replaced from the revision of its deployment");
+    let arn = format!("arn:aws:ecs:eu-west-1:000000000000:service/{CLUSTER}/core");
+    world.update_in("stack", "AWS::ECS::Service", "Service", &arn, &properties, &properties).unwrap();
+    world.advance(60);
+    assert_eq!(revisions(&world), ["neo4j:1"], "CloudFormation updates only what has changed");
+
+    let more = by_family("core", 0, 2);
+    world.update_in("stack", "AWS::ECS::Service", "Service", &arn, &more, &properties).unwrap();
+    world.advance(120);
+    assert_eq!(revisions(&world), ["neo4j:2", "neo4j:2"], "another property brings the newest revision along");
+
+    world.delete("AWS::ECS::TaskDefinition", &second, &json!({})).unwrap();
+    world.advance(60);
+    assert_eq!(revisions(&world), ["neo4j:2", "neo4j:2"], "tasks of an inactive revision run on");
+    let refused = update(&mut world, &json!({"service": "core", "taskDefinition": second}));
+    assert!(refused.to_string().contains("inactive"), "{refused}");
+    let back = update(&mut world, &json!({"service": "core", "taskDefinition": "neo4j"}));
+    assert_eq!(back["service"]["taskDefinition"], json!(first), "the newest that is active");
+    let third = revision(&mut world, "neo4j");
+    assert!(third.ends_with("/neo4j:3"), "{third}: a number is never used again");
+}
+
+#[test]
+fn a_deployment_stops_as_many_as_the_minimum_allows_and_then_starts() {
+    let mut world = Core::new().world;
+    (1..=4).for_each(|n| world.add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, 9, n), "eu-west-1a"));
+    revision(&mut world, "neo4j");
+    create(&mut world, "AWS::ECS::Service", "Service", &by_family("core", 50, 4));
+    world.advance(60);
+    revision(&mut world, "neo4j");
+    update(&mut world, &json!({"service": "core", "taskDefinition": "neo4j"}));
+    assert_eq!(revisions(&world), ["neo4j:1", "neo4j:1"], "half of four may stop, and none starts before they have");
+    world.advance(14);
+    assert_eq!(revisions(&world), ["neo4j:1", "neo4j:1", "neo4j:2", "neo4j:2"]);
+    world.advance(60);
+    assert_eq!(revisions(&world), ["neo4j:2"; 4]);
+
+    let ids = |world: &World| tasks(world).len();
+    update(&mut world, &json!({"service": "core", "desiredCount": 4}));
+    assert_eq!(ids(&world), 4, "a desired count alone deploys nothing");
+    update(&mut world, &json!({"service": "core", "forceNewDeployment": true}));
+    assert_eq!(revisions(&world), ["neo4j:2"; 2], "a forced one does, with the same revision");
+}
+
+#[test]
+fn of_one_task_a_minimum_of_nothing_leaves_none_when_it_is_deployed_or_its_instance_drains() {
+    let mut world = Core::new().world;
+    (1..=2).for_each(|n| world.add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, 9, n), "eu-west-1a"));
+    revision(&mut world, "neo4j");
+    create(&mut world, "AWS::ECS::Service", "Service", &by_family("core", 0, 1));
+    world.advance(60);
+    drain(&mut world, &[1]);
+    assert_eq!(revisions(&world), [""; 0], "stopped at once");
+    world.advance(12);
+    assert_eq!(revisions(&world), [""; 0], "nothing is started before it has stopped");
+    world.advance(30);
+    assert_eq!(wanted(&world), [2]);
+    revision(&mut world, "neo4j");
+    update(&mut world, &json!({"service": "core", "taskDefinition": "neo4j:2"}));
+    assert_eq!(revisions(&world), [""; 0]);
+    world.advance(60);
+    assert_eq!(revisions(&world), ["neo4j:2"]);
+}
+
+#[test]
+fn several_services_register_in_one_cloud_map_service_and_each_takes_its_own_away() {
+    let mut world = Core::new().world;
+    (1..=2).for_each(|n| world.add_container_instance(CLUSTER, Ipv4Addr::new(10, 0, 9, n), "eu-west-1a"));
+    let namespace = create(&mut world, "AWS::ServiceDiscovery::PrivateDnsNamespace", "N", &json!({"Name": "neo4j"}));
+    let registry = json!({"Name": "core", "NamespaceId": namespace});
+    let registry = create(&mut world, "AWS::ServiceDiscovery::Service", "R", &registry);
+    revision(&mut world, "neo4j");
+    for name in ["core-1", "core-2"] {
+        let mut service = by_family(name, 0, 1);
+        service["ServiceRegistries"] = json!([{"RegistryArn": cluster_world::cloud_map::arn("service", &registry)}]);
+        create(&mut world, "AWS::ECS::Service", name, &service);
+    }
+    world.advance(60);
+    let registered = |world: &World| -> Vec<String> {
+        let instances = world.cloud_map.services[&registry].instances.values();
+        let mut names: Vec<_> = instances.map(|found| found.attributes["ECS_SERVICE_NAME"].clone()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(registered(&world), ["core-1", "core-2"]);
+    world.scale(CLUSTER, "core-1", 0);
+    world.advance(60);
+    assert_eq!(registered(&world), ["core-2"]);
+}

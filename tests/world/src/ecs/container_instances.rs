@@ -147,6 +147,17 @@ impl World {
         tasks.map(|(id, _)| id.clone()).collect::<Vec<_>>().into_iter()
     }
 
+    /// Somebody sets the status of an instance's container instance (`UpdateContainerInstancesState`).
+    pub fn set_status(&mut self, instance: &str, status: &'static str) {
+        let Some((cluster, address)) = self.registered(instance) else { return };
+        let all = self.ecs.clusters.get_mut(&cluster).map(|cluster| &mut cluster.container_instances);
+        if let Some(found) = all.and_then(|all| all.get_mut(&address)).filter(|found| found.status != status) {
+            found.status = status;
+            self.announce_container_instance(&cluster, address);
+        }
+        self.settle();
+    }
+
     /// The agent of an instance goes silent: its tasks stay as they are, as far as ECS knows.
     pub fn silence(&mut self, instance: &str) {
         self.disconnect(instance);

@@ -161,10 +161,17 @@ impl Cluster {
             let newest = staying.iter().max_by_key(|(_, task)| task.address);
             return newest.map(|(id, _)| Move::Stop((*id).clone()));
         }
+        // Of a task with a health check only one that is healthy counts towards the minimum, which rounds up (developer guide,
+        // «Amazon ECS service definition parameters», `minimumHealthyPercent`).
         let minimum = (desired * service.placement.minimum).div_ceil(100);
-        let running = self.wanted(name).filter(|(_, task)| task.status == "RUNNING").count();
-        let may_leave = |task: &Task| task.status == "PENDING" || (task.status == "RUNNING" && running > minimum);
-        if let Some((id, _)) = leaving.iter().find(|(_, task)| may_leave(task)) {
+        let counts = |task: &Task| task.status == "RUNNING" && (task.next.is_none() || task.health == "HEALTHY");
+        let serving = self.wanted(name).filter(|(_, task)| counts(task)).count();
+        // With a minimum of 0 % a task is stopped at once, whether its container instance drains (developer guide, «Draining
+        // Amazon ECS container instances») or a deployment replaces it («Deploy Amazon ECS services by replacing tasks»).
+        let may_leave = |task: &Task| !counts(task) || serving > minimum;
+        let replaced = |task: &Task| task.deployment != service.deployment;
+        let goes = leaving.iter().chain(staying.iter().filter(|(_, task)| replaced(task)));
+        if let Some((id, _)) = goes.into_iter().find(|(_, task)| may_leave(task)) {
             return Some(Move::Stop((*id).clone()));
         }
         // A task that is being stopped counts until it has: at a maximum of 100 % its replacement waits for that.

@@ -7,7 +7,7 @@ use super::{
         World,
         cloudformation::{Change, Operation, Wanted, done, number, short, text},
     },
-    ContainerInstance, Placement, Service, arn,
+    ContainerInstance, Definition, Placement, Service, arn,
 };
 
 impl World {
@@ -21,11 +21,14 @@ impl World {
             }
             "AWS::ECS::TaskDefinition" => {
                 let family = wanted.name("Family");
-                let revision = self.ecs.definitions.values().filter(|(f, _)| *f == family).count() + 1;
+                // «After you register, the revision is incremented by 1 even if you have deregistered previous revisions» (API
+                // reference of `TaskDefinition`, `revision`).
+                let known = self.ecs.definitions.values().filter(|known| known.family == family);
+                let revision = known.map(|known| known.revision).max().unwrap_or_default() + 1;
                 let containers = properties["ContainerDefinitions"].as_array();
                 let checked = containers.into_iter().flatten().any(|container| !container["HealthCheck"].is_null());
                 let arn = arn("task-definition", &format!("{family}:{revision}"));
-                self.ecs.definitions.insert(arn.clone(), (family, checked));
+                self.ecs.definitions.insert(arn.clone(), Definition { family, revision, checked, active: true });
                 done(arn.clone(), json!({"TaskDefinitionArn": arn}))
             }
             _ => self.create_service(&wanted.name("ServiceName"), properties),
@@ -39,34 +42,46 @@ impl World {
         if let Some(registry) = registry.as_ref().filter(|id| !self.cloud_map.services.contains_key(*id)) {
             return Err(format!("InvalidParameterException: Service registry {registry} does not exist"));
         }
-        let definition = text(properties, "TaskDefinition");
-        if !self.ecs.definitions.contains_key(&definition) {
-            return Err(format!("InvalidParameterException: no task definition {definition:?}"));
-        }
+        let definition = self.wanted_revision(properties)?;
         let desired = number(properties, "DesiredCount").unwrap_or(1) as usize;
         let placement = Placement::read(properties)?;
         let found = self.ecs.clusters.get_mut(&cluster).ok_or_else(|| "ClusterNotFoundException".to_owned())?;
-        found.services.insert(name.to_owned(), Service { desired, definition, registry, placement, active: true });
+        let service = Service { desired, definition, deployment: 1, registry, placement, active: true };
+        found.services.insert(name.to_owned(), service);
         self.settle();
         let arn = arn("service", &format!("{cluster}/{name}"));
         done(arn.clone(), json!({"ServiceArn": arn, "Name": name}))
     }
 
+    /// Returns the ARN of the revision that a service's properties mean now.
+    fn wanted_revision(&self, properties: &Value) -> Result<String, String> {
+        let named = text(properties, "TaskDefinition");
+        let unknown = || format!("ClientException: TaskDefinition {named:?} is inactive or not found.");
+        self.ecs.revision(&named).cloned().ok_or_else(unknown)
+    }
+
+    /// CloudFormation updates a service only when its properties have changed, and then asks for all of them: a task definition
+    /// that is named by its family is the latest `ACTIVE` one by then. No page says so (`docs/real-account.md`).
     pub(super) fn update_in_ecs(&mut self, change: &Change<'_>) -> Operation {
         if change.r#type != "AWS::ECS::Service" {
             return Ok(None);
         }
         let properties = change.properties;
         let (cluster, name) = (short(&text(properties, "Cluster")), short(change.physical_id));
+        let attributes = json!({"ServiceArn": change.physical_id, "Name": name});
+        if properties == change.old {
+            return done(change.physical_id, attributes);
+        }
+        let definition = self.wanted_revision(properties)?;
         let service = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.services.get_mut(&name));
         let service = service.ok_or_else(|| format!("ServiceNotFoundException: {}", change.physical_id))?;
         service.placement = Placement::read(properties)?;
-        service.definition = text(properties, "TaskDefinition");
+        service.deploy(definition, false);
         if let Some(desired) = number(properties, "DesiredCount") {
             service.desired = desired as usize;
         }
         self.settle();
-        done(change.physical_id, json!({"ServiceArn": change.physical_id, "Name": name}))
+        done(change.physical_id, attributes)
     }
 
     pub(super) fn delete_in_ecs(&mut self, r#type: &str, id: &str, properties: &Value) -> Result<(), String> {
@@ -99,8 +114,12 @@ impl World {
                 }
                 self.settle();
             }
-            // A task definition that is deregistered runs on with the tasks that it has.
-            _ => {}
+            // Its tasks and services run on; nothing new is created with it (API reference of `DeregisterTaskDefinition`).
+            _ => {
+                if let Some(definition) = self.ecs.definitions.get_mut(id) {
+                    definition.active = false;
+                }
+            }
         }
         Ok(())
     }

@@ -130,8 +130,8 @@ fn an_empty_registry_is_believed_only_when_ecs_wants_no_tasks() {
     insta::assert_snapshot!(text(&given(None)), @"= core.neo4j.service a kept: no member is left, and it is not known what ECS wants");
     insta::assert_snapshot!(text(&given(Some(Service::Wants(3)))), @"= core.neo4j.service a kept: no member is left, but ECS wants 3 tasks: a failed read or a full restart");
     insta::assert_snapshot!(text(&given(Some(Service::ClusterMissing))), @"= core.neo4j.service a kept: no member is left, and ECS knows no such cluster: check the parameter EcsClusterName");
-    insta::assert_snapshot!(text(&given(Some(Service::Wants(0)))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service wants no tasks");
-    insta::assert_snapshot!(text(&given(Some(Service::Missing))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service does not exist");
+    insta::assert_snapshot!(text(&given(Some(Service::Wants(0)))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): its ECS services want no tasks");
+    insta::assert_snapshot!(text(&given(Some(Service::Missing))), @"- core.neo4j.service A 10.0.1.1 (neo4j/a): its ECS services do not exist");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_foreign_registration_alone_does_not_hold_a_name_that_ecs_wants_empty() {
     let registered = vec![member("by-hand", "10.0.1.7", Task::Foreign)];
     let tier = Tier { service: Some(Service::Wants(0)), ..tier(registered, vec![record("neo4j/a", "10.0.1.1")]) };
     insta::assert_snapshot!(text(&tier), @r"
-    - core.neo4j.service A 10.0.1.1 (neo4j/a): the ECS service wants no tasks
+    - core.neo4j.service A 10.0.1.1 (neo4j/a): its ECS services want no tasks
     = core.neo4j.service by-hand not published: instance was not registered by ECS
     ");
 }
@@ -290,5 +290,30 @@ fn only_task_ids_may_be_asked_of_ecs() {
     assert!(is_task_id("8f4fd0a5-1c2b-4f6e-9d0a-0123456789ab"));
     for id in ["", "by-hand", "0123456789abcdef0123456789abcdeg", "0123456789abcdef-123456789abcdef"] {
         assert!(!is_task_id(id), "{id}");
+    }
+}
+
+#[test]
+fn what_several_services_want_is_known_only_when_it_is_known_of_each() {
+    use Service::{ClusterMissing, Missing, Wants};
+    let sum = |services: &[Option<Service>]| Service::sum(services.iter().copied());
+    for (services, want) in [
+        (&[Some(Wants(1)), Some(Wants(1)), Some(Wants(1))][..], Some(Wants(3))),
+        (&[Some(Wants(0)), Some(Wants(2)), Some(Wants(0))], Some(Wants(2))),
+        (&[Some(Wants(0)), Some(Wants(0))], Some(Wants(0))),
+        // Those that do not exist want nothing.
+        (&[Some(Missing), Some(Wants(1)), Some(Missing)], Some(Wants(1))),
+        (&[Some(Missing), Some(Wants(0))], Some(Wants(0))),
+        (&[Some(Wants(0)), Some(Missing)], Some(Wants(0))),
+        (&[Some(Missing), Some(Missing)], Some(Missing)),
+        (&[Some(ClusterMissing), Some(Missing)], Some(ClusterMissing)),
+        (&[Some(Wants(0)), Some(ClusterMissing)], Some(ClusterMissing)),
+        (&[Some(Wants(u32::MAX)), Some(Wants(1))], Some(Wants(u32::MAX))),
+        // Without an answer about one, nothing is known.
+        (&[Some(Wants(0)), None, Some(Wants(0))], None),
+        (&[None], None),
+        (&[], None),
+    ] {
+        assert_eq!(sum(services), want, "{services:?}");
     }
 }

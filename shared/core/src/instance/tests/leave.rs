@@ -8,7 +8,7 @@ fn an_instance_is_released_only_when_nothing_is_lost_with_it() {
     let lost = |tasks| Some(silent(registered(Some("1"), tasks), 6));
     let away = |tasks| Some(silent(registered(Some("1"), tasks), 4));
     let drained = |tasks| Some(draining(registered(Some("1"), tasks)));
-    let stopping = |tasks: usize| Reason::TasksStopping(format!("service core ({tasks})"));
+    let stopping = |tasks: usize| Reason::TasksStopping(format!("service core-1 ({tasks})"));
     let (creating, complete, deleting) = (Phase::Creating, Phase::Complete, Phase::Deleting);
     for (phase, found, action, why) in [
         (complete, None, Action::Release, Reason::NotJoined),
@@ -138,6 +138,7 @@ fn dead_instances_are_deregistered_one_at_a_time() {
     let found = [("i-1", "1"), ("i-2", "2")].map(|(id, core)| on(id, silent(registered(Some(core), 1), 9)));
     let observed = Observed {
         phase: Phase::Complete,
+        target: None,
         groups,
         volumes: [].into(),
         container_instances: found.into(),

@@ -8,6 +8,7 @@ mod launch;
 mod leave;
 mod properties;
 mod stale;
+mod target;
 mod whole;
 
 const TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
@@ -17,12 +18,13 @@ fn now() -> Timestamp {
 }
 
 fn policy() -> Policy {
-    let services = vec!["core".into(), "replica".into()];
-    Policy { cluster: "neo4j".into(), cores: 1, services, register_timeout: TIMEOUT }
+    let (core_services, replica_services) = (vec!["core-1".into(), "core-2".into()], vec!["replica".into()]);
+    Policy { cluster: "neo4j".into(), cores: 1, core_services, replica_services, register_timeout: TIMEOUT }
 }
 
 fn instance(id: &str, state: State) -> Instance {
-    Instance { id: id.into(), zone: "eu-west-1a".into(), state, status: Some(InstanceStatus::NotImpaired) }
+    let (status, template) = (Some(InstanceStatus::NotImpaired), LaunchTemplate::read("lt-1:2"));
+    Instance { id: id.into(), zone: "eu-west-1a".into(), state, template, status }
 }
 
 fn group(core: u8, instances: Vec<Instance>) -> Group {
@@ -58,7 +60,8 @@ fn attached(minutes_ago: i64) -> (VolumeId, Volume) {
 fn task(group: &str, n: usize) -> Task {
     let connected_at = Some(now() - SignedDuration::from_mins(40));
     let (status, started_at) = ("RUNNING".into(), connected_at);
-    Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at, wanted: true }
+    let definition = Some("arn:aws:ecs:eu-west-1:0:task-definition/neo4j-core:3".into());
+    Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at, wanted: true, definition }
 }
 
 /// Returns the registration of `i-1`, with so many tasks of the cluster on it.
@@ -69,7 +72,7 @@ fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
         connected: true,
         status: "ACTIVE".into(),
         core: core.map(Into::into),
-        tasks: (0..tasks).map(|n| task("service:core", n)).collect(),
+        tasks: (0..tasks).map(|n| task("service:core-1", n)).collect(),
         running_tasks: tasks,
         registered: Some(now() - SignedDuration::from_mins(3)),
         disconnected_since: None,
@@ -97,7 +100,7 @@ fn observed(
     found: Option<ContainerInstance>,
 ) -> Observed {
     let (volumes, container_instances) = (volume.into_iter().collect(), found.into_iter().collect());
-    Observed { phase, groups, volumes, container_instances, not_whole: [].into() }
+    Observed { phase, target: None, groups, volumes, container_instances, not_whole: [].into() }
 }
 
 /// Returns a complete cluster in which instance `i-1` of core 1 is launching.
@@ -152,15 +155,21 @@ fn a_plan_names_what_to_do_about_each_instance_and_why() {
         ("i-lost", lost),
     ];
     let container_instances = found.map(|(id, found)| on(id, found)).into();
-    let observed =
-        Observed { phase: Phase::Complete, groups, volumes: volumes.into(), container_instances, not_whole: [].into() };
+    let observed = Observed {
+        phase: Phase::Complete,
+        target: None,
+        groups,
+        volumes: volumes.into(),
+        container_instances,
+        not_whole: [].into(),
+    };
     insta::assert_snapshot!(text(&observed), @r"
     + neo4j-core-1 i-new attach vol-1: volume vol-1 is available
     = neo4j-core-1 i-second waits: volume vol-1 is held by i-new, which must release it first
     = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must release it first
-    = neo4j-core-2 i-old waits: tasks on it: 1, and nothing can prove yet that the others have quorum without them: when the hook runs out, Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING and stop its tasks
+    = neo4j-core-2 i-old waits: tasks on it: 1, and nothing can prove yet that the others have quorum without them: when the hook runs out, Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING
     + neo4j-core-3 i-3 admit: volume vol-3 is attached, and the ECS agent is connected
-    = neo4j-core-3 i-kept waits: Auto Scaling retains it with tasks on it: 2, since nothing could prove that the others have quorum without them: once the other cores are healthy, set its container instance to DRAINING and stop its tasks; the rest follows
+    = neo4j-core-3 i-kept waits: Auto Scaling retains it with tasks on it: 2, since nothing could prove that the others have quorum without them: once the other cores are healthy, set its container instance to DRAINING; the rest follows
     - neo4j-core-4 i-4 refuse: volume vol-4 was attached more than 600 s ago, but the ECS agent has not registered: look at the instance's console output for the mount and for ecs.service
     - neo4j-replica i-gone release: it is not a container instance of the ECS cluster: it never joined, or has left
     + neo4j-replica i-r admit: the ECS agent is connected
@@ -264,9 +273,9 @@ fn tasks_may_be_stopping_where_the_agent_is_away_or_a_core_has_none() {
 #[test]
 fn of_a_task_in_two_lists_the_later_one_counts() {
     let mut found = registered(Some("1"), 2);
-    let stopping = Task { wanted: false, ..task("service:core", 1) };
-    found.add_tasks([stopping.clone(), task("service:core", 2)]);
-    assert_eq!(found.tasks, [task("service:core", 0), stopping, task("service:core", 2)]);
+    let stopping = Task { wanted: false, ..task("service:core-1", 1) };
+    found.add_tasks([stopping.clone(), task("service:core-1", 2)]);
+    assert_eq!(found.tasks, [task("service:core-1", 0), stopping, task("service:core-1", 2)]);
 }
 
 #[test]

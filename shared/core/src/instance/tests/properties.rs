@@ -56,7 +56,7 @@ fn any_volume() -> impl Strategy<Value = Volume> {
 fn any_container_instance() -> impl Strategy<Value = ContainerInstance> {
     let status = select(vec!["ACTIVE", "ACTIVE", "DRAINING"]);
     let ago = || option::weighted(0.7, 0i64..12);
-    let tasks = vec(select(vec!["service:core", "service:core", "service:datadog"]), 0..3);
+    let tasks = vec(select(vec!["service:core-1", "service:core-1", "service:datadog"]), 0..3);
     (select(IDS.to_vec()), any::<bool>(), status, any_core(), tasks, ago(), ago()).prop_map(
         |(id, connected, status, core, tasks, registered_ago, lost)| {
             let at = |ago: Option<i64>| ago.map(|ago| now() - SignedDuration::from_mins(ago));
@@ -86,7 +86,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         let numbered = (0..).zip(found).map(|(n, found)| ContainerInstance { arn: format!("arn:{n}").into(), ..found });
         let container_instances = numbered.collect();
         let volumes = ["vol-1", "vol-2"].map(VolumeId::from).into_iter().zip(volumes);
-        Observed { phase, groups, volumes: volumes.collect(), container_instances, not_whole: [].into() }
+        Observed { phase, target: None, groups, volumes: volumes.collect(), container_instances, not_whole: [].into() }
     })
 }
 

@@ -28,7 +28,7 @@ fn a_core_is_whole_or_the_cause_is_named() {
     );
     assert_eq!(fault_of(|o| o.phase = Phase::Creating), None);
     let no_capacity = "We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z)";
-    let table: [Change; 21] = [
+    let table: [Change; 24] = [
         Box::new(|o| o.groups.clear()),
         Box::new(|o| o.groups.push(Group { name: "neo4j-copy".into(), ..group(1, vec![]) })),
         Box::new(|o| core(o).instances.clear()),
@@ -54,6 +54,10 @@ fn a_core_is_whole_or_the_cause_is_named() {
         Box::new(|o| ci(o).core = Some("2".into())),
         Box::new(|o| ci(o).tasks.clear()),
         Box::new(|o| ci(o).tasks = vec![task("service:datadog", 0)]),
+        // Placement rules out another member here; one that is seen nevertheless is not taken for this core.
+        Box::new(|o| ci(o).tasks = vec![task("service:core-2", 0)]),
+        Box::new(|o| ci(o).tasks.push(task("service:core-2", 1))),
+        Box::new(|o| ci(o).tasks = vec![task("service:replica", 0)]),
         Box::new(|o| ci(o).tasks[0].status = "PENDING".into()),
         Box::new(|o| ci(o).tasks[0].started_at = Some(now() - SignedDuration::from_mins(4))),
         Box::new(|o| {
@@ -80,11 +84,14 @@ fn a_core_is_whole_or_the_cause_is_named() {
     the ECS agent of its instance i-1 is not connected: look at ecs.service on the instance by Session Manager, or replace it
     the ECS agent of its instance i-1 is DRAINING, not ACTIVE: set it to ACTIVE, or replace the instance
     its ECS agent registered with neo4j.core=2, but its group is that of core 1: correct ecs.config in the group's launch template
-    no task of the cluster runs on its instance i-1: look at the events of the ECS service
-    no task of the cluster runs on its instance i-1: look at the events of the ECS service
+    no task of ECS service core-1 runs on its instance i-1: look at the events of that service
+    no task of ECS service core-1 runs on its instance i-1: look at the events of that service
+    task task-0 of ECS service core-2 is on its instance i-1, where only core-1 may have one: correct the placement constraint of core-2, and stop that task
+    task task-1 of ECS service core-2 is on its instance i-1, where only core-1 may have one: correct the placement constraint of core-2, and stop that task
+    task task-0 of ECS service replica is on its instance i-1, where only core-1 may have one: correct the placement constraint of replica, and stop that task
     its task task-0 is PENDING, not RUNNING
     its task task-0 has been running since 2026-11-23T09:56:00Z: the core counts as whole after five minutes
-    no task of the cluster runs on its instance i-1: look at the events of the ECS service
+    no task of ECS service core-1 runs on its instance i-1: look at the events of that service
     ");
 }
 

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::super::Wrong;
-use crate::cluster::Node;
+use crate::cluster::{Node, is_of_tier};
 
 /// An agent that has been away for longer than this is silent.
 const SILENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -88,7 +88,8 @@ impl Guard {
     /// How many tasks of the cluster ECS takes for not stopped on an instance.
     fn members_on(&self, world: &World, instance: &str) -> usize {
         let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
-        world.tasks_on(instance).filter(|id| ["core", "replica"].contains(&tasks[id].service.as_str())).count()
+        let ours = |service: &str| ["core", "replica"].iter().any(|tier| is_of_tier(tier, service));
+        world.tasks_on(instance).filter(|id| ours(&tasks[id].service)).count()
     }
 
     /// Whether an instance has ended, or EC2 says that it fails and its agent is silent.
