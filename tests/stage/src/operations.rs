@@ -43,6 +43,7 @@ const RUN: &[(&str, usize)] = &[
     ("An instance is retained", 2),
     ("Delete the stack", 0),
     ("Delete the stack", 2),
+    ("A full disk", 0),
 ];
 
 /// Those that are not, and why.
@@ -55,6 +56,7 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Roll the cores one at a time", 1, "the world protects no tasks"),
     ("Grow the data volumes", 0, "it runs on an instance"),
     ("Delete the stack", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
+    ("A full disk", 1, "it runs on an instance"),
     ("At a glance", 0, "the emulator evaluates no alarms"),
 ];
 
@@ -336,6 +338,9 @@ impl Person<'_> {
         let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
         let (_, task) = self.find(&core.instance).await?;
         let command = fill(&self.documents.block("Restart a core", 0)?, &[("TASK", &task)])?;
+        ensure(command.trim() == fill(&self.documents.block("A full disk", 0)?, &[("TASK", &task)])?.trim(), || {
+            "a member whose disk was full is restarted by another command".to_owned()
+        })?;
         self.run(&command, false).await?;
         let stopped =
             async || Ok(self.cluster.stage.live.world().tasks_on(&core.instance).all(|id| !task.ends_with(&id)));
