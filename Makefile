@@ -140,6 +140,7 @@ template-lint: $(VENV)/installed
 	python tests/template/host.py
 	python tests/template/links.py
 	python tests/account/check.py --list > /dev/null
+	python tests/account/rehearsal.py
 	python docs/draw.py --check
 
 # What takes longer, or needs checkov.

@@ -36,7 +36,7 @@ BY_HAND = {
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers early-health negative-answers",
 }
-SIGNS = {Verdict.EXPECTED: "✓", Verdict.DEVIATES: "✗", Verdict.UNSEEN: "?", Verdict.BY_HAND: "·"}
+SIGNS = {Verdict.EXPECTED: "✓", Verdict.DEVIATES: "✗", Verdict.UNSEEN: "?"}
 
 
 def disagreements(listed: list[Fact]) -> list[str]:
@@ -62,34 +62,30 @@ def what_it_takes(fact: Fact) -> str:
 
 def look_at(fact: Fact, stack: Stack) -> Seen:
     """Returns what came of a look. A call that the caller may not make, or that fails, hides only this fact."""
-    if fact.id not in LOOKS:
-        return Seen(Verdict.BY_HAND, what_it_takes(fact), next=f"{fact.how} Expected: {fact.expected}")
     try:
         return LOOKS[fact.id](stack)
     except ClientError as error:
         code, operation = error.response["Error"].get("Code", ""), error.operation_name
         if "AccessDenied" in code or "Unauthorized" in code:
             return unseen(f"you may not call {operation} ({code})", "Ask for the permission; ReadOnlyAccess has it.")
-        return unseen(f"{operation} failed: {error}", "Try again; by hand: " + fact.how)
+        return unseen(f"{operation} failed: {error}", f"By hand: {fact.how}")
     except (BotoCoreError, Forbidden) as error:
-        return unseen(str(error), "By hand: " + fact.how)
+        return unseen(str(error), f"By hand: {fact.how}")
 
 
-def shown(fact: Fact, seen: Seen) -> str:
+def shown(sign: str, fact: Fact, *parts: tuple[str, str]) -> str:
     """Returns a fact as a paragraph of the report."""
     width = min(max(shutil.get_terminal_size((110, 24)).columns, 60), 130)
-    lines = [f"  {SIGNS[seen.verdict]} {fact.id:<24} {fact.check}"]
-    for word, text in (("saw", seen.saw), ("means", seen.means), ("next", seen.next)):
-        if text:
-            label = "needs" if seen.verdict is Verdict.BY_HAND and word == "saw" else word
-            lines += textwrap.wrap(
-                text,
-                width,
-                initial_indent=f"      {label + ':':<7}",
-                subsequent_indent=" " * 13,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+    lines = [f"  {sign} {fact.id:<24} {fact.check}"]
+    for word, text in parts:
+        lines += textwrap.wrap(
+            text,
+            width,
+            initial_indent=f"      {word + ':':<10}",
+            subsequent_indent=" " * 16,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return "\n".join(lines)
 
 
@@ -112,19 +108,27 @@ def arguments() -> argparse.Namespace:
 
 
 def walk(stack: Stack, listed: list[Fact]) -> int:
-    counts, section = dict.fromkeys(Verdict, 0), ""
-    for number, fact in enumerate(listed, 1):
+    """Looks at what can be seen, then lists the rest. Returns with what the program ends."""
+    seen: dict[Verdict, list[str]] = {verdict: [] for verdict in Verdict}
+    to_see, section, terminal = [fact for fact in listed if fact.id in LOOKS], "", sys.stdout.isatty()
+    for number, fact in enumerate(to_see, 1):
         if fact.section != section:
             section = fact.section
-            print(f"\n{section}", flush=True)
-        if sys.stdout.isatty() and fact.id in LOOKS:
-            print(f"  … {number} of {len(listed)}: {fact.id}\r", end="", flush=True)
-        seen = look_at(fact, stack)
-        counts[seen.verdict] += 1
-        clear = "\033[K" if sys.stdout.isatty() else ""
-        print(f"{clear}{shown(fact, seen)}", flush=True)
-    print("\n" + ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items()))
-    return 1 if counts[Verdict.DEVIATES] else 0
+            print(f"\n{section}")
+        print(f"  … {number} of {len(to_see)}: {fact.id}\r" if terminal else "", end="", flush=True)
+        found = look_at(fact, stack)
+        seen[found.verdict].append(fact.id)
+        parts = [(word, text) for word, text in (("saw", found.saw), ("means", found.means), ("next", found.next)) if text]
+        print(("\033[K" if terminal else "") + shown(SIGNS[found.verdict], fact, *parts), flush=True)
+    for takes, ids in BY_HAND.items():
+        print(f"\nBy hand: {takes}")
+        for fact in (fact for fact in listed if fact.id in ids.split()):
+            print(shown("·", fact, ("how", fact.how), ("expected", fact.expected)))
+    by_hand = len(listed) - len(to_see)
+    print("\n" + ", ".join(f"{len(ids)} {verdict.value}" for verdict, ids in seen.items()) + f", {by_hand} by hand")
+    if wrong := seen[Verdict.DEVIATES]:
+        print(f"not as expected: {', '.join(wrong)}")
+    return 1 if wrong else 0
 
 
 def main() -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-import shlex
 from typing import Any
 
 from stack import Stack
@@ -240,22 +240,31 @@ def task_count(stack: Stack) -> Seen:
 # --- The functions ----------------------------------------------------------------------------------------------------------
 
 
+def lines(stack: Stack, group: str, pattern: str, since: datetime.timedelta, most: int) -> list[str]:
+    """Returns lines of a log, at most so many. A page may be empty although others follow."""
+    found: list[str] = []
+    pages = stack.account.client("logs").get_paginator("filter_log_events")
+    begin = int((now() - since).timestamp() * 1000)
+    for page in pages.paginate(logGroupName=group, filterPattern=pattern, startTime=begin):
+        found += [each["message"].strip() for each in page["events"]]
+        if len(found) >= most:
+            break
+    return found[:most]
+
+
 @look("sweeps")
 def sweeps(stack: Stack) -> Seen:
-    last = {}
-    for path, group in stack.logs.items():
-        client = stack.account.client("logs")
-        streams = client.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True, limit=1)["logStreams"]
-        last[path] = max((each.get("lastIngestionTime") or each.get("lastEventTimestamp", 0) for each in streams), default=0)
-    ages = {path: now().timestamp() - at / 1000 for path, at in last.items()}
-    saw = listed(f"{path}: {'nothing yet' if not last[path] else f'{age:.0f} s ago'}" for path, age in sorted(ages.items()))
-    if late := [path for path, age in ages.items() if age > 300]:
+    awake = {path: bool(lines(stack, group, "", datetime.timedelta(minutes=5), 1)) for path, group in stack.logs.items()}
+    if silent := [path for path, wakes in awake.items() if not wakes]:
         return deviates(
-            f"the last line of {saw}",
-            f"the function of {listed(late)} has not run for five minutes: its schedule, its queue or its permissions",
+            f"no line of the last five minutes in the log of {listed(silent)}",
+            "the function does not run: its schedule, its queue or its permissions",
             "Run the command in the output of that function that begins with Follow, and look at its alarms.",
         )
-    return expected(f"the last line of {saw}", "the schedule reaches the FIFO queues, and the queues the functions")
+    return expected(
+        f"lines of the last five minutes in the logs of {listed(sorted(awake))}",
+        "the schedule reaches the FIFO queues, and the queues the functions",
+    )
 
 
 @look("lost-messages")
@@ -331,19 +340,14 @@ def plan(stack: Stack) -> Seen:
     return expected(f"{len(told.get('cores', []))} cores are whole, and nothing is to do", "the function answers people")
 
 
-def denied(stack: Stack, group: str) -> list[str]:
-    since = int((now() - datetime.timedelta(days=14)).timestamp() * 1000)
-    client = stack.account.client("logs")
-    answer = client.filter_log_events(logGroupName=group, filterPattern='"AccessDenied"', startTime=since, limit=5)
-    return [each["message"].strip() for each in answer["events"] if "AccessDenied" in each["message"]]
-
-
 @look("deregistration-rights")
 def deregistration_rights(stack: Stack) -> Seen:
-    found = {path: lines for path, group in stack.logs.items() if (lines := denied(stack, group))}
+    fortnight = datetime.timedelta(days=14)
+    found = {path: lines(stack, group, '"AccessDenied"', fortnight, 1) for path, group in stack.logs.items()}
+    found = {path: said for path, said in found.items() if said}
     if found:
         return deviates(
-            listed(f"{path}: {lines[0][:300]}" for path, lines in found.items()),
+            listed(f"{path}: {said[0][:300]}" for path, said in found.items()),
             "a function lacks a permission, or a policy outside of the stack denies it",
             "Look for permission boundaries and service control policies; else report it.",
         )
@@ -355,21 +359,13 @@ def deregistration_rights(stack: Stack) -> Seen:
 
 @look("start-up-time")
 def start_up_time(stack: Stack) -> Seen:
-    times = {}
-    since = int((now() - datetime.timedelta(days=14)).timestamp() * 1000)
+    times: dict[str, list[float]] = {}
     for path, group in stack.logs.items():
-        answer = stack.account.client("logs").filter_log_events(
-            logGroupName=group, filterPattern='"platform.report" "initDurationMs"', startTime=since, limit=50
-        )
-        for each in answer["events"]:
-            try:
-                measured = json.loads(each["message"]).get("record", {}).get("metrics", {}).get("initDurationMs")
-            except (ValueError, AttributeError):
-                continue
-            if measured:
-                times.setdefault(path, []).append(measured)
+        for line in lines(stack, group, '"platform.report" "initDurationMs"', datetime.timedelta(days=14), 50):
+            with contextlib.suppress(ValueError, AttributeError, KeyError):
+                times.setdefault(path, []).append(json.loads(line)["record"]["metrics"]["initDurationMs"])
     if not times:
-        return unseen("no log has a report of a start", f"aws logs filter-log-events … {shlex.quote('platform.report')}")
+        return unseen("no log of the last 14 days has a report of a start")
     return expected(
         listed(f"{path}: {min(each):.0f} to {max(each):.0f} ms" for path, each in times.items()),
         "to be recorded: please report it",

@@ -13,7 +13,6 @@ class Verdict(enum.Enum):
     EXPECTED = "as expected"
     DEVIATES = "not as expected"
     UNSEEN = "cannot be seen"
-    BY_HAND = "by hand"
 
 
 @dataclass(frozen=True)
