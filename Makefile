@@ -27,9 +27,11 @@ SEEDS ?= 50000
 FUZZ_SECONDS ?= 300
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/.tools/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Nothing here needs an account, and keys of yours must not get near the tests; but for the one goal that looks at yours.
+ifneq ($(MAKECMDGOALS),account-check)
 export AWS_DEFAULT_REGION ?= eu-west-1
-# Nothing here needs an account; keys of yours must not get near the tests.
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+endif
 
 TEMPLATES := $(wildcard infra/*.yaml)
 
@@ -37,11 +39,11 @@ TEMPLATES := $(wildcard infra/*.yaml)
 STAGE := --features cluster-stage/stage
 
 .PHONY: help tools prerequisites linux check test demo bench audit format binaries tests rust-lint stage-lint rust-test \
-  explorations soak mutants template-lint template-check deny end-to-end release clean
+  explorations soak mutants template-lint template-check deny end-to-end release account-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
-	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+	  printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 demo: prerequisites linux ## play the story on a local AWS: deploy, lose an instance, heal, delete; KEEP=1 leaves it to you
 	@$(MAKE) -s --no-print-directory -j2 $(VENV)/installed binaries
@@ -137,6 +139,8 @@ template-lint: $(VENV)/installed
 	python tests/template/lint.py
 	python tests/template/host.py
 	python tests/template/links.py
+	python tests/account/check.py --list > /dev/null
+	python tests/account/rehearsal.py
 	python docs/draw.py --check
 
 # What takes longer, or needs checkov.
@@ -147,6 +151,10 @@ template-check: $(VENV)/installed $(CHECKOV)/installed
 release: tools ## build what is deployed to an account: arm64, optimised (about five minutes)
 	sam build --config-env dev --build-dir target/release-build
 	@ls -lh target/release-build/*/*/bootstrap
+
+account-check: $(VENV)/installed ## look on a deployed stack at what only an account shows, with your credentials (STACK, REGION, ALLOW)
+	@python tests/account/check.py $(if $(HELP),--help) $(if $(STACK),"$(STACK)") $(if $(REGION),--region "$(REGION)") \
+	  $(foreach word,$(ALLOW),--allow "$(word)")
 
 deny: $(DENY)
 	cargo deny --log-level error check bans licenses sources

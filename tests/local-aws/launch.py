@@ -175,6 +175,22 @@ def named_log_groups(known: Handlers) -> None:
     known["create"] = create
 
 
+def metric_math() -> None:
+    """Lets an alarm on metric math be one on the first of its metrics: the emulator refuses it, and evaluates no alarms."""
+    from ministack.services.cloudformation import provisioners
+
+    record = provisioners._cw_metric_alarm_record
+
+    def of_one(name: str, props: Props) -> Props:
+        if metrics := props.get("Metrics"):
+            first = next(query["MetricStat"] for query in metrics if "MetricStat" in query)
+            of_alarm = {key: value for key, value in props.items() if key != "Metrics"}
+            props = of_alarm | first["Metric"] | {"Period": first["Period"], "Statistic": first["Stat"]}
+        return record(name, props)
+
+    provisioners._cw_metric_alarm_record = of_one
+
+
 def placeholder() -> Handlers:
     """For types that nothing in a local run looks at: named, and otherwise absent."""
     return {
@@ -202,6 +218,7 @@ def resource_types(world: World) -> None:
     known |= {kind: make() for kind, make in PLACEHOLDERS.items()}
     known |= {kind: world.handlers(kind) for kind in FORWARDED}
     named_log_groups(known["AWS::Logs::LogGroup"])
+    metric_math()
     # Handlers run on the event loop. Waiting there for a world that may itself call the gateway
     # or the door would stop both.
     on_worker = stacks._runs_on_worker_thread

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks user data and container commands with cloud-init's schema, systemd and bash.
 
-A real shutdown (shutdown.py) and a health check (liveness.py) need namespaces of their own. Where there can be none, they are
-skipped with a message; if CI is set, that is a finding.
+A real shutdown (shutdown.py), a disk that grows (growth.py), a health check (liveness.py) and the report on disks (sidecar.py)
+need namespaces of their own. Where there can be none, they are skipped with a message; if CI is set, that is a finding.
 
 Amazon Linux 2023 has systemd 252. The systemd that is installed here turns the fstab line into units, loads them beside a
 stand-in for ecs.service, and shows what the agent waits for. Then each line is broken once, and the checks must notice.
@@ -21,10 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import growth
 import shutdown
+import sidecar
 import yaml
 from jsonschema import Draft4Validator
 from render import Stack, deployment, whole
@@ -48,6 +51,7 @@ STANDS_IN = {
     "docker.service": "[Service]\nExecStart=/bin/true\n",
     "cloud-final.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
 }
+GROWS = "neo4j-grow"  # what lets the file system grow
 TARGETS = ("basic", "local-fs", "local-fs-pre", "shutdown", "sysinit", "umount")
 FSTAB = "UUID=01234567-89ab-cdef-0123-456789abcdef / xfs defaults,noatime 1 1\n"  # the AMI's
 
@@ -58,7 +62,22 @@ BROKEN = {
     "another folder is mounted": (" /srv/neo4j xfs", " /srv/data xfs"),
     "another file system is mounted": (" /srv/neo4j xfs", " /srv/neo4j ext4"),
     "nothing formats": ("x-systemd.makefs,", ""),
-    "nothing grows": ("ExecStartPre=-/usr/lib/systemd/systemd-growfs /srv/neo4j", ""),
+    "nothing grows": ("ExecStart=/usr/lib/systemd/systemd-growfs", "ExecStart=/usr/bin/true"),
+    "something else grows": ("systemd-growfs /srv/neo4j", "systemd-growfs /srv/data"),
+    "nothing grows before the agent starts": ("Wants=neo4j-stop.service neo4j-grow.service", "Wants=neo4j-stop.service"),
+    "nothing grows later": (" neo4j-grow.timer\n", "\n"),
+    "the agent does not wait for what grows": ("Before=ecs.service\n      ConditionPathIs", "ConditionPathIs"),
+    "the agent waits for what grows without an end": ("TimeoutStartSec=1min", ""),
+    "it grows before it is mounted": ("After=srv-neo4j.mount\n      Before=ecs", "Before=ecs"),
+    "it grows where nothing is mounted": ("ConditionPathIsMountPoint=/srv/neo4j", ""),
+    "what grows mounts": (
+        "ConditionPathIsMountPoint=/srv/neo4j",
+        "ConditionPathIsMountPoint=/srv/neo4j\n      RequiresMountsFor=/srv/neo4j",
+    ),
+    "it grows once an hour": ("OnCalendar=minutely", "OnCalendar=hourly"),
+    "it grows when it suits systemd": ("AccuracySec=1s", ""),
+    "the journal has a line of each minute": ("LogLevelMax=notice", ""),
+    "the host does not say which core it is": ("path: /etc/neo4j/core", "path: /etc/neo4j/number"),
     "a boot waits for what grows": ("x-systemd.makefs,", "x-systemd.makefs,x-systemd.growfs,"),
     "the volume is waited for a while only": ("x-systemd.device-timeout=0,", ""),
     "fstab is replaced": ("append: true", "append: false"),
@@ -173,7 +192,20 @@ def by_systemd(files: dict[str, str], appended: bool, volume: str) -> list[str]:
             f"After: {mount}",
             "Requires: docker.service",
             "AssertPathIsMountPoint: /srv/neo4j untested",
+            f"Wants: {GROWS}.service",
+            f"Wants: {GROWS}.timer",
+            f"After: {GROWS}.service",
         ],
+        f"{GROWS}.service": [
+            f"After: {mount}",
+            "ConditionPathIsMountPoint: /srv/neo4j untested",
+            "Type: oneshot",
+            "RemainAfterExit: no",
+            "Command Line: /usr/lib/systemd/systemd-growfs /srv/neo4j",
+            "TimeoutStartSec: 1min",
+            "LogLevelMax: notice",
+        ],
+        f"{GROWS}.timer": [f"Triggers: {GROWS}.service", "OnCalendar: *-*-* *:*:00", "Accuracy: 1s"],
         mount: [
             "Unit Load State: loaded",
             "Where: /srv/neo4j",
@@ -187,7 +219,10 @@ def by_systemd(files: dict[str, str], appended: bool, volume: str) -> list[str]:
         "local-fs.target": [f"Wants: {mount}"],
         "-.mount": ["From fragment: yes"],
     }
-    should_not = {"local-fs.target": [f"Requires: {mount}", f"After: {mount}", f"After: {growfs}"]}
+    should_not = {
+        "local-fs.target": [f"Requires: {mount}", f"After: {mount}", f"After: {growfs}"],
+        f"{GROWS}.service": [f"Requires: {mount}", f"Wants: {mount}"],
+    }
     found = [
         f"systemd: {name} lacks «{line}»" for name, lines in should.items() for line in lines if line not in units.get(name, [])
     ]
@@ -196,8 +231,6 @@ def by_systemd(files: dict[str, str], appended: bool, volume: str) -> list[str]:
     ]
     if "JobRunningTimeoutSec=0" not in waits.get(f"{device}.device.d", ""):  # which is not shown of a loaded unit
         found.append(f"systemd: {device}.device is not waited for without an end")
-    if "\nExecStartPre=-/usr/lib/systemd/systemd-growfs /srv/neo4j\n" not in "".join(files.values()):
-        found.append("ecs.service does not let the file system grow with the volume")
     found += [f"systemd-analyze: {line}" for line in (verified.stdout + verified.stderr + generated.stderr).splitlines()]
     return found if passed == [1, 0] else [*found, f"systemd-analyze: {asserted} give {passed}, not 1 and 0"]
 
@@ -215,18 +248,20 @@ def wrong_core(text: str, core: Stack, ecs_cluster: str) -> list[str]:
     appended = all(each.get("append") for each in config["write_files"] if each["path"] == "/etc/fstab")
     found += by_systemd(files, appended, volume)
     found += by_agent(files.get("/etc/ecs/ecs.config", ""), {"neo4j.tier": "core", "neo4j.core": "1"}, ecs_cluster, "false")
+    if (number := files.get("/etc/neo4j/core")) != "1\n":
+        found.append(f"/etc/neo4j/core is {number!r}, not the number of the core")
     starts = [["systemctl", "daemon-reload"], ["systemctl", "start", "--no-block", "ecs.service"]]
     return found if config.get("runcmd") == starts else [*found, f"runcmd: {config.get('runcmd')}, not {starts}"]
 
 
-def tiers() -> tuple[list[Stack], list[str], str]:
-    """Returns the stacks of a core and of the replicas, their user data, and the ECS cluster."""
+def tiers() -> tuple[dict[str, Stack], list[Stack], list[str], str]:
+    """Returns all stacks, those of a core and of the replicas, their user data, and the ECS cluster."""
     stacks = deployment(whole({"CoreCount": "3", "ReplicaCount": "2", "RestoreSnapshotIds": ""}))
     nodes = [stacks["Cores/Core1"], stacks["Replicas"]]
     texts = [
         stack.live["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]["Fn::Base64"] for stack in nodes
     ]
-    return nodes, texts, stacks["Ecs"].live["Outputs"]["ClusterName"]["Value"]
+    return stacks, nodes, texts, stacks["Ecs"].live["Outputs"]["ClusterName"]["Value"]
 
 
 def hosts(nodes: list[Stack], texts: list[str], ecs_cluster: str) -> tuple[list[str], int]:
@@ -237,11 +272,12 @@ def hosts(nodes: list[Stack], texts: list[str], ecs_cluster: str) -> tuple[list[
     found += by_agent(files.get("/etc/ecs/ecs.config", ""), {"neo4j.tier": "replica"}, ecs_cluster, "true")
     if configs[0]["runcmd"] != configs[1].get("runcmd"):
         found.append(f"runcmd of a replica: {configs[1].get('runcmd')}, not {configs[0]['runcmd']}")
-    for how, (old, new) in BROKEN.items():
-        if old not in texts[0]:
-            found.append(f"cannot be broken, {old!r} is not there: {how}")
-        elif not wrong_core(texts[0].replace(old, new, 1), core, ecs_cluster):
-            found.append(f"not noticed: {how}")
+    broken = {how: texts[0].replace(old, new, 1) for how, (old, new) in BROKEN.items() if old in texts[0]}
+    found += [f"cannot be broken, {BROKEN[how][0]!r} is not there: {how}" for how in BROKEN.keys() - broken.keys()]
+    # Each waits for a systemd of its own.
+    with ThreadPoolExecutor(4) as pool:
+        noticed = zip(broken, pool.map(lambda text: wrong_core(text, core, ecs_cluster), broken.values()), strict=True)
+        found += [f"not noticed: {how}" for how, lines in noticed if not lines]
     return found, len(BROKEN)
 
 
@@ -489,6 +525,39 @@ def checks(containers: list[dict]) -> Callable[[], tuple[list[str], str]]:
     return answer
 
 
+def reports(stacks: dict[str, Stack]) -> Callable[[], tuple[list[str], str]]:
+    """Starts the containers that report on disks, which mostly wait. The answer waits for them."""
+    cluster = stacks["root"].live["Outputs"]["ProtectStack"]["Value"].rsplit(" ", 1)[1]
+
+    def container(tier: str) -> dict:
+        resources = (each for stack in stacks.values() for each in stack.live["Resources"].values())
+        tasks = [each["Properties"] for each in resources if each["Type"] == "AWS::ECS::TaskDefinition"]
+        [task] = [each for each in tasks if each["Family"].endswith(f"-{tier}")]
+        [found] = [each for each in task["ContainerDefinitions"] if each["Name"] == "debug-log"]
+        return found
+
+    def broken(tier: str, old: str, new: str) -> dict:
+        script, *arguments = of[tier]["Command"]
+        return of[tier] | {"Command": [script.replace(old, new), *arguments]}
+
+    of = {tier: container(tier) for tier in ("core", "replica")}
+    pool = ThreadPoolExecutor(8)
+    good = {tier: pool.submit(sidecar.wrong, each, tier, cluster) for tier, each in of.items()}
+    bad = {
+        how: pool.submit(sidecar.wrong, broken(tier, old, new), tier, cluster, sidecar.LESS)
+        for how, (old, new) in sidecar.BROKEN.items()
+        if old in of[tier := "replica" if "replica" in how else "core"]["Command"][0]
+    }
+
+    def answer() -> tuple[list[str], str]:
+        found = [f"the report on disks cannot be broken: {how}" for how in sidecar.BROKEN.keys() - bad.keys()]
+        found += [f"the report on the disk of a {tier}: {line}" for tier, played in good.items() if (line := played.result())]
+        found += [f"not noticed in the report on disks: {how}" for how, played in bad.items() if not played.result()]
+        return found, f"{len(good)} reports on disks, {len(bad)} ways to break them"
+
+    return answer
+
+
 def definitions() -> dict[tuple[str, ...], tuple[dict, str]]:
     """Neo4j's container, and the administrator's secret, by service and by what has a certificate."""
     found = {}
@@ -533,17 +602,23 @@ def main() -> None:
     began = time.monotonic()
     if missing := [f"missing: {path}\n  {how}" for path, how in NEEDED.items() if not path.exists()]:
         sys.exit("\n".join(missing))
-    nodes, texts, ecs_cluster = tiers()
+    stacks, nodes, texts, ecs_cluster = tiers()
     defined = definitions()
     # What needs namespaces of its own mostly waits: it is begun first, and asked last.
-    going, lacking = [], {shutdown.impossible(), no_network()} - {None}
+    going, lacking = [], {shutdown.impossible(), no_network(), sidecar.impossible(), growth.impossible()} - {None}
     if not shutdown.impossible():
         going.append(shutdown.begun({"core": texts[0], "replica": texts[1]}))
     if not no_network():
         going.append(checks([neo4j for neo4j, _ in defined.values()]))
+    if not sidecar.impossible():
+        going.append(reports(stacks))
     (findings, broken), (more, starts) = hosts(nodes, texts, ecs_cluster), containers(defined)
     last = [answer() for answer in going]
     findings += [*more, *(line for lines, _ in last for line in lines)]
+    if not growth.impossible():
+        files = {each["path"]: each["content"] for each in yaml.safe_load(texts[0])["write_files"]}
+        findings += growth.wrong(files[f"/etc/systemd/system/{GROWS}.service"])
+        starts += ", a full disk that grows"
     if lacking and os.environ.get("CI"):
         findings += lacking
     print(

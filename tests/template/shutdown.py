@@ -124,6 +124,7 @@ say "== stop the unit"; systemctl stop neo4j-stop.service && say "it was stopped
 say "== restart Docker"; systemctl restart docker.service
 until settled; do sleep 0.05; done
 for unit in neo4j-stop ecs; do systemctl is-active -q $unit.service || say "$unit has not come back"; done
+[ ! -e /run/initramfs/units/neo4j-grow.service ] || systemctl is-active -q neo4j-grow.timer || say "nothing grows"
 start
 systemctl show -p TimeoutStopUSec --value neo4j-stop.service > /run/initramfs/patience
 systemctl show -p JobTimeoutUSec --value ENDING.target > /run/initramfs/limit
@@ -249,7 +250,8 @@ BROKEN = {
     "a stop of Docker passes it by": ("PartOf=docker.service\n", ""),
     "a restart of the agent stops Neo4j": ("PartOf=docker.service", "PartOf=docker.service ecs.service"),
     "a restart of the unit stops Neo4j": ("RefuseManualStop=yes", "RefuseManualStop=no"),
-    "nobody starts it": ("Wants=neo4j-stop.service\n", "Documentation=file:/etc/fstab\n"),
+    "nobody starts it": ("Wants=neo4j-stop.service ", "Wants="),
+    "the timer of the volume's growth is not started": (" neo4j-grow.timer\n", "\n"),
     "it does not stay": ("RemainAfterExit=yes", "RemainAfterExit=no"),
     "it stops another container": ("container-name=neo4j", "container-name=debug-log"),
     "it gives Docker's own time": (" -t 1200", ""),

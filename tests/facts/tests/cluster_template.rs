@@ -240,6 +240,11 @@ fn nothing_holds_up_the_end_of_neo4j() {
         assert_eq!(sidecar["EntryPoint"][0], json!("tini"), "{sidecar}");
         assert!(sidecar["StopTimeout"].as_u64().is_some_and(|seconds| seconds <= 30), "{sidecar}");
         assert_eq!(sidecar["Essential"], json!(false), "{sidecar}");
+        // What is not essential would otherwise stay away until the task ends.
+        assert_eq!(sidecar["RestartPolicy"], json!({"Enabled": true, "RestartAttemptPeriod": 60}), "{sidecar}");
+        assert_eq!(sidecar["ReadonlyRootFilesystem"], json!(true), "{sidecar}");
+        let mounts = sidecar["MountPoints"].as_array().unwrap();
+        assert!(mounts.iter().all(|mount| mount["ReadOnly"] == json!(true)), "{sidecar}");
     }
 }
 

@@ -9,7 +9,7 @@ use cluster_facts::{
     root,
     template::{all, deployments, read, rendered, resources},
 };
-use cluster_lambda::{Description, Messages, SWEEP, telemetry::NAMESPACE};
+use cluster_lambda::{Description, Messages, SWEEP};
 use cluster_sim::{
     cluster::Cluster,
     functions::{FUNCTIONS, Registered},
@@ -17,7 +17,10 @@ use cluster_sim::{
 };
 use serde_json::{Value, json};
 
-use crate::template::{everything, names};
+use crate::{
+    disks,
+    template::{everything, names},
+};
 
 #[test]
 fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
@@ -214,16 +217,16 @@ fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() 
 }
 
 #[test]
-fn each_alarm_watches_a_metric_that_a_function_writes() {
-    let written: BTreeSet<_> =
-        FUNCTIONS.iter().flat_map(|function| function.function.metrics.iter().copied()).collect();
+fn each_alarm_watches_a_metric_that_a_function_or_a_task_writes() {
+    let by_functions = FUNCTIONS.iter().flat_map(|function| function.function.metrics.iter().copied());
+    let written: BTreeSet<_> = by_functions.map(str::to_owned).chain(disks::metrics()).collect();
     for deployment in deployments() {
         let stacks = rendered(&deployment)["stacks"].take();
         for (path, stack) in stacks.as_object().unwrap() {
             for (id, alarm) in resources(&stack["live"]) {
-                let (alarm, namespace) = (&alarm["Properties"], &alarm["Properties"]["Namespace"]);
-                let metric = alarm["MetricName"].as_str().unwrap_or_default();
-                assert!(*namespace != NAMESPACE || written.contains(metric), "{path}/{id}: nobody writes {metric}");
+                for (metric, _) in disks::watched(&alarm["Properties"]) {
+                    assert!(written.contains(&metric), "{path}/{id}: nobody writes {metric}");
+                }
             }
         }
     }

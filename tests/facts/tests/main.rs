@@ -8,6 +8,7 @@
 )]
 
 mod cluster_template;
+mod disks;
 mod documents;
 mod drainer_permissions;
 mod functions;

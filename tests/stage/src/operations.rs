@@ -43,6 +43,8 @@ const RUN: &[(&str, usize)] = &[
     ("An instance is retained", 2),
     ("Delete the stack", 0),
     ("Delete the stack", 2),
+    ("A full disk", 0),
+    ("Check an account", 0),
 ];
 
 /// Those that are not, and why.
@@ -55,6 +57,7 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Roll the cores one at a time", 1, "the world protects no tasks"),
     ("Grow the data volumes", 0, "it runs on an instance"),
     ("Delete the stack", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
+    ("A full disk", 1, "it runs on an instance"),
     ("At a glance", 0, "the emulator evaluates no alarms"),
 ];
 
@@ -196,6 +199,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     let prelude = lines.collect::<Vec<_>>().join("\n");
     person.prelude = format!("{prelude}\nCLUSTER={ecs}");
     person.looks().await?;
+    person.checks_the_account().await?;
     person.reads_dead_letters().await?;
     person.restarts_a_core().await?;
     person.replaces_an_instance().await?;
@@ -314,6 +318,37 @@ impl Person<'_> {
         Ok(())
     }
 
+    /// Has the stack looked at for what only an account shows. Nobody runs the tasks' containers here, so that nothing
+    /// reports free disk until that is done for them.
+    async fn checks_the_account(&mut self) -> Result<(), Trouble> {
+        // The world knows no Systems Manager, and another make is none of this one's business.
+        let alone = "export AWS_ENDPOINT_URL_SSM=\"$AWS_ENDPOINT_URL_ECS\"\nunset MAKEFLAGS MFLAGS MAKELEVEL";
+        let check = format!("{alone}\n{}", self.documents.block("Check an account", 0)?);
+        let before = self.run(&format!("{check} && echo ended with 0 || true"), false).await?;
+        let missed = before.lines().any(|line| line == "not as expected: free-disk-metric");
+        ensure(missed && !before.contains("ended with 0"), || format!("only free disk should be missed:\n{before}"))?;
+
+        let tiers = ["core", "replica"].map(|tier| json!([{"Name": "Tier", "Value": tier}]));
+        let cores = (1..=CORES)
+            .map(|core| json!([{"Name": "Tier", "Value": "core"}, {"Name": "Core", "Value": core.to_string()}]));
+        let reports = tiers.into_iter().chain(cores).map(|mut dimensions| {
+            let of_cluster = json!({"Name": "Cluster", "Value": STACK});
+            dimensions.as_array_mut().into_iter().for_each(|all| all.insert(0, of_cluster.clone()));
+            json!({"MetricName": "DataDiskFreePercent", "Value": 80, "Unit": "Percent", "Dimensions": dimensions})
+        });
+        let reports = Value::from(reports.collect::<Vec<_>>());
+        let put = format!("aws cloudwatch put-metric-data --namespace Neo4jCluster --metric-data '{reports}'");
+        self.run(&put, false).await?;
+        let after = self.run(&check, false).await?;
+        ensure(after.contains(" 0 not as expected,"), || format!("all should be as expected:\n{after}"))?;
+
+        let plan = format!("{alone}\n.venv/bin/python tests/account/check.py {STACK} --allow plans || true");
+        let plan = self.run(&plan, false).await?.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Time flies in the world, but not for the functions.
+        let told = ["3 cores are whole, and nothing is to do", "the core counts as whole after five minutes"];
+        ensure(told.iter().any(|words| plan.contains(words)), || format!("the plan should be shown: {plan}"))
+    }
+
     async fn reads_dead_letters(&mut self) -> Result<(), Trouble> {
         for function in ["InstanceDrainer", "DnsReplicator"] {
             let (read, purge) = (format!("Read{function}DeadLetters"), format!("Purge{function}DeadLetters"));
@@ -336,6 +371,9 @@ impl Person<'_> {
         let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
         let (_, task) = self.find(&core.instance).await?;
         let command = fill(&self.documents.block("Restart a core", 0)?, &[("TASK", &task)])?;
+        ensure(command.trim() == fill(&self.documents.block("A full disk", 0)?, &[("TASK", &task)])?.trim(), || {
+            "a member whose disk was full is restarted by another command".to_owned()
+        })?;
         self.run(&command, false).await?;
         let stopped =
             async || Ok(self.cluster.stage.live.world().tasks_on(&core.instance).all(|id| !task.ends_with(&id)));

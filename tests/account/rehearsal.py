@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Rehearses every look on canned answers, of the shapes that AWS documents: as expected, and then with one answer changed.
+
+Each look has to see the change that concerns it, and no other look may. And a call that could change something must be refused.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import looks  # noqa: F401 - registers what looks
+from botocore.validate import validate_parameters
+from check import look_at
+from document import facts
+from stack import ALLOWED, Account, Forbidden, Stack
+from verdict import LOOKS, Verdict
+
+NAME, ECS = "neo4j", "neo4j-Ecs-Cluster-1"
+ARN = "arn:aws:ecs:eu-west-1:000000000000"
+KEY = "arn:aws:kms:eu-west-1:000000000000:key/1"
+ROOT = {
+    "Outputs": {
+        "EcsClusterName": ECS,
+        "DataVolumeIds": "vol-1",
+        "HostedZoneId": "Z1",
+        "CoreName": "core.neo4j.service",
+        "ReplicaName": "replica.neo4j.service",
+        "InstanceDrainerFunction": "drainer",
+    },
+    "Parameters": {"CorePurchase": "spot", "DataKmsKeyArn": KEY},
+}
+RESOURCES = {
+    NAME: [
+        ("Nested", "AWS::CloudFormation::Stack", "nested"),
+        ("CoreService", "AWS::ServiceDiscovery::Service", "srv-1"),
+        ("ReplicaService", "AWS::ServiceDiscovery::Service", "srv-2"),
+    ],
+    "nested": [
+        ("Group", "AWS::AutoScaling::AutoScalingGroup", "group-1"),
+        ("Function", "AWS::Lambda::Function", "drainer"),
+        ("Log", "AWS::Logs::LogGroup", "log"),
+        ("DeadLetters", "AWS::SQS::Queue", "https://sqs/1/dead"),
+        ("Alarm", "AWS::CloudWatch::Alarm", "alarm"),
+    ],
+}
+
+
+def resources(asked: dict[str, Any]) -> dict[str, Any]:
+    when = {"ResourceStatus": "CREATE_COMPLETE", "LastUpdatedTimestamp": "2026-01-01T00:00:00Z"}
+    return {
+        "StackResourceSummaries": [
+            {"LogicalResourceId": id, "ResourceType": kind, "PhysicalResourceId": physical} | when
+            for id, kind, physical in RESOURCES[asked["StackName"]]
+        ]
+    }
+
+
+class Body:
+    def __init__(self, document: Any) -> None:
+        self.document = document
+
+    def read(self) -> bytes:
+        return json.dumps(self.document).encode()
+
+
+def report(asked: dict[str, Any]) -> dict[str, Any]:
+    """A log in which each pattern finds what it should."""
+    found = {
+        "": ["a line"],
+        '"AccessDenied"': [],
+        '"platform.report" "initDurationMs"': [json.dumps({"record": {"metrics": {"initDurationMs": 41.5}}}), "no JSON"],
+    }[asked["filterPattern"]]
+    return {"events": [{"message": line} for line in found]}
+
+
+GROUP = {
+    "AutoScalingGroupName": "group-1",
+    "MinSize": 1,
+    "MaxSize": 1,
+    "DesiredCapacity": 1,
+    "DefaultCooldown": 300,
+    "HealthCheckType": "EC2",
+    "CreatedTime": "2026-01-01T00:00:00Z",
+    "AvailabilityZones": ["eu-west-1a"],
+    "Tags": [{"Key": "neo4j:core", "Value": "1"}],
+    "Instances": [
+        {
+            "InstanceId": "i-1",
+            "AvailabilityZone": "eu-west-1a",
+            "LifecycleState": "InService",
+            "HealthStatus": "Healthy",
+            "ProtectedFromScaleIn": False,
+        }
+    ],
+}
+ACTIVITY = {
+    "ActivityId": "1",
+    "AutoScalingGroupName": "group-1",
+    "Cause": "a launch",
+    "StartTime": "2026-01-01T00:00:00Z",
+    "StatusCode": "Successful",
+}
+ANSWERS: dict[str, Any] = {
+    "ListStackResources": resources,
+    "DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP]},
+    "DescribeScalingActivities": {"Activities": [ACTIVITY]},
+    "DescribeLogGroups": {"logGroups": [{"logGroupName": "insights", "retentionInDays": 30}]},
+    "FilterLogEvents": report,
+    "DescribeInstanceInformation": {"InstanceInformationList": [{"InstanceId": "i-1", "PingStatus": "Online"}]},
+    "GetMetricStatistics": {"Datapoints": [{"SampleCount": 15.0}]},
+    "DescribeAlarms": {"MetricAlarms": [{"AlarmName": "alarm", "StateValue": "OK"}]},
+    "DescribeVolumes": {"Volumes": [{"VolumeId": "vol-1", "State": "in-use", "KmsKeyId": KEY}]},
+    "GetEbsDefaultKmsKeyId": {"KmsKeyId": KEY},
+    "ListTasks": {"taskArns": [f"{ARN}:task/{ECS}/t1"]},
+    "DescribeTasks": {
+        "tasks": [
+            {
+                "taskArn": f"{ARN}:task/{ECS}/t1",
+                "lastStatus": "RUNNING",
+                "group": "service:core-1",
+                "containerInstanceArn": f"{ARN}:container-instance/{ECS}/c1",
+                "taskDefinitionArn": f"{ARN}:task-definition/{ECS}-core:1",
+            }
+        ]
+    },
+    "DescribeTaskDefinition": {"taskDefinition": {"containerDefinitions": [{"memory": 6656}, {"memory": 64}, {"memory": 64}]}},
+    "ListContainerInstances": {"containerInstanceArns": [f"{ARN}:container-instance/{ECS}/c1"]},
+    "DescribeContainerInstances": {
+        "containerInstances": [
+            {
+                "containerInstanceArn": f"{ARN}:container-instance/{ECS}/c1",
+                "ec2InstanceId": "i-1",
+                "runningTasksCount": 1,
+                "attributes": [{"name": "neo4j.tier", "value": "core"}],
+                "registeredResources": [{"name": "MEMORY", "type": "INTEGER", "integerValue": 7680}],
+            }
+        ]
+    },
+    "ListInstances": lambda asked: {
+        "Instances": [{"Id": "t1", "Attributes": {"AWS_INSTANCE_IPV4": "10.0.1.10"}}] if asked["ServiceId"] == "srv-1" else []
+    },
+    "ListResourceRecordSets": {
+        "ResourceRecordSets": [
+            {"Name": "core.neo4j.service.", "Type": "A", "TTL": 5, "ResourceRecords": [{"Value": "10.0.1.10"}]}
+        ],
+        "IsTruncated": False,
+        "MaxItems": "100",
+    },
+    "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}},
+    "Invoke": {"Payload": Body({"dryRun": True, "steps": [], "cores": [{"core": 1, "whole": True}]}), "StatusCode": 200},
+}
+# What is changed, and which facts are then not as expected.
+CHANGED: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "no launch gets the profile": (
+        {
+            "DescribeScalingActivities": {
+                "Activities": [ACTIVITY | {"StatusCode": "Failed", "StatusMessage": "Invalid IAM Instance Profile"}]
+            }
+        },
+        {"instance-profile"},
+    ),
+    "Spot refuses the template": (
+        {
+            "DescribeScalingActivities": {
+                "Activities": [ACTIVITY | {"StatusCode": "Failed", "StatusMessage": "Termination protection"}]
+            }
+        },
+        {"spot-launches"},
+    ),
+    "Insights' log has no retention": ({"DescribeLogGroups": {"logGroups": [{"logGroupName": "insights"}]}}, {"insights-log"}),
+    "nobody can log in": ({"DescribeInstanceInformation": {"InstanceInformationList": []}}, {"session-manager"}),
+    "free disk is no metric": ({"GetMetricStatistics": {"Datapoints": []}}, {"free-disk-metric"}),
+    "a core has no instance": (
+        {"DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP | {"Instances": []}]}},
+        {"completed-launch"},
+    ),
+    "a volume is free": (
+        {"DescribeVolumes": {"Volumes": [{"VolumeId": "vol-1", "State": "available", "KmsKeyId": KEY}]}},
+        {"customer-key"},
+    ),
+    "the task is too large": (
+        {"DescribeTaskDefinition": {"taskDefinition": {"containerDefinitions": [{"memory": 7700}]}}},
+        {"memory"},
+    ),
+    "ECS counts more than it lists": (
+        {"ListTasks": {"taskArns": []}},
+        {"shared-registry", "task-count"},
+    ),
+    "Cloud Map has nobody": ({"ListInstances": {"Instances": []}}, {"shared-registry", "names"}),
+    "a name leads elsewhere": (
+        {"ListResourceRecordSets": {"ResourceRecordSets": [], "IsTruncated": False, "MaxItems": "100"}},
+        {"names"},
+    ),
+    "a function is silent": (
+        {"FilterLogEvents": lambda asked: {"events": []} if not asked["filterPattern"] else report(asked)},
+        {"sweeps"},
+    ),
+    "a function is denied something": (
+        {
+            "FilterLogEvents": lambda asked: (
+                {"events": [{"message": "AccessDenied"}]} if "Denied" in asked["filterPattern"] else report(asked)
+            )
+        },
+        {"deregistration-rights"},
+    ),
+    "messages are lost": ({"GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "2"}}}, {"lost-messages"}),
+    "an alarm is active": (
+        {"DescribeAlarms": {"MetricAlarms": [{"AlarmName": "alarm", "StateValue": "ALARM", "StateReason": "so"}]}},
+        {"quiet-alarms"},
+    ),
+    "a core is not whole": (
+        {
+            "Invoke": {
+                "Payload": Body({"dryRun": True, "steps": [], "cores": [{"core": 1, "whole": False, "why": "so"}]}),
+                "StatusCode": 200,
+            }
+        },
+        {"plan"},
+    ),
+}
+# That only show numbers.
+NEVER = {"default-key", "start-up-time"}
+
+
+class Canned(Account):
+    """An account that answers from a list."""
+
+    def __init__(self) -> None:
+        super().__init__("eu-west-1", set())
+        self.session._session.set_credentials("test", "test")
+        self.answers: dict[str, Any] = {}
+
+    def become(self, answers: dict[str, Any], allow: set[str]) -> None:
+        self.answers, self.more, self.allow = ANSWERS | answers, set().union(*(ALLOWED[word] for word in allow)), allow
+
+    def answer(self, model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
+        answer = self.answers[model.name]
+        answer = copy.copy(answer(context["asked"]) if callable(answer) else answer)
+        # Of what AWS documents.
+        validate_parameters({key: each for key, each in answer.items() if key != "Payload"}, model.output_shape)
+
+        class Response:
+            status_code = 200
+
+        return Response(), {**answer, "ResponseMetadata": {}}
+
+    def remember(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["asked"] = params
+
+    def client(self, service: str) -> Any:
+        client = super().client(service)
+        client.meta.events.register_first("provide-client-params", self.remember, unique_id="asked")
+        client.meta.events.register_last("before-call", self.answer, unique_id="answer")
+        return client
+
+
+def looked(account: Canned, answers: dict[str, Any], allow: set[str]) -> dict[str, Verdict]:
+    account.become(answers, allow)
+    stack = Stack.__new__(Stack)
+    stack.account, stack.name, stack.ecs_cluster = account, NAME, ECS
+    stack.outputs, stack.parameters = ROOT["Outputs"], ROOT["Parameters"]
+    return {fact.id: look_at(fact, stack).verdict for fact in facts() if fact.id in LOOKS}
+
+
+def refused(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except Forbidden:
+        return True
+    except KeyError:  # it came as far as an answer, which there is not
+        return False
+    return False
+
+
+def main() -> None:
+    account = Canned()  # its clients take long to make
+    found = [f"{id}: {so.value}" for id, so in looked(account, {}, {"plans"}).items() if so is not Verdict.EXPECTED]
+    seen: set[str] = set()
+    for how, (answers, wanted) in CHANGED.items():
+        wrong = {id for id, so in looked(account, answers, {"plans"}).items() if so is Verdict.DEVIATES}
+        seen |= wrong
+        if wrong != wanted:
+            found.append(f"{how}: {sorted(wrong)} are not as expected, and should be {sorted(wanted)}")
+    found += [f"nothing makes {id} deviate" for id in sorted(LOOKS.keys() - seen - NEVER)]
+    if looked(account, {}, set())["plan"] is not Verdict.UNSEEN:
+        found.append("the plan is asked for although that was not allowed")
+    if not refused(lambda: account.client("ecs").stop_task(cluster=ECS, task="t1")):
+        found.append("a call that changes something is not refused")
+    if not refused(lambda: account.client("lambda").invoke(FunctionName="drainer")):
+        found.append("an invocation that was not allowed is not refused")
+    print(f"{len(LOOKS)} looks at an account, {len(CHANGED)} changes that they have to see, {len(found)} findings")
+    sys.exit("\n".join(found) if found else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+//! Facts about what the tasks report of their disks, which is taken from what the containers' command really prints, and about
+//! the alarms on it.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use cluster_facts::{
+    root,
+    template::{deployments, read, rendered, resources},
+};
+use cluster_lambda::telemetry::NAMESPACE;
+use serde_json::{Value, json};
+
+/// A deployment with both tiers.
+const WITH_REPLICAS: &str = "replicas";
+
+/// Returns the container of a tier's task that reports.
+fn reporter(tier: &str) -> Value {
+    let stacks = rendered(WITH_REPLICAS)["stacks"].take();
+    let live = stacks.as_object().unwrap().values().flat_map(|stack| resources(&stack["live"]));
+    let mut tasks = live.filter(|(_, resource)| resource["Type"] == "AWS::ECS::TaskDefinition");
+    let suffix = format!("-{tier}");
+    let (_, task) = tasks.find(|(_, task)| task["Properties"]["Family"].as_str().unwrap().ends_with(&suffix)).unwrap();
+    let containers = task["Properties"]["ContainerDefinitions"].as_array().unwrap();
+    containers.iter().find(|container| container["Name"] == "debug-log").unwrap().clone()
+}
+
+/// Runs the container's command until it has reported once. `tests/template/host.py` plays the rest of its life.
+fn reported(tier: &str) -> Value {
+    let container = reporter(tier);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disks-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("core"), "1\n").unwrap();
+    std::fs::write(folder.join("debug.log"), "").unwrap();
+    let place = folder.display().to_string();
+    let words: Vec<_> = container["Command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let script = words[0].replace("/logs/", &format!("{place}/")).replace(" /data", &format!(" {place}"));
+    let core = if tier == "core" { "core" } else { "none" };
+    let script = script.replace("/etc/neo4j/core", &format!("{place}/{core}"));
+    let mut shell = Command::new("/bin/bash");
+    shell.args(["-euc", &script]).args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let mut child = shell.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let group = format!("-{}", child.id()); // all that it has started
+    Command::new("kill").args(["-TERM", "--", &group]).status().unwrap();
+    child.wait().unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
+}
+
+/// Returns each metric that the tasks report, and the sets of dimensions that it has: (metric, names of dimensions).
+fn written() -> BTreeSet<(String, Vec<String>)> {
+    let mut written = BTreeSet::new();
+    for tier in ["core", "replica"] {
+        let document = reported(tier);
+        assert_eq!(document["Tier"], json!(tier));
+        for directive in document["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+            assert_eq!(directive["Namespace"], json!(NAMESPACE));
+            for set in directive["Dimensions"].as_array().unwrap() {
+                let names: Vec<_> = set.as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned()).collect();
+                assert!(names.iter().all(|name| document[name].is_string()), "{names:?} have values in {document}");
+                for metric in directive["Metrics"].as_array().unwrap() {
+                    let name = metric["Name"].as_str().unwrap();
+                    assert!(document[name].is_number(), "{name} has a value in {document}");
+                    written.insert((name.to_owned(), names.clone()));
+                }
+            }
+        }
+    }
+    written
+}
+
+/// Returns the names of the metrics that the tasks report.
+pub(crate) fn metrics() -> BTreeSet<String> {
+    written().into_iter().map(|(metric, _)| metric).collect()
+}
+
+/// Returns what an alarm watches: (metric, its dimensions).
+pub(crate) fn watched(alarm: &Value) -> Vec<(String, Vec<(String, String)>)> {
+    let parts = alarm["Metrics"].as_array().into_iter().flatten().map(|query| &query["MetricStat"]["Metric"]);
+    let parts = parts.chain([alarm]).filter(|part| part["Namespace"] == NAMESPACE);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let dimensions = |part: &Value| {
+        part["Dimensions"].as_array().unwrap().iter().map(|one| (text(&one["Name"]), text(&one["Value"]))).collect()
+    };
+    parts.map(|part| (text(&part["MetricName"]), dimensions(part))).collect()
+}
+
+/// Returns the alarms on disks in a deployment: (logical id, properties).
+fn alarms(deployment: &str) -> Vec<(String, Value)> {
+    let stacks = rendered(deployment)["stacks"].take();
+    let live = stacks.as_object().unwrap().values().flat_map(|stack| resources(&stack["live"]));
+    let alarms = live.filter(|(id, resource)| resource["Type"] == "AWS::CloudWatch::Alarm" && id.contains("Disk"));
+    alarms.map(|(id, alarm)| (id, alarm["Properties"].clone())).collect()
+}
+
+#[test]
+fn each_alarm_on_disks_watches_what_the_tasks_report_and_names_the_parameter_to_raise() {
+    let written = written();
+    let root_parameters = read("infra/template.yaml")["Parameters"].clone();
+    let mut levels = BTreeSet::new();
+    for (id, alarm) in alarms(WITH_REPLICAS) {
+        for (metric, dimensions) in watched(&alarm) {
+            let names = dimensions.iter().map(|(name, _)| name.clone()).collect();
+            assert!(written.contains(&(metric.clone(), names)), "{id}: no task reports {metric} with {dimensions:?}");
+        }
+        let text = alarm["AlarmDescription"].as_str().unwrap();
+        assert!(text.len() <= 1024, "{id}: {text}");
+        let Some(threshold) = alarm["Threshold"].as_u64().filter(|_| alarm["Metrics"].is_null()) else { continue };
+        let (_, dimensions) = watched(&alarm).remove(0);
+        let (_, tier) = dimensions.into_iter().find(|(name, _)| name == "Tier").unwrap();
+        let parameter = if tier == "core" { "DataVolumeSize" } else { "ReplicaDiskSize" };
+        assert!(root_parameters[parameter].is_object() && text.contains(parameter), "{id}: {text}");
+        assert!(text.contains(&format!("Less than {threshold} %")), "{id}: {text}");
+        // The fullest one of the tier.
+        assert_eq!((&alarm["Statistic"], &alarm["TreatMissingData"]), (&json!("Minimum"), &json!("ignore")), "{id}");
+        assert_eq!(alarm["ComparisonOperator"], json!("LessThanThreshold"), "{id}");
+        levels.insert((tier, threshold));
+    }
+    let both = ["core", "replica"].into_iter().flat_map(|tier| [10, 20].map(|percent| (tier.to_owned(), percent)));
+    assert_eq!(levels, both.collect());
+}
+
+#[test]
+fn each_core_is_missed_when_it_does_not_report_the_disk_of_its_volume() {
+    for deployment in deployments() {
+        let found = alarms(&deployment);
+        let Some((_, alarm)) = found.iter().find(|(id, _)| id == "DataDiskUnreportedAlarm") else { continue };
+        let stacks = rendered(&deployment)["stacks"].take();
+        let cores = stacks.as_object().unwrap().values().filter(|stack| stack["file"] == "core-node.yaml");
+        let cores: BTreeSet<_> = cores.map(|stack| stack["parameters"]["Core"].to_string().replace('"', "")).collect();
+        let asked: Vec<_> = watched(alarm).into_iter().map(|(_, dimensions)| dimensions).collect();
+        let asked: BTreeSet<_> = asked.iter().map(|dimensions| dimensions[2].1.clone()).collect();
+        assert_eq!(asked, cores, "{deployment}");
+        let queries = alarm["Metrics"].as_array().unwrap();
+        let expression = queries.iter().find_map(|query| query["Expression"].as_str()).unwrap();
+        let sum: Vec<_> = (1..=cores.len()).map(|core| format!("(c{core} > 0)")).collect();
+        assert_eq!(expression, sum.join(" + "), "{deployment}");
+        assert_eq!(alarm["Threshold"].to_string().replace('"', ""), cores.len().to_string(), "{deployment}");
+        assert_eq!(alarm["TreatMissingData"], json!("breaching"), "{deployment}: nobody is fewer than all");
+        let period = queries.iter().find_map(|query| query["MetricStat"]["Period"].as_u64()).unwrap();
+        assert_eq!(period * alarm["EvaluationPeriods"].as_u64().unwrap(), 30 * 60, "{deployment}: as the text says");
+        assert!(alarm["AlarmDescription"].as_str().unwrap().contains("30 minutes"), "{deployment}");
+    }
+}
+
+#[test]
+fn each_metric_of_the_tasks_has_a_row() {
+    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    for metric in metrics() {
+        assert!(monitoring.contains(&format!("| `{metric}`")), "docs/monitoring.md has no row for {metric}");
+    }
+}
