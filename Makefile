@@ -53,7 +53,7 @@ check: prerequisites format ## the fast layers: format, lints, decisions, world,
 	@$(MAKE) -s --no-print-directory -j2 $(VENV)/installed tests
 	@$(MAKE) -s --no-print-directory rust-lint rust-test template-lint
 
-test: check stage-lint template-check deny explorations end-to-end ## everything, as CI runs it
+test: check stage-lint template-check deny explorations end-to-end members ## everything, as CI runs it
 
 soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads input (SEEDS, FUZZ_SECONDS)
 	cargo run --quiet --bin explore -- --soak $(SEEDS)
@@ -182,6 +182,11 @@ linux:
 end-to-end: linux $(VENV)/installed binaries
 	@command -v jq > /dev/null || { printf 'missing: jq\n  Debian: apt install jq\n' >&2; exit 1; }
 	cargo test --workspace $(STAGE) --quiet --test end_to_end -- --nocapture
+
+# A real Neo4j of both series. They mostly wait: for a Neo4j to start, for another to stop.
+members: linux $(VENV)/installed neo4j
+	@$(PROGRESS) cargo cargo test --workspace $(STAGE) --test members --no-run
+	cargo test --workspace $(STAGE) --quiet --test members -- --nocapture --test-threads 3
 
 clean: ## remove everything that was built or installed here
 	rm -rf target fuzz/target .aws-sam .venv .venv-checkov .tools

@@ -101,8 +101,8 @@ def install(folder: Path) -> None:
                 print(f"{number} of {len(going)}: {going[done]}", flush=True)
         except (requests.RequestException, RuntimeError) as error:  # jgo's own word for what a registry does not have
             raise Refused(
-                f"{going[done]} cannot be downloaded: {error}\nMaven Central must be reachable, or a mirror named in ~/.config/jgo.conf; "
-                "what has been downloaded stays, so try again."
+                f"{going[done]} cannot be downloaded: {error}\nMaven Central must be reachable, or a mirror be named in "
+                "~/.config/jgo.conf. What has been downloaded stays: try again."
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

@@ -526,7 +526,22 @@ def deployments() -> dict[str, tuple[str, Combination]]:
     plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
     roots = plain | {f"pairwise-{number:02}": each for number, each in enumerate(pairwise())}
     return {"discovery": ("discovery.yaml", alone)} | {
-        name: ("template.yaml", NAMED | parameters) for name, parameters in roots.items()
+        name: ("template.yaml", NAMED | parameters) for name, parameters in (roots | members()).items()
+    }
+
+
+def members() -> dict[str, Combination]:
+    """Returns every combination of what decides how a member starts. Each has both tiers: `members-calendar-tls-cluster-tls`."""
+    return {
+        "-".join(["members", series, *(["tls"] if tls else []), *(["cluster-tls"] if cluster_tls else [])]): {
+            "ReplicaCount": "2",
+            "Neo4jSeries": series,
+            "TlsSecretArn": tls,
+            "ClusterTlsSecretArn": cluster_tls,
+        }
+        for series, tls, cluster_tls in itertools.product(
+            *(SWITCHES[name] for name in ("Neo4jSeries", "TlsSecretArn", "ClusterTlsSecretArn"))
+        )
     }
 
 
