@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import ssl
 import sys
@@ -49,6 +50,7 @@ def get(url: str, seconds: str) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what it logs comes as an exception as well
     try:
         {"cypher": cypher, "write": write, "get": get}[sys.argv[1]](*sys.argv[2:])
     except Exception as error:

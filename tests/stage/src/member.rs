@@ -10,8 +10,10 @@ pub mod client;
 pub mod connect;
 pub mod container;
 pub mod definition;
+pub mod disk;
 pub mod life;
 pub mod network;
+pub mod refusals;
 pub mod settings;
 
 use std::{

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    process::Command,
+    process::{Command, Output},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -124,28 +124,38 @@ pub struct Findings {
     pub errors: Vec<String>,
 }
 
-/// Has the real `neo4j-admin` read settings. It names every setting that it does not know when told not to be strict.
+/// Runs `neo4j-admin` on a home of its own, with this configuration.
 ///
 /// # Errors
 /// When it cannot be run.
-pub fn validate(series: Series, settings: &BTreeMap<String, String>, home: &Path) -> Result<Findings, Trouble> {
+pub fn admin(series: Series, configuration: &str, home: &Path, words: &[&str]) -> Result<Output, Trouble> {
     let trouble = |e: std::io::Error| format!("{}: {e}", home.display());
     _ = std::fs::remove_dir_all(home);
     for folder in ["conf", "data", "logs", "run", "import", "plugins", "licenses"] {
         std::fs::create_dir_all(home.join(folder)).map_err(trouble)?;
     }
-    let lines = settings.iter().map(|(name, value)| format!("{name}={value}"));
-    let lines: Vec<_> = lines.chain(["server.config.strict_validation.enabled=false\n".to_owned()]).collect();
-    std::fs::write(home.join("conf/neo4j.conf"), lines.join("\n")).map_err(trouble)?;
+    std::fs::write(home.join("conf/neo4j.conf"), configuration).map_err(trouble)?;
     let java = java()?;
-    let output = Command::new(java.join("bin/java"))
+    Command::new(java.join("bin/java"))
         .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
         .arg(series.jars()?.join("*"))
         .args([format!("-Dapp.home={}", home.display()), format!("-Dbasedir={}", home.display())])
-        .args(["-Dapp.name=neo4j", "org.neo4j.server.startup.Neo4jAdminCommand", "server", "validate-config"])
+        .args(["-Dapp.name=neo4j", "org.neo4j.server.startup.Neo4jAdminCommand"])
+        .args(words)
+        .current_dir(home.parent().unwrap_or(home))
         .env("JAVA_HOME", &java)
         .output()
-        .map_err(trouble)?;
+        .map_err(trouble)
+}
+
+/// Has Neo4j read settings. It names every setting that it does not know when it is told not to be strict.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn validate(series: Series, settings: &BTreeMap<String, String>, home: &Path) -> Result<Findings, Trouble> {
+    let lines = settings.iter().map(|(name, value)| format!("{name}={value}"));
+    let lines: Vec<_> = lines.chain(["server.config.strict_validation.enabled=false\n".to_owned()]).collect();
+    let output = admin(series, &lines.join("\n"), home, &["server", "validate-config"])?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     let mut findings = Findings::default();
     for line in text.lines() {
