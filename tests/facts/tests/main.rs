@@ -12,5 +12,6 @@ mod documents;
 mod drainer_permissions;
 mod functions;
 mod iam;
+mod members;
 mod permissions;
 mod template;

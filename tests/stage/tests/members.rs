@@ -62,10 +62,10 @@ fn a_full_disk_is_healed_by_room_and_a_restart() {
 fn a_misspelt_setting_is_named() {
     let shape = Shape::core(Series::Lts, true);
     let broken = [
-        ("server.bolt.tls_level", "server.bolt.tls_levl", "REQUIRED"),
+        ("server.bolt.tls_level", "server.bolt.tls_mode", "REQUIRED"),
         ("server.bolt.tls_level", "server.bolt.tls_level", "REQUIRE"),
         ("initial.server.mode_constraint", "initial.server.mode_constraint", "NON"),
-        ("server.panic.shutdown_on_panic", "server.panic.shutdown_on_panik", "true"),
+        ("server.panic.shutdown_on_panic", "server.panic.shutdown_on_error", "true"),
     ];
     for (number, (name, written, value)) in broken.into_iter().enumerate() {
         let mut settings = settings::of(shape).unwrap();

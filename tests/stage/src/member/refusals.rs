@@ -1,6 +1,6 @@
 //! What a start refuses by name, and what becomes of certificates that do not fit.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, process::Command};
 
 use super::{
     Series,
@@ -10,7 +10,10 @@ use super::{
     network::{Network, accepts},
     settings,
 };
-use crate::{narrator::Narrator, stage::Trouble};
+use crate::{
+    narrator::Narrator,
+    stage::{Trouble, root},
+};
 
 /// What Neo4j or its image would refuse, or take for something else, and print.
 const REFUSED: [&str; 7] = ["seven7c", "neo4j", "", "with/a/slash", "/slash-first", "-leading-dash", "@leading-at"];
@@ -65,6 +68,14 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
     ensure(served.is_err(), || "a member with a wrong key serves somebody".to_owned())?;
     member.kill()?;
     narrator.note("with the key of another certificate a member starts, and serves nobody");
+    ensure(fits(network, &secrets["TLS_CERTIFICATE"], &secrets["TLS_KEY"])?, || {
+        "documented: what fits does not".to_owned()
+    })?;
+    let (own, others) = (&secrets["TLS_CERTIFICATE"], &other["TLS_KEY"]);
+    ensure(!fits(network, own, others)?, || "documented: the key of another certificate fits".to_owned())?;
+    let expired = life.authority.certify(NAME, true)?;
+    let holds = fits(network, &expired.certificate, &expired.key)?;
+    ensure(!holds, || "documented: an expired certificate fits".to_owned())?;
 
     let address = Ipv4Addr::new(10, 0, 4, 2);
     let mut member = Member::start(network, &life.definition, "no-key", address, &volume, &with_key("no key"))?;
@@ -72,4 +83,20 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
     ensure(!status.success() && !accepts(address, BOLT), || format!("a start with a wrong key ends with {status}"))?;
     narrator.note("with something that is no key it does not start");
     Ok(())
+}
+
+/// Runs what `docs/security.md` says about a new certificate.
+fn fits(network: &Network, certificate: &str, key: &str) -> Result<bool, Trouble> {
+    let page =
+        std::fs::read_to_string(root().join("docs/security.md")).map_err(|e| format!("docs/security.md: {e}"))?;
+    let block = page.split("**A new certificate.**").nth(1).and_then(|rest| rest.split("```").nth(1));
+    let block = block.and_then(|block| block.strip_prefix("sh\n")).ok_or("docs/security.md has no such commands")?;
+    for (file, text) in [("certificate.pem", certificate), ("key.pem", key)] {
+        std::fs::write(network.folder.join(file), text).map_err(|e| format!("{file}: {e}"))?;
+    }
+    let mut shell = Command::new("bash");
+    let output = shell.args(["-ec", block]).current_dir(&network.folder).output().map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure(said.contains("Certificate will"), || format!("openssl says {output:?}"))?;
+    Ok(output.status.success())
 }
