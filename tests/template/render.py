@@ -559,9 +559,24 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     old = {version + size: (folder, its) for version, folder in releases().items() for size, its in sizes.items()}
     return (
         {"discovery": (INFRA / "discovery.yaml", alone)}
-        | {name: (INFRA / "template.yaml", NAMED | parameters) for name, parameters in roots.items()}
+        | {name: (INFRA / "template.yaml", NAMED | parameters) for name, parameters in (roots | members()).items()}
         | {name: (folder / "template.yaml", NAMED | its) for name, (folder, its) in old.items()}
     )
+
+
+def members() -> dict[str, Combination]:
+    """Returns every combination of what decides how a member starts. Each has both tiers: `members-calendar-tls-cluster-tls`."""
+    return {
+        "-".join(["members", series, *(["tls"] if tls else []), *(["cluster-tls"] if cluster_tls else [])]): {
+            "ReplicaCount": "2",
+            "Neo4jSeries": series,
+            "TlsSecretArn": tls,
+            "ClusterTlsSecretArn": cluster_tls,
+        }
+        for series, tls, cluster_tls in itertools.product(
+            *(SWITCHES[name] for name in ("Neo4jSeries", "TlsSecretArn", "ClusterTlsSecretArn"))
+        )
+    }
 
 
 def inputs() -> str:

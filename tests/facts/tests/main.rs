@@ -13,6 +13,7 @@ mod documents;
 mod drainer_permissions;
 mod functions;
 mod iam;
+mod members;
 mod permissions;
 mod releases;
 mod template;

@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::missing_panics_doc,
     reason = "all of this is test code: a panic is a failed test"
 )]
 
@@ -15,6 +16,7 @@ pub mod cluster;
 pub mod discovery_story;
 pub mod dns;
 pub mod given_zone;
+pub mod member;
 pub mod narrator;
 pub mod operations;
 pub mod serve;

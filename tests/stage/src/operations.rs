@@ -58,6 +58,7 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Grow the data volumes", 0, "it runs on an instance"),
     ("Delete the stack", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
     ("A full disk", 1, "it runs on an instance"),
+    ("Encryption", 0, "the tests of members run it, with certificates that fit and that do not"),
     ("At a glance", 0, "the emulator evaluates no alarms"),
 ];
 

@@ -1,0 +1,289 @@
+//! The life of a member: the first start, its health, its death, its return on the same volume at another address, its stop.
+
+use std::{net::Ipv4Addr, path::Path, process::Command};
+
+use serde_json::{Value, json};
+
+use super::{
+    Series,
+    certificates::Authority,
+    client::Client,
+    container::{BOLT, Member, Secrets},
+    definition::{Definition, Shape},
+    ensure,
+    network::{Network, accepts},
+    until,
+};
+use crate::{narrator::Narrator, stage::Trouble};
+
+/// Nothing in it is refused, and everything in it is taken for something else by some shell.
+pub const PASSWORD: &str = "p@ss-word $x `id` \"'\\ * ; true";
+const ROTATED: &str = "another/one, which Neo4j would not take";
+/// The name that certificates have.
+pub const NAME: &str = "core.neo4j.service";
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 11);
+const SECOND: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 27);
+
+/// What a story of one series, with or without certificates, is told with.
+#[derive(Debug)]
+pub struct Life {
+    /// The core's definition.
+    pub definition: Definition,
+    /// Who certifies.
+    pub authority: Authority,
+    /// Who connects.
+    pub client: Client,
+}
+
+impl Life {
+    /// Prepares it.
+    ///
+    /// # Errors
+    /// When the definition cannot be read, or nothing be certified.
+    pub fn new(network: &Network, series: Series, tls: bool) -> Result<Self, Trouble> {
+        let authority = Authority::new()?;
+        let trusted = tls.then(|| authority.write(&network.folder)).transpose()?;
+        let client = Client { password: PASSWORD.to_owned(), trusted };
+        Ok(Self { definition: Definition::of(Shape::core(series, tls))?, authority, client })
+    }
+
+    /// Returns what the agent fills the definition's variables with.
+    ///
+    /// # Errors
+    /// When nothing can be certified, or a variable is new here.
+    pub fn secrets(&self, password: &str, name: &str, expired: bool) -> Result<Secrets, Trouble> {
+        let (clients, members) = (self.authority.certify(name, expired)?, self.authority.certify("members", false)?);
+        let value = |variable: &str| {
+            Ok(match variable {
+                "ADMIN_PASSWORD" => password.to_owned(),
+                "TLS_CERTIFICATE" => clients.certificate.clone(),
+                "TLS_KEY" => clients.key.clone(),
+                "CLUSTER_TLS_CERTIFICATE" => members.certificate.clone(),
+                "CLUSTER_TLS_KEY" => members.key.clone(),
+                "CLUSTER_TLS_CA" => self.authority.certificate(),
+                other => return Err(format!("nobody knows what to put into {other}")),
+            })
+        };
+        self.definition.secrets().into_iter().map(|name| Ok((name.clone(), value(&name)?))).collect()
+    }
+
+    fn tls(&self) -> bool {
+        self.definition.shape.tls
+    }
+
+    /// Returns how a driver reaches one member, by the name of its certificate or by its address.
+    fn bolt(&self, address: Ipv4Addr) -> String {
+        if self.tls() { format!("bolt+s://{NAME}:{BOLT}") } else { format!("bolt://{address}:{BOLT}") }
+    }
+
+    fn page(&self, address: Ipv4Addr) -> String {
+        if self.tls() { format!("https://{NAME}:7473/") } else { format!("http://{address}:7474/") }
+    }
+}
+
+/// Tells the life of a member.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn tell(network: &Network, narrator: &Narrator, series: Series, tls: bool) -> Result<(), Trouble> {
+    let life = Life::new(network, series, tls)?;
+    let volume = network.folder.join("volume");
+    name_is(network, FIRST)?;
+
+    let first = life.secrets(PASSWORD, NAME, false)?;
+    let mut member = Member::start(network, &life.definition, "first", FIRST, &volume, &first)?;
+    ensure(member.is_healthy()?, || "a member that is starting is called unhealthy".to_owned())?;
+    ensure(!accepts(FIRST, BOLT), || "it was no start any more".to_owned())?;
+    member.open()?;
+    narrator.note("the first start: Bolt's port is open");
+    ensure(member.is_healthy()?, || "a member whose port is open is called unhealthy".to_owned())?;
+    left_nowhere(&member, PASSWORD)?;
+    as_defined(&life, FIRST)?;
+    served(&life, &member)?;
+    let id = server_id(&life, FIRST)?;
+    at_a_standstill(&life, &member)?;
+    narrator.note("settings, ports and health are as they should be");
+
+    let mut writer = life.client.writer(&life.bolt(FIRST))?;
+    while writer.acknowledged()?.ok_or("nothing is written")? < 300 {}
+    member.kill()?;
+    let last = writer.last()?;
+    ensure(!member.is_healthy()?, || "a member that was killed is called healthy".to_owned())?;
+    narrator.note(&format!("killed after {last} acknowledged writes"));
+
+    // The instance is replaced: another address, the same volume, and meanwhile somebody has rotated the secret. The
+    // certificate is also another one, which clients must not accept.
+    network.remove("first")?;
+    name_is(network, SECOND)?;
+    let expired = series == Series::Lts;
+    let second = life.secrets(ROTATED, if expired { NAME } else { "replica.neo4j.service" }, expired)?;
+    let mut member = Member::start(network, &life.definition, "second", SECOND, &volume, &second)?;
+    member.open()?;
+    narrator.note("the second start, on the same volume: Bolt's port is open");
+    left_nowhere(&member, ROTATED)?;
+    let console = member.console();
+    ensure(!console.contains("assword"), || "the second start has to do with passwords".to_owned())?;
+    if tls {
+        let refused = life.client.cypher(&life.bolt(SECOND), &["RETURN 1"]).err().unwrap_or_default();
+        let why = if expired { "certificate has expired" } else { "Hostname mismatch" };
+        ensure(refused.contains(why), || format!("{why}: that is not why the driver refused: {refused:?}"))?;
+        let refused = life.client.get(&life.page(SECOND)).err().unwrap_or_default();
+        ensure(refused.contains(why), || format!("{why}: that is not why HTTPS was refused: {refused:?}"))?;
+    }
+    let unverified = if tls { format!("bolt+ssc://{SECOND}:{BOLT}") } else { life.bolt(SECOND) };
+    let count = "MATCH (n:Written) RETURN count(DISTINCT n.number) AS written, max(n.number) AS last";
+    let address = "SHOW DATABASES YIELD name, serverID, address WHERE name = 'neo4j'";
+    let rows = life
+        .client
+        .cypher(&unverified, &[count, address, "CREATE CONSTRAINT FOR (n:Written) REQUIRE n.number IS UNIQUE"])?;
+    // One more may have been on its way.
+    let (written, highest) = (rows[0][0]["written"].as_u64(), rows[0][0]["last"].as_u64());
+    ensure(written == highest && highest.is_some_and(|n| n == last || n == last + 1), || {
+        format!("{last} writes were acknowledged, and {written:?} are there, up to {highest:?}")
+    })?;
+    ensure(rows[1][0]["serverID"] == id, || format!("the server {id} came back as {}", rows[1]))?;
+    ensure(rows[1][0]["address"] == format!("{SECOND}:{BOLT}"), || format!("its address is {}", rows[1]))?;
+
+    let code = member.stop()?;
+    ensure(code == 0, || format!("the stop ended with {code}"))?;
+    let log = member.file("logs/debug.log")?;
+    for database in ["system", "neo4j"] {
+        let checkpoint = log.lines().any(|line| {
+            // Calendar versions log JSON, in which quotes are escaped.
+            line.contains(&format!("[{database}/"))
+                && line.contains("Database shutdown")
+                && line.contains("checkpoint completed")
+        });
+        ensure(checkpoint, || format!("{database} had no checkpoint when it was stopped"))?;
+    }
+    left_nowhere(&member, ROTATED)?;
+    narrator.note("stopped, with a checkpoint");
+    Ok(())
+}
+
+/// Lets the name of the certificates stand for one member.
+fn name_is(network: &Network, address: Ipv4Addr) -> Result<(), Trouble> {
+    let hosts = network.folder.join("hosts");
+    let is_mounted = hosts.exists();
+    let text = format!("127.0.0.1 localhost\n{address} {NAME}\n");
+    std::fs::write(&hosts, text).map_err(|e| format!("{}: {e}", hosts.display()))?;
+    if is_mounted {
+        return Ok(());
+    }
+    super::network::run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"))
+}
+
+/// The password is in no environment, no argument and no log of the container but in the environment of its first process,
+/// which is not Neo4j's.
+fn left_nowhere(member: &Member, password: &str) -> Result<(), Trouble> {
+    let found = |text: &str| text.contains(password);
+    let processes = member.processes().unwrap_or_default();
+    // As docs/security.md has it: the first process keeps what it was given, and only root may look.
+    if let Some(first) = processes.first() {
+        ensure(first.environment.contains("ADMIN_PASSWORD="), || "the first process was given no password".to_owned())?;
+        let looked = Command::new("setpriv")
+            .args(["--reuid", "7474", "--regid", "7474", "--clear-groups", "cat"])
+            .arg(format!("/proc/{}/environ", first.id))
+            .output()
+            .map_err(|e| e.to_string())?;
+        ensure(!looked.status.success(), || "Neo4j's user may read the environment of the first process".to_owned())?;
+    }
+    for process in processes.iter().skip(1) {
+        let line = process.arguments.replace('\n', " ");
+        ensure(!found(&process.arguments), || format!("the password is in the arguments of {line}"))?;
+        ensure(!found(&process.environment), || format!("the password is in the environment of {line}"))?;
+        for variable in ["NEO4J_AUTH=", "ADMIN_PASSWORD=", "TLS_KEY=", "EXTENSION_SCRIPT="] {
+            ensure(!process.environment.contains(variable), || format!("{variable} is in the environment of {line}"))?;
+        }
+    }
+    ensure(!found(&member.console()), || "the password is on the console".to_owned())?;
+    for folder in ["logs", "tmp", "var/lib/neo4j/conf"] {
+        found_in(&member.root.join(folder), password)?;
+    }
+    Ok(())
+}
+
+fn found_in(folder: &Path, password: &str) -> Result<(), Trouble> {
+    for entry in std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?.filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            found_in(&path, password)?;
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            let has = String::from_utf8_lossy(&bytes).contains(password);
+            ensure(!has, || format!("the password is in {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Neo4j itself says that it runs with what the definition has.
+fn as_defined(life: &Life, address: Ipv4Addr) -> Result<(), Trouble> {
+    let rows = life.client.cypher(&life.bolt(address), &["SHOW SETTINGS YIELD name, value"])?;
+    let rows = rows[0].as_array().into_iter().flatten();
+    let has: std::collections::BTreeMap<_, _> =
+        rows.map(|row| (row["name"].as_str().unwrap_or_default(), row["value"].as_str().unwrap_or_default())).collect();
+    let listed = |name: &str| super::settings::ENTERPRISE.iter().any(|listed| listed.name == name);
+    for (name, value) in super::settings::of(life.definition.shape)? {
+        // Those of memory are smaller in a test, and shown in other units.
+        if listed(&name) || name.starts_with("server.memory") {
+            continue;
+        }
+        let value = value.replace("10.0.1.11", &address.to_string());
+        let is_so = has.get(name.as_str()).copied().unwrap_or_default();
+        let holds = is_so == value || (name == "server.jvm.additional" && is_so.lines().any(|line| line == value));
+        ensure(holds, || format!("{name} is {is_so:?} in Neo4j, not {value:?}"))?;
+    }
+    Ok(())
+}
+
+/// Ports and certificates: who is served how.
+fn served(life: &Life, member: &Member) -> Result<(), Trouble> {
+    let page = life.page(member.address);
+    // HTTP opens after Bolt.
+    let port = if life.tls() { 7473 } else { 7474 };
+    until("HTTP", || Ok(accepts(member.address, port).then_some(())))?;
+    let body = life.client.get(&page)?;
+    let body: Value = serde_json::from_str(&body).map_err(|e| format!("no JSON: {e}"))?;
+    ensure(body["neo4j_version"].is_string(), || format!("that is no Neo4j: {body}"))?;
+    let open = [7473, 7474, BOLT].map(|port| accepts(member.address, port));
+    if !life.tls() {
+        ensure(open == [false, true, true], || format!("7473, 7474 and 7687 are {open:?} without certificates"))?;
+        let refused = life.client.cypher(&format!("bolt+ssc://{}:{BOLT}", member.address), &["RETURN 1"]);
+        return ensure(refused.is_err(), || "Bolt speaks TLS without a certificate".to_owned());
+    }
+    ensure(open == [true, false, true], || format!("7473, 7474 and 7687 are {open:?} with certificates"))?;
+    let refused = life.client.cypher(&format!("bolt://{}:{BOLT}", member.address), &["RETURN 1"]);
+    ensure(refused.is_err(), || "Bolt speaks clear text beside TLS".to_owned())?;
+    let by_address = life.client.cypher(&format!("bolt+s://{}:{BOLT}", member.address), &["RETURN 1"]);
+    let by_address = by_address.err().unwrap_or_default();
+    ensure(by_address.contains("mismatch"), || format!("the certificate names an address: {by_address:?}"))?;
+    let inside = ["/bin/bash", "-c", "< /dev/tcp/127.0.0.1/7474"].map(str::to_owned);
+    ensure(member.run(&inside)?.success(), || "7474 is not open on loopback".to_owned())?;
+    // Only Neo4j may read the keys.
+    for scope in ["bolt", "https", "cluster"] {
+        let path = member.root.join(format!("ssl/{scope}/private.key"));
+        let found = std::fs::metadata(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let (mode, owner) =
+            (std::os::unix::fs::MetadataExt::mode(&found) & 0o777, std::os::unix::fs::MetadataExt::uid(&found));
+        ensure((mode, owner) == (0o600, 7474), || format!("{}: {mode:o} of {owner}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn server_id(life: &Life, address: Ipv4Addr) -> Result<Value, Trouble> {
+    let shown = "SHOW DATABASES YIELD name, serverID WHERE name = 'neo4j' RETURN serverID";
+    let rows = life.client.cypher(&life.bolt(address), &[shown])?;
+    let id = rows[0][0]["serverID"].clone();
+    ensure(id.is_string(), || format!("no server id: {rows:?}"))?;
+    Ok(id)
+}
+
+/// A JVM that stands still answers nothing, and stays: the kernel still accepts connections for it.
+fn at_a_standstill(life: &Life, member: &Member) -> Result<(), Trouble> {
+    member.signal_neo4j("STOP")?;
+    let (health, page) = (member.is_healthy(), life.client.get_within(&life.page(member.address), 2));
+    member.signal_neo4j("CONT")?;
+    ensure(page.is_err(), || "HTTP answers while Neo4j stands still".to_owned())?;
+    ensure(health?, || "a member that stands still is called unhealthy".to_owned())?;
+    life.client.get(&life.page(member.address)).map(|body| _ = json!(body))
+}
