@@ -35,15 +35,6 @@ pub fn deployments() -> Vec<String> {
     names
 }
 
-/// Returns the versions that have been released, whose templates are kept.
-#[must_use]
-pub fn releases() -> Vec<String> {
-    let folders = std::fs::read_dir(crate::root().join("tests/fixtures/releases")).into_iter().flatten().flatten();
-    let mut versions: Vec<_> = folders.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
-    versions.sort();
-    versions
-}
-
 /// Renders the templates, unless that was done since they were changed last.
 fn rendered_folder() -> &'static Path {
     static FOLDER: OnceLock<std::path::PathBuf> = OnceLock::new();

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster_core::names;
 use cluster_facts::{
     root,
-    template::{deployments, releases, rendered},
+    template::{deployments, rendered},
 };
 use cluster_sim::{
     cluster::Cluster,
     functions::FUNCTIONS,
+    stacks::releases,
     time::{minutes, play},
 };
 use serde_json::Value;

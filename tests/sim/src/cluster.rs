@@ -122,9 +122,15 @@ impl Cluster {
     /// Returns a cluster that has formed and is complete. It was booted once, and is a copy.
     #[must_use]
     pub fn formed(cores: usize) -> Self {
+        Self::formed_as(of_size(cores))
+    }
+
+    /// Returns a cluster that has formed and is complete, as this deployment of the renderer's, which may be of a release.
+    #[must_use]
+    pub fn formed_as(name: &str) -> Self {
         static FORMED: OnceLock<Mutex<BTreeMap<String, Arc<Deployed>>>> = OnceLock::new();
-        let blank = deployment(of_size(cores));
-        let formed = remembered(&FORMED, of_size(cores), async || {
+        let blank = deployment(name);
+        let formed = remembered(&FORMED, name, async || {
             let cluster = Self::of(&blank, INSTANCE_DRAINER);
             cluster.form().await;
             let mut world = cluster.wire.world().clone();

@@ -176,13 +176,25 @@ impl Stack {
     }
 }
 
+/// Returns the versions that have been released, whose templates are kept.
+#[must_use]
+pub fn releases() -> Vec<String> {
+    let folders = std::fs::read_dir(root().join("tests/fixtures/releases")).into_iter().flatten().flatten();
+    let mut versions: Vec<_> = folders.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
+    versions.sort();
+    versions
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
+
 /// Reads a deployment, after the templates were rendered where they have changed since the last time.
 fn rendered(deployment: &str) -> Value {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-        let (python, folder) = (root.join(".venv/bin/python"), root.join("target/rendered"));
-        let run = Command::new(&python).arg(root.join("tests/template/render.py")).arg("--out").arg(&folder).output();
+        let (python, folder) = (root().join(".venv/bin/python"), root().join("target/rendered"));
+        let run = Command::new(&python).arg(root().join("tests/template/render.py")).arg("--out").arg(&folder).output();
         let run = run.unwrap_or_else(|e| panic!("{}: {e}: run `make tools` first", python.display()));
         assert!(run.status.success(), "the templates cannot be rendered:\n{}", String::from_utf8_lossy(&run.stderr));
         folder

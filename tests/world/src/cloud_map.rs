@@ -169,11 +169,18 @@ impl service::Service for CloudMap {
         done(id.clone(), json!({"Id": id, "Name": name, "Arn": arn("service", &id)}))
     }
 
-    fn update(_: &mut World, change: &Change<'_>) -> Operation {
-        if change.r#type != "AWS::ServiceDiscovery::Service" || !change.keeps("Name") {
+    /// Template reference of `AWS::ServiceDiscovery::PrivateDnsNamespace` and `…::Service`: a TTL changes without interruption, a
+    /// name or a VPC does not.
+    fn update(world: &mut World, change: &Change<'_>) -> Operation {
+        let (id, name) = (change.physical_id, text(change.properties, "Name"));
+        if !change.keeps("Name") || !change.keeps("Vpc") {
             return Ok(None);
         }
-        let (id, name) = (change.physical_id, text(change.properties, "Name"));
+        if let Some(namespace) = world.cloud_map.namespaces.get(id) {
+            return done(id, json!({"Id": id, "Arn": arn("namespace", id), "HostedZoneId": namespace.zone}));
+        }
+        let service = world.cloud_map.services.get_mut(id).ok_or_else(|| format!("ServiceNotFound: {id}"))?;
+        service.ttl = number(&change.properties["DnsConfig"]["DnsRecords"][0], "TTL").unwrap_or(service.ttl);
         done(id, json!({"Id": id, "Name": name, "Arn": arn("service", id)}))
     }
 
