@@ -119,7 +119,7 @@ CLUSTER = Picture(
             "ours",
             164,
         ),
-        Box(740, 254, 114, "state table", ("phase, clocks",)),
+        Box(740, 254, 114, "state table", ("phase, target",)),
         Box(862, 254, 160, "CloudFormation", ("begins and ends",)),
         Box(
             740,
@@ -130,7 +130,7 @@ CLUSTER = Picture(
             "ours",
             90,
         ),
-        Box(20, 512, 220, "ECS cluster", ("services core and replica:", "one task on each instance")),
+        Box(20, 512, 220, "ECS cluster", ("services core-N, replica:", "one task on each instance")),
         Box(340, 512, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
         Box(740, 512, 282, "private hosted zone", ("core.neo4j.service  A × n", "replica.neo4j.service  A × n")),
         Box(20, 634, 220, "Secrets Manager", ("three users, generated", "certificates, yours")),
@@ -161,7 +161,7 @@ DNS = Picture(
     590,
     (
         Box(20, 50, 250, "VPC", (), "zone", 220),
-        Box(40, 84, 210, "ECS service core", ("tasks in host networking",)),
+        Box(40, 84, 210, "ECS services core-N", ("tasks in host networking",)),
         Box(40, 182, 210, "ECS service replica", ("may not exist",)),
         Box(400, 84, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
         Box(20, 330, 210, "EventBridge rule", ("ECS task state changes",)),

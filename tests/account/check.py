@@ -25,14 +25,15 @@ from verdict import LOOKS, Seen, Verdict, unseen
 # What the API does not show on a stack that lives, by what it takes to see it.
 BY_HAND = {
     "it changes the stack, so use a test stack": """
+        revision-alone what-updates stack-tags kept-revision task-keeps-revision
         subnet-rules tasks-never-start rolled-back-snapshots restored-snapshots foreign-file-system file-system-grows
         sidecar-returns reboot reboot-time ec2-patience abandoned-launch retention retained-leaves retained-deletion dead-instance
         silent-instance dead-while-retained ec2-terminates pending-key silent-deletion launching-deletion deletion-protection
         termination-protection another-zone heartbeats spot-interruption shutdown-inside purchase-change volumes-in-use
-        snapshots one-at-a-time draining task-protection slow-stop prompt-stop connectivity dies-disconnected
+        snapshots stop-then-start draining slow-stop prompt-stop connectivity dies-disconnected
         forced-deregistration empty-deregistration foreign-daemon two-registrations service-deletion registry-lag late-names
         enterprise-settings entry-point cluster-certificates one-name
-        later-settings early-second-stop same-server""",
+        later-settings same-server""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",
@@ -82,8 +83,8 @@ def shown(sign: str, fact: Fact, *parts: tuple[str, str]) -> str:
         lines += textwrap.wrap(
             text,
             width,
-            initial_indent=f"      {word + ':':<10}",
-            subsequent_indent=" " * 16,
+            initial_indent=f"      {word + ':':<11}",
+            subsequent_indent=" " * 17,
             break_long_words=False,
             break_on_hyphens=False,
         )
@@ -119,12 +120,15 @@ def walk(stack: Stack, listed: list[Fact]) -> int:
         print(f"  … {number} of {len(to_see)}: {fact.id}\r" if terminal else "", end="", flush=True)
         found = look_at(fact, stack)
         seen[found.verdict].append(fact.id)
-        parts = [(word, text) for word, text in (("saw", found.saw), ("means", found.means), ("next", found.next)) if text]
+        otherwise = fact.otherwise if found.verdict is Verdict.DEVIATES else ""
+        parts = (("saw", found.saw), ("means", found.means), ("next", found.next), ("otherwise", otherwise))
+        parts = [(word, text) for word, text in parts if text]
         print(("\033[K" if terminal else "") + shown(SIGNS[found.verdict], fact, *parts), flush=True)
     for takes, ids in BY_HAND.items():
         print(f"\nBy hand: {takes}")
         for fact in (fact for fact in listed if fact.id in ids.split()):
-            print(shown("·", fact, ("how", fact.how), ("expected", fact.expected)))
+            parts = (("how", fact.how), ("expected", fact.expected), ("otherwise", fact.otherwise))
+            print(shown("·", fact, *(part for part in parts if part[1])))
     by_hand = len(listed) - len(to_see)
     print("\n" + ", ".join(f"{len(ids)} {verdict.value}" for verdict, ids in seen.items()) + f", {by_hand} by hand")
     if wrong := seen[Verdict.DEVIATES]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "real-account.md"
 COLUMNS = ["id", "check", "how", "expected"]
+# A table may have it, too.
+LAST = "otherwise"
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Fact:
     check: str
     how: str
     expected: str
+    otherwise: str = ""
 
 
 def cells(line: str) -> list[str]:
@@ -33,16 +36,16 @@ def plain(text: str) -> str:
 
 def facts(text: str | None = None) -> list[Fact]:
     """Returns the list in its order. A row without an id has an empty one."""
-    found, section, inside = [], "", False
+    found, section, inside, has_id = [], "", False, True
     for line in (PAGE.read_text() if text is None else text).splitlines():
         if line.startswith("#"):
             section = line.lstrip("#").strip()
         if not line.startswith("|"):
             inside = False
-        elif cells(line) == COLUMNS or cells(line) == COLUMNS[1:]:
-            inside = True
+        elif [cell for cell in cells(line) if cell != LAST] in (COLUMNS, COLUMNS[1:]):
+            inside, has_id = True, cells(line)[0] == COLUMNS[0]
         elif inside and not line.startswith("|---"):
             row = cells(line)
-            row = ["", *row] if len(row) < len(COLUMNS) else row
+            row = row if has_id else ["", *row]
             found.append(Fact(row[0].strip("`"), section, *map(plain, row[1:])))
     return found

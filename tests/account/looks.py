@@ -22,6 +22,53 @@ def listed(words: Any) -> str:
     return ", ".join(map(str, words)) or "none"
 
 
+# --- First of all -------------------------------------------------------------------------------------------------------
+
+
+@look("shared-registry")
+def shared_registry(stack: Stack) -> Seen:
+    wrong, counts = [], []
+    services = sorted({task.get("group", "").removeprefix("service:") for tasks in stack.members.values() for task in tasks})
+    for tier, tasks in stack.members.items():
+        ids = {task["taskArn"].rsplit("/", 1)[1] for task in tasks}
+        registered = stack.registered(tier)
+        counts.append(f"{tier}: {len(registered)} registered, {len(ids)} tasks")
+        wrong += [f"task {id} of {tier} is not registered" for id in sorted(ids - registered.keys())]
+        wrong += [f"{id} is registered for {tier}, and no running task" for id in sorted(registered.keys() - ids)]
+    saw = f"{'; '.join(counts)}; services: {listed(services)}"
+    if wrong:
+        return deviates(
+            f"{saw}; {listed(wrong)}",
+            "Cloud Map and ECS do not agree; for moments that is normal while a task starts or stops",
+            "Look again in a minute. If it stays, read the events of the service (aws ecs describe-services).",
+        )
+    return expected(saw, "the services of a tier share its Cloud Map service, and the ids there are those of tasks")
+
+
+@look("family")
+def family(stack: Stack) -> Seen:
+    ecs, arns = stack.account.client("ecs"), [each.physical for each in stack.of("AWS::ECS::Service")]
+    described = [
+        service
+        for first in range(0, len(arns), 10)
+        for service in ecs.describe_services(cluster=stack.ecs_cluster, services=arns[first : first + 10])["services"]
+    ]
+    revisions = {each["serviceName"]: each["taskDefinition"].rsplit("/", 1)[-1] for each in described}
+    saw = listed(f"{name}: {revision}" for name, revision in sorted(revisions.items()))
+    if any(not revision.rpartition(":")[2].isdigit() for revision in revisions.values()) or len(described) < len(arns):
+        return deviates(saw, "a service of the stack has no revision of its family", "Read the events of the stack.")
+    return expected(saw, "CloudFormation takes a family, and ECS has resolved it to a revision")
+
+
+@look("launch-version")
+def launch_version(stack: Stack) -> Seen:
+    found = {each["InstanceId"]: each.get("LaunchTemplate", {}) for group in stack.groups for each in group["Instances"]}
+    saw = listed(f"{id}: {of.get('LaunchTemplateId')} {of.get('Version')}" for id, of in found.items())
+    if any(not of.get("Version", "").isdigit() for of in found.values()):
+        return deviates(saw, "Auto Scaling does not say what an instance was launched from", "The dry run says unknown.")
+    return expected(saw, "the dry run can tell whose launch template is outdated")
+
+
 # --- Deployment ---------------------------------------------------------------------------------------------------------
 
 
@@ -198,26 +245,6 @@ def memory(stack: Stack) -> Seen:
     if short:
         return deviates(listed(short), "the task does not fit on this instance type", "Report it: the table of memory is wrong.")
     return expected(f"needed: {listed(f'{tier} {mib} MiB' for tier, mib in needs.items())}; every instance has it", "tasks fit")
-
-
-@look("shared-registry")
-def shared_registry(stack: Stack) -> Seen:
-    wrong, counts = [], []
-    services = sorted({task.get("group", "").removeprefix("service:") for tasks in stack.members.values() for task in tasks})
-    for tier, tasks in stack.members.items():
-        ids = {task["taskArn"].rsplit("/", 1)[1] for task in tasks}
-        registered = stack.registered(tier)
-        counts.append(f"{tier}: {len(registered)} registered, {len(ids)} tasks")
-        wrong += [f"task {id} of {tier} is not registered" for id in sorted(ids - registered.keys())]
-        wrong += [f"{id} is registered for {tier}, and no running task" for id in sorted(registered.keys() - ids)]
-    saw = f"{'; '.join(counts)}; services: {listed(services)}"
-    if wrong:
-        return deviates(
-            f"{saw}; {listed(wrong)}",
-            "Cloud Map and ECS do not agree; for moments that is normal while a task starts or stops",
-            "Look again in a minute. If it stays, read the events of the service (aws ecs describe-services).",
-        )
-    return expected(saw, "the services of a tier share its Cloud Map service, and the ids there are those of tasks")
 
 
 @look("task-count")

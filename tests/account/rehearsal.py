@@ -43,6 +43,7 @@ RESOURCES = {
         ("Group", "AWS::AutoScaling::AutoScalingGroup", "group-1"),
         ("Function", "AWS::Lambda::Function", "drainer"),
         ("Log", "AWS::Logs::LogGroup", "log"),
+        ("Service", "AWS::ECS::Service", f"{ARN}:service/{ECS}/core-1"),
         ("DeadLetters", "AWS::SQS::Queue", "https://sqs/1/dead"),
         ("Alarm", "AWS::CloudWatch::Alarm", "alarm"),
     ],
@@ -94,6 +95,7 @@ GROUP = {
             "LifecycleState": "InService",
             "HealthStatus": "Healthy",
             "ProtectedFromScaleIn": False,
+            "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
         }
     ],
 }
@@ -104,6 +106,8 @@ ACTIVITY = {
     "StartTime": "2026-01-01T00:00:00Z",
     "StatusCode": "Successful",
 }
+SERVICE = {"serviceName": "core-1", "taskDefinition": f"{ARN}:task-definition/{ECS}-core:1"}
+UNTOLD = [each | {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "$Latest"}} for each in GROUP["Instances"]]
 ANSWERS: dict[str, Any] = {
     "ListStackResources": resources,
     "DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP]},
@@ -127,6 +131,7 @@ ANSWERS: dict[str, Any] = {
             }
         ]
     },
+    "DescribeServices": {"services": [SERVICE]},
     "DescribeTaskDefinition": {"taskDefinition": {"containerDefinitions": [{"memory": 6656}, {"memory": 64}, {"memory": 64}]}},
     "ListContainerInstances": {"containerInstanceArns": [f"{ARN}:container-instance/{ECS}/c1"]},
     "DescribeContainerInstances": {
@@ -177,6 +182,14 @@ CHANGED: dict[str, tuple[dict[str, Any], set[str]]] = {
     "a core has no instance": (
         {"DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP | {"Instances": []}]}},
         {"completed-launch"},
+    ),
+    "a service has a family and no revision": (
+        {"DescribeServices": {"services": [SERVICE | {"taskDefinition": f"{ECS}-core"}]}},
+        {"family"},
+    ),
+    "nothing says what an instance was launched from": (
+        {"DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP | {"Instances": UNTOLD}]}},
+        {"launch-version"},
     ),
     "a volume is free": (
         {"DescribeVolumes": {"Volumes": [{"VolumeId": "vol-1", "State": "available", "KmsKeyId": KEY}]}},

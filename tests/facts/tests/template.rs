@@ -286,7 +286,7 @@ fn sam_waits_for_a_deployment_and_keeps_the_order_of_creation() {
     for (name, section) in sections {
         let lines: Vec<_> = section.lines().collect();
         let wait = lines.iter().find_map(|line| line.strip_prefix("max_wait_duration = "));
-        // Minutes. A service may roll for three hours.
+        // Minutes. A service that is created waits up to three hours for its tasks.
         assert!(wait.is_some_and(|wait| wait.parse::<u32>().unwrap() > 3 * 60), "{name}: {wait:?}");
         assert!(lines.contains(&"express = false"), "{name}: CloudFormation would not wait for what it asked for");
     }

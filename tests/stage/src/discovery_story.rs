@@ -1,4 +1,4 @@
-//! Discovery by itself, for a pair of ECS services of somebody else's: their names from the deployment to the deletion.
+//! Discovery by itself, for ECS services of somebody else's: their names from the deployment to the deletion.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -46,8 +46,9 @@ impl Story<'_> {
     async fn deploy(&mut self) -> Result<(), Trouble> {
         let stage = self.stage;
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-        let parameters =
-            format!("ClusterName={STACK} VpcId=vpc-local EcsClusterName={CLUSTER} Architecture={architecture}");
+        let parameters = format!(
+            "ClusterName={STACK} VpcId=vpc-local EcsClusterName={CLUSTER} CoreServiceNames=core,core-spare Architecture={architecture}"
+        );
         let template = self.narrator.work("cargo build: the function", stage.build("discovery.yaml")).await?;
         let mut deploy = vec!["deploy", "--stack-name", STACK, "--parameter-overrides", &parameters];
         deploy.extend(template.iter().map(String::as_str));

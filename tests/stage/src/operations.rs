@@ -19,6 +19,8 @@ use crate::{
 };
 
 const STACK: &str = "neo4j-ops";
+/// The heading under which members are rolled.
+const ROLL: &str = "Roll the members one at a time";
 const CORES: usize = 3;
 const REPLICAS: usize = 1;
 
@@ -32,6 +34,9 @@ const RUN: &[(&str, usize)] = &[
     ("Before you start", 0),
     ("Before you start", 1),
     ("Look at the cluster", 0),
+    ("Roll the members one at a time", 0),
+    ("Roll the members one at a time", 1),
+    ("Roll the members one at a time", 2),
     ("Restart a core", 0),
     ("Replace an instance", 0),
     ("Add and remove replicas", 0),
@@ -53,8 +58,6 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Deploy", 0, "it builds for arm64 and deploys to an account; the stories run the same commands locally"),
     ("Log in to an instance", 0, "no instance boots here"),
     ("Create the two users", 0, "no Neo4j runs here"),
-    ("Roll the cores one at a time", 0, "a deployment waits in another terminal, and the world protects no tasks"),
-    ("Roll the cores one at a time", 1, "the world protects no tasks"),
     ("Grow the data volumes", 0, "it runs on an instance"),
     ("Delete the stack", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
     ("A full disk", 1, "it runs on an instance"),
@@ -203,6 +206,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     person.checks_the_account().await?;
     person.reads_dead_letters().await?;
     person.restarts_a_core().await?;
+    person.rolls_the_members().await?;
     person.replaces_an_instance().await?;
     person.empties_a_retained_instance().await?;
     person.forgets_a_replica().await?;
@@ -399,7 +403,83 @@ impl Person<'_> {
         self.formed().await?;
         let new = self.cluster.cores().remove("2");
         let same = new.as_ref().is_some_and(|new| new.volume == old.volume && new.contents == old.contents);
-        ensure(same, || format!("core 2 should have {} again: {new:?}", old.volume))
+        ensure(same, || format!("core 2 should have {} again: {new:?}", old.volume))?;
+        let standing = self.standings().await?.remove("core 2").unwrap_or_default();
+        ensure(standing == ("reached".to_owned(), String::new()), || format!("core 2 is replaced, but {standing:?}"))
+    }
+
+    /// Returns `target` and `outdated` of each member, as the table shows them: cores as «core 1», replicas by instance.
+    async fn standings(&mut self) -> Result<BTreeMap<String, (String, String)>, Trouble> {
+        let block = self.documents.block(ROLL, 0)?;
+        let (_, table) = block.split_once('\n').ok_or("the table of outdated members is one line")?;
+        let table = self.run(table, false).await?;
+        let rows = table.lines().map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>());
+        let rows = rows.filter_map(|row| match &row[..] {
+            [who, _, _, target, outdated] => Some((who.clone(), (target.clone(), outdated.clone()))),
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    /// Returns the tasks that run, with the revisions of their definitions, by ECS service.
+    fn running(&self) -> BTreeMap<String, Vec<(String, String)>> {
+        let world = self.stage.live.world();
+        let mut running: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (id, task) in world.ecs.clusters.values().flat_map(|cluster| &cluster.tasks) {
+            if task.wanted && task.status == "RUNNING" {
+                let revision = task.definition.rsplit(':').next().unwrap_or_default().to_owned();
+                running.entry(task.service.clone()).or_default().push((id.clone(), revision));
+            }
+        }
+        running
+    }
+
+    /// Deploys another setting and another AMI, which restarts nobody, and rolls one member after the other.
+    async fn rolls_the_members(&mut self) -> Result<(), Trouble> {
+        let before = self.running();
+        let replicas = REPLICAS.to_string();
+        let changed =
+            [("ReplicaCount", replicas.as_str()), ("SlowQueryMillis", "1000"), ("AmiId", "ami-0fedcba9876543210")];
+        let deployed = self.cluster.deploy(&changed);
+        self.narrator.work("sam deploy: another setting, another AMI", deployed).await?;
+        let after = self.running();
+        ensure(after == before, || format!("an update restarts nobody: {before:?}, then {after:?}"))?;
+        let definition = self.documents.block(ROLL, 0)?;
+        let definition = definition.lines().next().unwrap_or_default().to_owned();
+        self.prelude = format!("{}\n{definition}", self.prelude);
+        let standings = self.standings().await?;
+        let outdated = |(target, why): &(String, String)| {
+            target == "outdated" && why.contains("its task is of") && why.contains("its instance is of")
+        };
+        let all = standings.len() == CORES + REPLICAS && standings.values().all(outdated);
+        ensure(all, || format!("every member should be outdated: {standings:?}"))?;
+
+        let replica = self.documents.block(ROLL, 1)?;
+        self.rolls("replica", &replica).await?;
+        for core in 1..=CORES {
+            let service = format!("core-{core}");
+            let command = fill(&self.documents.block(ROLL, 2)?, &[("core-N", &service)])?;
+            self.rolls(&service, &command).await?;
+        }
+        let standings = self.standings().await?;
+        let rolled = |(target, why): &(String, String)| target == "outdated" && !why.contains("its task is of");
+        let all = standings.len() == CORES + REPLICAS && standings.values().all(rolled);
+        ensure(all, || format!("only the instances should be outdated now: {standings:?}"))
+    }
+
+    /// Gives one service the wanted revision, and waits until its task runs with it. No other task changes.
+    async fn rolls(&mut self, service: &str, command: &str) -> Result<(), Trouble> {
+        let before = self.running();
+        self.run(command, false).await?;
+        let is_new = async || {
+            Ok(self.running().get(service).is_some_and(|tasks| tasks.iter().all(|(_, revision)| revision == "2")))
+        };
+        self.cluster.until(&format!("{service} runs the new revision"), is_new).await?;
+        self.formed().await?;
+        let after = self.running();
+        let others =
+            before.iter().filter(|(name, _)| *name != service).all(|(name, tasks)| after.get(name) == Some(tasks));
+        ensure(others, || format!("{service} alone should have changed: {before:?}, then {after:?}"))
     }
 
     async fn empties_a_retained_instance(&mut self) -> Result<(), Trouble> {
@@ -415,7 +495,7 @@ impl Person<'_> {
 
         let (ci, task) = self.find(&kept.instance).await?;
         let empty = self.documents.block(under, 1)?;
-        let empty = fill(&empty, &[("CI", &ci), ("TASK", &task), ("TASK", &task)])?;
+        let empty = fill(&empty, &[("CI", &ci), ("TASK", &task)])?;
         self.run(&empty, true).await?;
         let moved = async || Ok(self.cluster.cores().get("3").is_some_and(|core| core.instance != kept.instance));
         self.cluster.until("core 3 has another instance", moved).await?;
@@ -454,9 +534,10 @@ impl Person<'_> {
         let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
         let group = self.stage.live.world().auto_scaling.group_of(&core.instance).map(str::to_owned);
         let group = group.ok_or("core 1 is in no group")?;
+        let cores = self.documents.command(under, 0, "CORES=")?;
         let stop = self.documents.command(under, 0, "--desired-count 0")?;
         let wait = self.documents.command(under, 0, "wait tasks-stopped")?;
-        self.run(&stop, false).await?;
+        self.run(&format!("{cores}\n{stop}"), false).await?;
         self.run(&wait, true).await?;
         for (number, core) in self.cluster.cores() {
             let runs = self.stage.live.world().tasks_on(&core.instance).next().is_some();
@@ -473,9 +554,8 @@ impl Person<'_> {
         let back = shrink.replace("--min-size 0 --desired-capacity 0", "--min-size 1 --desired-capacity 1");
         ensure(back != shrink, || format!("nothing to set back to 1 in {shrink}"))?;
         self.run(&back, false).await?;
-        let cores = CORES.to_string();
-        let start = fill(&self.documents.command(under, 0, "--desired-count CORECOUNT")?, &[("CORECOUNT", &cores)])?;
-        self.run(&start, false).await?;
+        let start = self.documents.command(under, 0, "--desired-count 1")?;
+        self.run(&format!("{cores}\n{start}"), false).await?;
         self.formed().await?;
         let new = self.cluster.cores().remove("1");
         ensure(new.as_ref().is_some_and(|new| new.volume == core.volume), || format!("core 1 lost its volume: {new:?}"))
@@ -505,6 +585,7 @@ impl Person<'_> {
             ("aws secretsmanager list-secrets", "\"ARN\"", 3),
             ("aws dynamodb list-tables", "-State-", 1),
             ("aws logs describe-log-groups", "\"logGroupName\"", 3),
+            ("aws ecs list-task-definitions", "task-definition/", 1),
         ] {
             let command = self.documents.inline(begins)?;
             let listed = self.run(&command, false).await?;

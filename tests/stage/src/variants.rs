@@ -103,6 +103,14 @@ async fn three_cores_are_deleted_while_one_is_retained(
     let parameters = [("CoreInstanceType", "m7i.large")];
     narrator.work("sam deploy: 3 cores on x86", cluster.deploy(&parameters)).await?;
     narrator.work("three cores form", cluster.formed(3, 0)).await?;
+    let before = cluster.cores();
+    let parameters = [("CoreInstanceType", "m7i.large"), ("CoreCount", "5")];
+    narrator.work("sam deploy: 5 cores", cluster.deploy(&parameters)).await?;
+    narrator.work("five cores form", cluster.formed(5, 0)).await?;
+    let after = cluster.cores();
+    ensure(before.iter().all(|(number, core)| after.get(number) == Some(core)), || {
+        format!("the first three should be as they were: {before:?}, then {after:?}")
+    })?;
     let core = cluster.cores().remove("3").ok_or("there is no core 3")?;
     stage.live.world().mark_unhealthy(&core.instance);
     // Nothing proves that the others have a quorum, so its hook times out.

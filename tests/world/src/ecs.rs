@@ -314,8 +314,8 @@ impl World {
         let id = self.id(32);
         let next = Some((self.now + SignedDuration::from_secs(START), Step::Activate));
         let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
-        // From the revision of its service's deployment, not from the newest (AWS, «Amazon ECS now improves service availability
-        // during rolling deployments», 2025-11: «from the same service revision that they belong to»).
+        // From the revision of its service's deployment, not from the newest (What's New of 2025-11, «Amazon ECS improves Service
+        // Availability during Rolling deployments»: «using the same service revision they belong to»).
         let found = state.services.get(&service).map(|found| (found.definition.clone(), found.deployment));
         let Some((definition, deployment)) = found else { return };
         let task = Task {
@@ -490,7 +490,19 @@ impl World {
         Ok(json!({"service": described["services"][0]}))
     }
 
+    /// Active ones of a family, in the order of their revisions (API reference of `ListTaskDefinitions`).
+    fn list_task_definitions(&self, body: &Value) -> Value {
+        let family = body["familyPrefix"].as_str();
+        let all = self.ecs.definitions.iter().filter(|(_, found)| found.active);
+        let mut all: Vec<_> = all.filter(|(_, found)| family.is_none_or(|family| found.family == family)).collect();
+        all.sort_by_key(|(_, found)| (&found.family, found.revision));
+        json!({"taskDefinitionArns": all.into_iter().map(|(arn, _)| arn).collect::<Vec<_>>()})
+    }
+
     fn answer_ecs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
+        if operation == "ListTaskDefinitions" {
+            return Ok(self.list_task_definitions(body));
+        }
         let name = short(body["cluster"].as_str().unwrap_or("default")).to_owned();
         let absent = || Refusal::new("ClusterNotFoundException", "Cluster not found.");
         let cluster = self.ecs.clusters.get(&name).ok_or_else(absent)?;
