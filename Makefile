@@ -191,8 +191,8 @@ end-to-end: linux $(VENV)/installed binaries
 	@command -v jq > /dev/null || { printf 'missing: jq\n  Debian: apt install jq\n' >&2; exit 1; }
 	cargo test --workspace $(STAGE) --quiet --test end_to_end -- --nocapture
 
-# A real Neo4j of both series. They mostly wait: for a Neo4j to start, for another to stop.
-members: linux $(VENV)/installed neo4j
+# More than there are cores: they mostly wait, for a Neo4j to start, for another to stop.
+members: linux $(VENV)/installed neo4j ## a real Neo4j behind the task definitions (the first time it downloads 380 MB)
 	@$(PROGRESS) cargo cargo test --workspace $(STAGE) --test members --no-run
 	cargo test --workspace $(STAGE) --quiet --test members -- --nocapture --test-threads 3
 

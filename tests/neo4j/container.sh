@@ -2,7 +2,9 @@
 # Stands in for Docker: gives a container its root, and runs commands in it. Called by the tests of members, as root, in a mount
 # namespace of their own.
 #
-# usage: container.sh lay-out ROOT LIB JAVA VOLUME     the root, with jars, a Java runtime, and a folder as /data
+# usage: container.sh lay-out ROOT LIB JAVA VOLUME DATA LOGS
+#                                                      the root, with jars, a Java runtime, a volume at the path DATA,
+#                                                      and an empty one at LOGS
 #        container.sh run ROOT NETWORK HOST COMMAND…   as the first process of its own, in a named network, with the
 #                                                      environment of the call, and with as many open files as NOFILE says,
 #                                                      or as root may have
@@ -11,8 +13,8 @@ set -euo pipefail
 here=$(dirname "$0")
 
 lay_out() {
-  local root=$1 lib=$2 java=$3 volume=$4 home=$1/var/lib/neo4j each
-  mkdir -p "$root"/{data,logs,startup,tmp,run,proc,dev,etc,usr,opt/java/openjdk} "$home"/{bin,conf,lib,run,import,plugins,licenses}
+  local root=$1 lib=$2 java=$3 volume=$4 data=$5 logs=$6 home=$1/var/lib/neo4j each
+  mkdir -p "$root"/{data,logs,volume,startup,tmp,run,proc,dev,etc,usr,opt/java/openjdk} "$home"/{bin,conf,lib,run,import,plugins,licenses}
   chmod 1777 "$root/tmp"
   # Programs are those of this machine, read-only; what the image brings itself lies over them.
   for each in bin sbin lib lib64; do
@@ -27,7 +29,9 @@ lay_out() {
   cp "$here/image/neo4j.conf" "$home/conf"
   bound "$lib" "$home/lib"
   bound "$java" "$root/opt/java/openjdk"
-  mount --bind "$volume" "$root/data"
+  mkdir -p "$root$data" "$root$logs"
+  mount --bind "$volume" "$root$data"
+  mount --bind "$root/volume" "$root$logs"
   ln -s /data "$home/data"
   ln -s /logs "$home/logs"
   for each in null zero random urandom; do

@@ -309,6 +309,7 @@ BROKEN_START = {
     "a short one is taken": ("????????*)", "???????*)"),
     "the password is printed": ("is refused: it", "is refused: $ADMIN_PASSWORD: it"),
     "the secret is not named": ("in the secret $1", "in the secret"),
+    "nobody is told what to do": ("Put another into the secret", "No"),
     "the password stays": ("unset NEO4J_AUTH EXTENSION_SCRIPT", "unset EXTENSION_SCRIPT"),
     "an image's own extension is lost": ('[ -z "$own" ] ||', "true ||"),
     "the secret's own variable stays": ("unset ADMIN_PASSWORD", "unset"),
@@ -437,8 +438,8 @@ def wrong_refusals(neo4j: dict, secret: str) -> Iterator[str]:
         start = play(password=password)
         if start.server is not None or start.handed:
             yield f"the password {password!r} is not refused for an empty store"
-        elif secret not in start.output:
-            yield f"the refusal of the password {password!r} does not name the secret: {start.output!r}"
+        elif secret not in start.output or "Put another into the secret" not in start.output:
+            yield f"the refusal of the password {password!r} does not name the secret, or what to do: {start.output!r}"
         elif password and password in start.output.replace("user neo4j", "user").replace(secret, "it"):
             yield f"the refusal of the password {password!r} prints it"
     for password in (PASSWORD, *REFUSED):

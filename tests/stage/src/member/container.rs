@@ -84,7 +84,8 @@ impl Member {
             std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         }
         let jars = definition.shape.series.jars()?;
-        run(Command::new(script()).arg("lay-out").args([&container, &jars, &java()?]).arg(volume))?;
+        let (data, logs) = (definition.mount("data")?, definition.mount("logs")?);
+        run(Command::new(script()).arg("lay-out").args([&container, &jars, &java()?]).arg(volume).args([data, logs]))?;
         let host = format!("ip-{}", address.to_string().replace('.', "-"));
         let write = |path: &str, text: String| {
             let path = container.join(path);

@@ -124,6 +124,17 @@ impl Definition {
         secrets.map(|each| each["Name"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Returns where a volume is mounted.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn mount(&self, volume: &str) -> Result<&str, Trouble> {
+        let mounts = self.container["MountPoints"].as_array().into_iter().flatten();
+        let mut mounts = mounts.filter(|mount| mount["SourceVolume"] == volume);
+        let path = mounts.next().and_then(|mount| mount["ContainerPath"].as_str());
+        path.ok_or_else(|| format!("the volume {volume} is not mounted"))
+    }
+
     /// Returns the limit of open files.
     #[must_use]
     pub fn open_files(&self) -> String {

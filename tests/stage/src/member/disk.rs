@@ -63,7 +63,9 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
         "a start that hung goes on or ends once there is room: say so in the documents".to_owned()
     })?;
     narrator.note("started again: it hangs, without a port and without an end, also when the volume has grown");
-    hung.kill()?;
+    // What a person does then: `aws ecs stop-task`.
+    hung.stop()?;
+    narrator.note("told to stop once there is room: it ends");
 
     let mut healed = start("healed", 13)?;
     healed.open()?;

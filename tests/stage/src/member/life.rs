@@ -88,73 +88,90 @@ impl Life {
 pub fn tell(network: &Network, narrator: &Narrator, series: Series, tls: bool) -> Result<(), Trouble> {
     let life = Life::new(network, series, tls)?;
     let volume = network.folder.join("volume");
-    name_is(network, FIRST)?;
+    let before = until_killed(network, narrator, &life, &volume)?;
+    network.remove("first")?;
+    until_stopped(network, narrator, &life, &volume, &before)
+}
 
-    let first = life.secrets(PASSWORD, NAME, false)?;
-    let mut member = Member::start(network, &life.definition, "first", FIRST, &volume, &first)?;
+/// What must come back with a volume.
+#[derive(Debug)]
+struct Before {
+    server: Value,
+    /// The last number that was acknowledged.
+    written: u64,
+}
+
+fn until_killed(network: &Network, narrator: &Narrator, life: &Life, volume: &Path) -> Result<Before, Trouble> {
+    name_is(network, FIRST)?;
+    let secrets = life.secrets(PASSWORD, NAME, false)?;
+    let mut member = Member::start(network, &life.definition, "first", FIRST, volume, &secrets)?;
     ensure(member.is_healthy()?, || "a member that is starting is called unhealthy".to_owned())?;
     ensure(!accepts(FIRST, BOLT), || "it was no start any more".to_owned())?;
     member.open()?;
     narrator.note("the first start: Bolt's port is open");
     ensure(member.is_healthy()?, || "a member whose port is open is called unhealthy".to_owned())?;
     left_nowhere(&member, PASSWORD)?;
-    as_defined(&life, FIRST)?;
-    served(&life, &member)?;
-    let id = server_id(&life, FIRST)?;
-    at_a_standstill(&life, &member)?;
+    as_defined(life, FIRST)?;
+    served(life, &member)?;
+    let server = server_id(life, FIRST)?;
+    at_a_standstill(life, &member)?;
     narrator.note("settings, ports and health are as they should be");
 
     let mut writer = life.client.writer(&life.bolt(FIRST))?;
     while writer.acknowledged()?.ok_or("nothing is written")? < 300 {}
     member.kill()?;
-    let last = writer.last()?;
+    let written = writer.last()?;
     ensure(!member.is_healthy()?, || "a member that was killed is called healthy".to_owned())?;
-    narrator.note(&format!("killed after {last} acknowledged writes"));
+    narrator.note(&format!("killed after {written} acknowledged writes"));
+    Ok(Before { server, written })
+}
 
-    // The instance is replaced: another address, the same volume, and meanwhile somebody has rotated the secret. The
-    // certificate is also another one, which clients must not accept.
-    network.remove("first")?;
+/// The instance is replaced: another address, the same volume, and meanwhile somebody has rotated the secret. The certificate
+/// is also another one, which clients must not accept.
+fn until_stopped(
+    network: &Network,
+    narrator: &Narrator,
+    life: &Life,
+    volume: &Path,
+    before: &Before,
+) -> Result<(), Trouble> {
     name_is(network, SECOND)?;
-    let expired = series == Series::Lts;
-    let second = life.secrets(ROTATED, if expired { NAME } else { "replica.neo4j.service" }, expired)?;
-    let mut member = Member::start(network, &life.definition, "second", SECOND, &volume, &second)?;
+    let expired = life.definition.shape.series == Series::Lts;
+    let secrets = life.secrets(ROTATED, if expired { NAME } else { "replica.neo4j.service" }, expired)?;
+    let mut member = Member::start(network, &life.definition, "second", SECOND, volume, &secrets)?;
     member.open()?;
     narrator.note("the second start, on the same volume: Bolt's port is open");
     left_nowhere(&member, ROTATED)?;
     let console = member.console();
     ensure(!console.contains("assword"), || "the second start has to do with passwords".to_owned())?;
-    if tls {
-        let refused = life.client.cypher(&life.bolt(SECOND), &["RETURN 1"]).err().unwrap_or_default();
+    if life.tls() {
         let why = if expired { "certificate has expired" } else { "Hostname mismatch" };
+        let refused = life.client.cypher(&life.bolt(SECOND), &["RETURN 1"]).err().unwrap_or_default();
         ensure(refused.contains(why), || format!("{why}: that is not why the driver refused: {refused:?}"))?;
+        until("HTTPS", || Ok(accepts(SECOND, 7473).then_some(())))?;
         let refused = life.client.get(&life.page(SECOND)).err().unwrap_or_default();
         ensure(refused.contains(why), || format!("{why}: that is not why HTTPS was refused: {refused:?}"))?;
     }
-    let unverified = if tls { format!("bolt+ssc://{SECOND}:{BOLT}") } else { life.bolt(SECOND) };
+    let unverified = if life.tls() { format!("bolt+ssc://{SECOND}:{BOLT}") } else { life.bolt(SECOND) };
     let count = "MATCH (n:Written) RETURN count(DISTINCT n.number) AS written, max(n.number) AS last";
-    let address = "SHOW DATABASES YIELD name, serverID, address WHERE name = 'neo4j'";
-    let rows = life
-        .client
-        .cypher(&unverified, &[count, address, "CREATE CONSTRAINT FOR (n:Written) REQUIRE n.number IS UNIQUE"])?;
+    let server = "SHOW DATABASES YIELD name, serverID, address WHERE name = 'neo4j'";
+    let rows = life.client.cypher(&unverified, &[count, server])?;
+    let (there, last) = (rows[0][0]["written"].as_u64(), rows[0][0]["last"].as_u64());
     // One more may have been on its way.
-    let (written, highest) = (rows[0][0]["written"].as_u64(), rows[0][0]["last"].as_u64());
-    ensure(written == highest && highest.is_some_and(|n| n == last || n == last + 1), || {
-        format!("{last} writes were acknowledged, and {written:?} are there, up to {highest:?}")
+    ensure(there == last && last.is_some_and(|last| last >= before.written && last <= before.written + 1), || {
+        format!("{} writes were acknowledged, and {there:?} are there, up to {last:?}", before.written)
     })?;
-    ensure(rows[1][0]["serverID"] == id, || format!("the server {id} came back as {}", rows[1]))?;
+    ensure(rows[1][0]["serverID"] == before.server, || format!("{} came back as {}", before.server, rows[1]))?;
     ensure(rows[1][0]["address"] == format!("{SECOND}:{BOLT}"), || format!("its address is {}", rows[1]))?;
 
     let code = member.stop()?;
     ensure(code == 0, || format!("the stop ended with {code}"))?;
     let log = member.file("logs/debug.log")?;
-    for database in ["system", "neo4j"] {
-        let checkpoint = log.lines().any(|line| {
-            // Calendar versions log JSON, in which quotes are escaped.
-            line.contains(&format!("[{database}/"))
-                && line.contains("Database shutdown")
-                && line.contains("checkpoint completed")
-        });
-        ensure(checkpoint, || format!("{database} had no checkpoint when it was stopped"))?;
+    for database in ["[system/", "[neo4j/"] {
+        // Calendar versions log JSON, in which quotes are escaped.
+        let words = [database, "Database shutdown", "checkpoint completed"];
+        let checkpoint = log.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        ensure(checkpoint, || format!("{database}…] had no checkpoint when it was stopped"))?;
     }
     left_nowhere(&member, ROTATED)?;
     narrator.note("stopped, with a checkpoint");

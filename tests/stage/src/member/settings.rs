@@ -177,7 +177,8 @@ pub fn wrong(shape: Shape, settings: &BTreeMap<String, String>, findings: &Findi
     let listed =
         |name: &str| ENTERPRISE.iter().find(|listed| listed.name == name && listed.series.contains(&shape.series));
     let mut wrong: Vec<_> = findings.errors.clone();
-    for (name, value) in settings {
+    // Beside an error it names nothing that it does not know.
+    for (name, value) in settings.iter().filter(|_| findings.errors.is_empty()) {
         match (findings.unknown.contains(name), listed(name)) {
             (true, None) => wrong.push(format!("{name}: Neo4j does not know it, and it is on no list")),
             (false, Some(_)) => wrong.push(format!("{name}: Community knows it, so it is on the list for nothing")),
