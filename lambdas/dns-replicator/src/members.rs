@@ -155,12 +155,12 @@ impl Members {
     ) -> Result<HashMap<String, Result<Service, String>>, Failure> {
         let mut services = HashMap::new();
         for names in names.chunks(SERVICES_PER_CALL) {
-            let named = names.iter().map(|name| (*name).to_owned());
-            let asked = self.ecs.describe_services().cluster(cluster).set_services(Some(named.clone().collect()));
+            let asked_for = names.iter().map(|name| (*name).to_owned());
+            let asked = self.ecs.describe_services().cluster(cluster).set_services(Some(asked_for.clone().collect()));
             let answer = match asked.send().await {
                 Ok(answer) => answer,
                 Err(error) if is_refusal(&error, &["ClusterNotFoundException"]) => {
-                    services.extend(named.map(|name| (name, Ok(Service::ClusterMissing))));
+                    services.extend(asked_for.map(|name| (name, Ok(Service::ClusterMissing))));
                     continue;
                 }
                 Err(error) => return Err(Failure::call(&format!("describe the services of cluster {cluster}"), error)),

@@ -148,7 +148,7 @@ impl Drainer {
     /// A failure for one instance does not stop the others. A caller that knows the phase overrules the state table.
     pub(crate) async fn reconcile_in(&self, phase: Option<Phase>, round: &Round) -> Reconciled<Outcome> {
         let (now, mode) = (round.began, round.mode);
-        let Observation { observed, remembered, mut clocks, cores } = match self.observe(phase, now).await {
+        let Observation { observed, remembered, mut clocks, cores } = match Box::pin(self.observe(phase, now)).await {
             Ok(observation) => observation,
             Err(failure) => return Err(failure).into(),
         };

@@ -528,7 +528,7 @@ fn request(made: &Made, kind: &str) -> Value {
 
 /// Returns CloudFormation's request about a custom resource of the cluster's own.
 #[must_use]
-pub fn request_of(r#type: &str, physical_id: &str, kind: &str, properties: Value) -> Value {
+pub fn request_of(r#type: &str, physical_id: &str, kind: &str, properties: &Value) -> Value {
     json!({
         "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
         "ResourceType": r#type, "LogicalResourceId": "Resource", "PhysicalResourceId": physical_id,

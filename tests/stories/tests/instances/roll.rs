@@ -31,7 +31,7 @@ fn ecs(cluster: &Cluster, operation: &str, body: &Value) -> Value {
 }
 
 /// Sends CloudFormation's request about the target, and returns the status and the reason that it is answered.
-async fn asks(cluster: &Cluster, kind: &str, properties: Value) -> (String, String) {
+async fn asks(cluster: &Cluster, kind: &str, properties: &Value) -> (String, String) {
     cluster.invoke(request_of("Custom::Target", "target", kind, properties)).await.unwrap();
     let answer = cluster.last_answer().unwrap();
     let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
@@ -45,7 +45,7 @@ async fn is_wanted(cluster: &Cluster, task: &str, versions: [u8; 3]) {
     let properties = json!({
         "CoreTaskDefinition": task, "CoreLaunchTemplates": templates, "ReplicaTaskDefinition": "", "ReplicaLaunchTemplate": "",
     });
-    assert_eq!(asks(cluster, "Update", properties).await, ("SUCCESS".to_owned(), String::new()));
+    assert_eq!(asks(cluster, "Update", &properties).await, ("SUCCESS".to_owned(), String::new()));
 }
 
 /// Returns `target` and `outdated` of each core, as a dry run says them.
@@ -168,9 +168,11 @@ fn another_cores_task_on_an_instance_is_named_and_not_taken_for_its_own() {
         let task = cluster.task(&cluster.serving(1).unwrap()).unwrap();
         let ecs_cluster = cluster.ecs_cluster.clone();
         // Placement rules it out; somebody has taken the constraint away.
-        let mut world = cluster.wire.world();
-        world.ecs.clusters.get_mut(&ecs_cluster).unwrap().tasks.get_mut(&task).unwrap().service = "core-2".to_owned();
-        drop(world);
+        {
+            let mut world = cluster.wire.world();
+            let tasks = &mut world.ecs.clusters.get_mut(&ecs_cluster).unwrap().tasks;
+            tasks.get_mut(&task).unwrap().service = "core-2".to_owned();
+        }
         let answer = cluster.invoke(json!({"dryRun": true})).await.unwrap();
         let why = answer["cores"][0]["why"].as_str().unwrap_or_default();
         assert!(why.starts_with(&format!("task {task} of ECS service core-2 is on its instance")), "{answer}");
@@ -183,12 +185,12 @@ fn a_target_that_could_not_be_compared_is_refused_by_name_and_the_last_one_stand
     play(async {
         let cluster = Cluster::formed(3);
         let family = json!({"CoreTaskDefinition": "neo4j-core", "CoreLaunchTemplates": "lt-1:1 lt-2:1 lt-3:1"});
-        let (status, reason) = asks(&cluster, "Update", family).await;
+        let (status, reason) = asks(&cluster, "Update", &family).await;
         assert_eq!(status, "FAILED");
         let start =
             "the custom resource's properties are wrong: CoreTaskDefinition is \"neo4j-core\", but should be the ARN";
         assert!(reason.starts_with(start), "{reason}");
-        let (status, reason) = asks(&cluster, "Update", json!({"CoreLaunchTemplates": "lt-1:1"})).await;
+        let (status, reason) = asks(&cluster, "Update", &json!({"CoreLaunchTemplates": "lt-1:1"})).await;
         assert!(status == "FAILED" && reason.contains("CoreTaskDefinition"), "{reason}");
         assert_eq!(words(&standings(&cluster).await), ["reached"; 3]);
     });
@@ -205,7 +207,7 @@ fn a_late_attempt_does_not_undo_a_later_target_and_a_deletion_breaks_nothing() {
         is_wanted(&cluster, &new, [1; 3]).await;
         let templates: Vec<_> = cluster.nodes.iter().map(|node| format!("{}:1", node.template)).collect();
         let properties = json!({"CoreTaskDefinition": old, "CoreLaunchTemplates": templates.join(" ")});
-        let mut late = request_of("Custom::Target", "target", "Update", properties);
+        let mut late = request_of("Custom::Target", "target", "Update", &properties);
         let date = early.strftime("%Y%m%dT%H%M%SZ");
         late["ResponseURL"] = json!(format!("http://answers.example/cfn?X-Amz-Date={date}&X-Amz-Expires=7200"));
         cluster.invoke(late).await.unwrap();
@@ -214,7 +216,7 @@ fn a_late_attempt_does_not_undo_a_later_target_and_a_deletion_breaks_nothing() {
 
         let from = cluster.wire.world().calls.len();
         // What a creation that was refused leaves: its properties are not even read.
-        assert_eq!(asks(&cluster, "Delete", json!({})).await.0, "SUCCESS");
+        assert_eq!(asks(&cluster, "Delete", &json!({})).await.0, "SUCCESS");
         assert_eq!(cluster.wire.world().count_calls(from).1, 0);
         assert_eq!(words(&standings(&cluster).await), ["outdated"; 3]);
     });

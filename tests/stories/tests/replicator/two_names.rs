@@ -243,9 +243,8 @@ fn a_service_that_does_not_exist_wants_nothing_and_more_than_ten_are_asked_for_i
         cluster.wire.sleep(15).await;
         let from = cluster.wire.world().calls.len();
         cluster.sweep().await.unwrap();
-        let world = cluster.wire.world();
-        let asked = world.calls.iter().skip(from).filter(|call| call.action == "ecs:DescribeServices").count();
-        drop(world);
+        let is_asked = |call: &&cluster_world::Call| call.action == "ecs:DescribeServices";
+        let asked = cluster.wire.world().calls.iter().skip(from).filter(is_asked).count();
         // 24 and the replicas' one, at most ten at once.
         assert_eq!((asked, cluster.published("core")), (3, set(&["10.0.1.1"])), "the one that exists wants a task");
         cluster.wire.world().scale(CLUSTER, "core", 0);
