@@ -11,6 +11,7 @@ mod cluster_template;
 mod disks;
 mod documents;
 mod drainer_permissions;
+mod ecs;
 mod functions;
 mod iam;
 mod members;

@@ -4,7 +4,7 @@
 //! once. So the values from the stack's creation are kept in the resource's physical id. The snapshots are returned
 //! from there ever after, whatever the parameter says by then; another zone or key is refused before any core is
 //! changed. So is a lower number of cores: the instances of those left out would be retained while they run, with their
-//! volumes.
+//! volumes. And so is one that is too high at once: a rollback would delete all new cores together.
 
 use std::fmt;
 
@@ -58,6 +58,24 @@ pub enum OriginsRefused {
         /// How many are requested.
         wanted: u8,
     },
+    /// A rollback would leave no majority of the cores that had joined.
+    #[error(
+        "the cluster has {known} cores, and CoreCount={wanted} would add as many or more: if this update failed, its rollback \
+         would take them away all at once, and with them the quorum of the database system. Set CoreCount to {}, and go on \
+         from there",
+        most_at_once(*.known)
+    )]
+    TooManyAtOnce {
+        /// How many the cluster has.
+        known: u8,
+        /// How many are requested.
+        wanted: u8,
+    },
+}
+
+/// Returns how many cores a cluster may have after an update, so that those that it had are a majority of them.
+fn most_at_once(known: u8) -> u8 {
+    known.saturating_mul(2).saturating_sub(1).min(MOST_CORES)
 }
 
 impl Origins {
@@ -89,6 +107,9 @@ impl Origins {
         }
         match (known, wanted.cores) {
             (Some(known), Some(wanted)) if wanted < known => Err(OriginsRefused::FewerCores { known, wanted }),
+            (Some(known), Some(wanted)) if wanted > most_at_once(known) => {
+                Err(OriginsRefused::TooManyAtOnce { known, wanted })
+            }
             _ => Ok(()),
         }
     }

@@ -162,12 +162,16 @@ pub struct Standing {
     pub instance: Compared,
 }
 
+/// CloudFormation asks for a target again only when one of its properties has changed.
+const NO_TARGET: &str = "the state table holds no target: change a parameter of the tasks, such as SlowQueryMillis, and \
+    deploy the stack";
+
 impl Standing {
     /// Compares a member's task and instance with a target. Nothing is up to date that is not known to be.
     #[must_use]
     pub fn of(target: Option<&Target>, core: Option<u8>, instance: Option<&Instance>, task: Option<&Task>) -> Self {
         let Some(target) = target else {
-            let unknown = || Compared::Unknown("the state table holds no target: deploy the stack".to_owned());
+            let unknown = || Compared::Unknown(NO_TARGET.to_owned());
             return Self { task: unknown(), instance: unknown() };
         };
         let (wanted_task, wanted_template) = match core {

@@ -64,7 +64,7 @@ pub enum Fault {
     NoneWanted(String),
     /// No capacity, for example.
     #[error(
-        "its Auto Scaling group {group} has no instance{}: if that lasts, choose another instance type of the same memory",
+        "its Auto Scaling group {group} has no instance{}: if that lasts, choose the next larger instance type of the same processor",
         last_failure(.message.as_deref())
     )]
     NoInstance {

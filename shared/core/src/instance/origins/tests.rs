@@ -44,9 +44,10 @@ fn snapshots_are_one_for_each_core_or_none() {
 fn another_place_is_refused_and_more_cores_are_not() {
     let made = Origins::remembered("snapshots=snap-1,snap-2,snap-3;zones=a,b,c;key=");
     let wanted = |cores, zones: &[String], key| Origins::new(cores, vec![], zones, key).unwrap();
-    for cores in [3, 5, 7] {
-        assert_eq!(made.refuse_change(&wanted(cores, &zones(), ""), Some(3)), Ok(()), "{cores}");
+    for (known, cores) in [(3, 3), (3, 5), (5, 5), (5, 7), (7, 7)] {
+        assert_eq!(made.refuse_change(&wanted(cores, &zones(), ""), Some(known)), Ok(()), "{cores}");
     }
+    assert_eq!(made.refuse_change(&wanted(7, &zones(), ""), None), Ok(()), "nothing has been deployed");
     let other = ["a", "b", "d"].map(str::to_owned);
     for wanted in [wanted(3, &other, ""), wanted(3, &zones(), "arn:key")] {
         let refused = made.refuse_change(&wanted, Some(3)).unwrap_err();
@@ -62,6 +63,15 @@ fn fewer_cores_are_refused_where_it_is_known_how_many_there_are() {
     let refused = made.refuse_change(&wanted, Some(5)).unwrap_err();
     assert_eq!(refused, OriginsRefused::FewerCores { known: 5, wanted: 3 });
     assert_eq!(made.refuse_change(&wanted, None), Ok(()));
+}
+
+#[test]
+fn new_cores_stay_a_minority() {
+    let made = Origins::remembered("snapshots=;zones=a,b,c;key=");
+    let wanted = Origins::new(7, vec![], &zones(), "").unwrap();
+    let refused = made.refuse_change(&wanted, Some(3)).unwrap_err();
+    assert_eq!(refused, OriginsRefused::TooManyAtOnce { known: 3, wanted: 7 });
+    assert!(refused.to_string().contains("Set CoreCount to 5, and go on"), "{refused}");
 }
 
 #[test]

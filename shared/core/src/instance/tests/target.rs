@@ -142,7 +142,7 @@ fn what_is_not_known_is_never_up_to_date() {
     unknown: Auto Scaling gives lt-1:$Latest for its instance, not the number of a version
     unknown: the target names no launch template for it
     unknown: the target names no task definition for it; the target names no launch template for it
-    unknown: the state table holds no target: deploy the stack
+    unknown: the state table holds no target: change a parameter of the tasks, such as SlowQueryMillis, and deploy the stack
     ");
 }
 

@@ -70,12 +70,12 @@ fn a_core_is_whole_or_the_cause_is_named() {
     insta::assert_snapshot!(faults.join("\n"), @r"
     no Auto Scaling group of the cluster has the tag neo4j:core=1: deploy the stack again
     several Auto Scaling groups have the tag of this core: neo4j-core-1, neo4j-copy: take it off those that are not the stack's
-    its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose another instance type of the same memory
-    its Auto Scaling group neo4j-core-1 has no instance, and Auto Scaling reports of its last failed launch: We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z): if that lasts, choose another instance type of the same memory
+    its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose the next larger instance type of the same processor
+    its Auto Scaling group neo4j-core-1 has no instance, and Auto Scaling reports of its last failed launch: We currently do not have sufficient capacity (at 2026-11-23T09:00:00Z): if that lasts, choose the next larger instance type of the same processor
     its Auto Scaling group neo4j-core-1 is to have no instance: set its desired capacity to 1
     its instance i-1 is Standby
     its instance i-1 is Pending:Wait: volume vol-1 is held by i-0, which must release it first
-    its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose another instance type of the same memory
+    its Auto Scaling group neo4j-core-1 has no instance: if that lasts, choose the next larger instance type of the same processor
     its group names no data volume: give the group the tag neo4j:volume
     the cluster has no volume vol-1: correct the group's tag neo4j:volume, or give the volume the tag neo4j:cluster
     volume vol-1 is held by i-0, which must release it first
