@@ -11,7 +11,7 @@ use std::{
 
 use cluster_facts::{
     root,
-    template::{deployments, read, rendered, resources},
+    template::{container, deployments, read, rendered, resources},
 };
 use cluster_lambda::telemetry::NAMESPACE;
 use serde_json::{Value, json};
@@ -19,20 +19,9 @@ use serde_json::{Value, json};
 /// A deployment with both tiers.
 const WITH_REPLICAS: &str = "replicas";
 
-/// Returns the container of a tier's task that reports.
-fn reporter(tier: &str) -> Value {
-    let stacks = rendered(WITH_REPLICAS)["stacks"].take();
-    let live = stacks.as_object().unwrap().values().flat_map(|stack| resources(&stack["live"]));
-    let mut tasks = live.filter(|(_, resource)| resource["Type"] == "AWS::ECS::TaskDefinition");
-    let suffix = format!("-{tier}");
-    let (_, task) = tasks.find(|(_, task)| task["Properties"]["Family"].as_str().unwrap().ends_with(&suffix)).unwrap();
-    let containers = task["Properties"]["ContainerDefinitions"].as_array().unwrap();
-    containers.iter().find(|container| container["Name"] == "debug-log").unwrap().clone()
-}
-
 /// Runs the container's command until it has reported once. `tests/template/host.py` plays the rest of its life.
 fn reported(tier: &str) -> Value {
-    let container = reporter(tier);
+    let container = container(&rendered(WITH_REPLICAS), tier, "debug-log");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disks-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("core"), "1\n").unwrap();
