@@ -7,6 +7,7 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use cluster_facts::{
@@ -22,7 +23,7 @@ const WITH_REPLICAS: &str = "replicas";
 /// Runs the container's command until it has reported once. `tests/template/host.py` plays the rest of its life.
 fn reported(tier: &str) -> Value {
     let container = container(&rendered(WITH_REPLICAS), tier, "debug-log");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disks-{}", std::process::id()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disks-{tier}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("core"), "1\n").unwrap();
     std::fs::write(folder.join("debug.log"), "").unwrap();
@@ -39,11 +40,17 @@ fn reported(tier: &str) -> Value {
     let group = format!("-{}", child.id()); // all that it has started
     Command::new("kill").args(["-TERM", "--", &group]).status().unwrap();
     child.wait().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
     serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
 }
 
 /// Returns each metric that the tasks report, and the sets of dimensions that it has: (metric, names of dimensions).
-fn written() -> BTreeSet<(String, Vec<String>)> {
+fn written() -> &'static BTreeSet<(String, Vec<String>)> {
+    static WRITTEN: OnceLock<BTreeSet<(String, Vec<String>)>> = OnceLock::new();
+    WRITTEN.get_or_init(report)
+}
+
+fn report() -> BTreeSet<(String, Vec<String>)> {
     let mut written = BTreeSet::new();
     for tier in ["core", "replica"] {
         let document = reported(tier);
@@ -66,7 +73,7 @@ fn written() -> BTreeSet<(String, Vec<String>)> {
 
 /// Returns the names of the metrics that the tasks report.
 pub(crate) fn metrics() -> BTreeSet<String> {
-    written().into_iter().map(|(metric, _)| metric).collect()
+    written().iter().map(|(metric, _)| metric.clone()).collect()
 }
 
 /// Returns what an alarm watches: (metric, its dimensions).
