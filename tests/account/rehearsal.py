@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
 """Rehearses every look on canned answers, of the shapes that AWS documents: as expected, and then with one answer changed.
 
-Each look has to see the change that concerns it, and no other look may. And a call that could change something must be refused.
+Each look has to see the change that concerns it, and no other look may. A call that the caller may not make hides one fact, and a
+call that could change something must be refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
+import check
 import looks  # noqa: F401 - registers what looks
 from botocore.validate import validate_parameters
 from check import look_at
@@ -239,6 +245,18 @@ CHANGED: dict[str, tuple[dict[str, Any], set[str]]] = {
 NEVER = {"default-key", "start-up-time"}
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What AWS answers in the place of what was asked for."""
+
+    code: str
+    message: str
+
+
+class Refused:
+    status_code = 400
+
+
 class Canned(Account):
     """An account that answers from a list."""
 
@@ -253,6 +271,8 @@ class Canned(Account):
     def answer(self, model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
         answer = self.answers[model.name]
         answer = copy.copy(answer(context["asked"]) if callable(answer) else answer)
+        if isinstance(answer, Refusal):
+            return Refused(), {"Error": {"Code": answer.code, "Message": answer.message}, "ResponseMetadata": {}}
         # Of what AWS documents.
         validate_parameters({key: each for key, each in answer.items() if key != "Payload"}, model.output_shape)
 
@@ -289,6 +309,38 @@ def refused(call: Callable[[], Any]) -> bool:
     return False
 
 
+# What may not be called, and which facts that hides.
+DENIED = {
+    "DescribeLogGroups": {"insights-log"},
+    "DescribeAlarms": {"quiet-alarms"},
+    "GetEbsDefaultKmsKeyId": {"default-key"},
+    "ListResourceRecordSets": {"names"},
+}
+
+
+def without_permission(account: Canned) -> list[str]:
+    """A look that may not be taken hides its own fact, and the others are still looked at."""
+    found = []
+    for operation, hidden in DENIED.items():
+        seen = looked(account, {operation: Refusal("AccessDeniedException", "no policy allows it")}, {"plans"})
+        if (unseen := {id for id, so in seen.items() if so is Verdict.UNSEEN}) != hidden:
+            found.append(f"without {operation} {sorted(unseen)} are not seen, and should be {sorted(hidden)}")
+        if wrong := sorted(id for id, so in seen.items() if so is Verdict.DEVIATES):
+            found.append(f"without {operation} {wrong} are not as expected")
+    return found
+
+
+def without_stack(account: Canned) -> list[str]:
+    """Where there is no such stack, the program says so and ends with 2."""
+    account.become({"DescribeStacks": Refusal("ValidationError", f"Stack with id {NAME} does not exist")}, set())
+    said = io.StringIO()
+    instead = mock.patch.object(check, "Account", lambda *_: account), mock.patch.object(sys, "argv", ["check.py", NAME])
+    with instead[0], instead[1], contextlib.redirect_stderr(said):
+        ended = check.main()
+    said_so = f"there is no stack {NAME}" in said.getvalue()
+    return [] if ended == 2 and said_so else [f"without a stack it ends with {ended}, and says {said.getvalue()!r}"]
+
+
 def main() -> None:
     account = Canned()  # its clients take long to make
     found = [f"{id}: {so.value}" for id, so in looked(account, {}, {"plans"}).items() if so is not Verdict.EXPECTED]
@@ -299,6 +351,7 @@ def main() -> None:
         if wrong != wanted:
             found.append(f"{how}: {sorted(wrong)} are not as expected, and should be {sorted(wanted)}")
     found += [f"nothing makes {id} deviate" for id in sorted(LOOKS.keys() - seen - NEVER)]
+    found += without_permission(account) + without_stack(account)
     if looked(account, {}, set())["plan"] is not Verdict.UNSEEN:
         found.append("the plan is asked for although that was not allowed")
     if not refused(lambda: account.client("ecs").stop_task(cluster=ECS, task="t1")):

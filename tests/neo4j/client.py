@@ -1,6 +1,7 @@
 """A client of Neo4j: the official driver, and HTTP with certificates verified by name. Prints JSON.
 
 usage: client.py cypher ADDRESS STATEMENT…   a line of rows for each statement, as neo4j with the password in PASSWORD
+       client.py cypher-by ADDRESS STATEMENT…   the same, and in the end a line of the addresses that were tried
        client.py write ADDRESS               writes one number after the other until that fails; a line for each acknowledged
        client.py get URL SECONDS             the status and the body, if they come within that time
 
@@ -17,6 +18,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
+from typing import Any
 
 from neo4j import Driver, GraphDatabase
 
@@ -33,6 +35,18 @@ def cypher(address: str, *statements: str) -> None:
         for statement in statements:
             records, _, _ = driver.execute_query(statement)
             print(json.dumps([record.data() for record in records], default=str))
+
+
+def cypher_by(address: str, *statements: str) -> None:
+    tried: list[str] = []
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "socket.connect":  # https://docs.python.org/3/library/audit_events.html
+            tried.append(arguments[1][0])
+
+    sys.addaudithook(note)
+    cypher(address, *statements)
+    print(json.dumps(tried))
 
 
 def write(address: str) -> None:
@@ -52,7 +66,7 @@ def get(url: str, seconds: str) -> None:
 if __name__ == "__main__":
     logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what it logs comes as an exception as well
     try:
-        {"cypher": cypher, "write": write, "get": get}[sys.argv[1]](*sys.argv[2:])
+        {"cypher": cypher, "cypher-by": cypher_by, "write": write, "get": get}[sys.argv[1]](*sys.argv[2:])
     except Exception as error:
         causes = [error]
         while cause := causes[-1].__cause__ or causes[-1].__context__:

@@ -4,7 +4,8 @@ usage: install.py FOLDER
 
 A line of a list is `sha256  group:artifact:version[:classifier]`. Whatever is missing comes from Maven Central, by way of jgo: a
 mirror is named in jgo's own settings, under `[repositories]` in ~/.config/jgo.conf. Every jar is compared with its list, also
-one that was there already, and what is on no list is refused, since Java would load it too.
+one that was there already, and what is on no list is refused, since Java would load it too. A folder of another version, which
+nothing loads, is left alone.
 
 To change a version, let Maven list what `org.neo4j:neo4j` needs at runtime, and write the list from its jars.
 """
@@ -111,6 +112,7 @@ def install(folder: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
+    os.umask(0o022)  # Neo4j runs as another user
     try:
         install(Path(sys.argv[1]))
     except Refused as refused:

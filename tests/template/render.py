@@ -526,22 +526,42 @@ def deployment(combination: Combination) -> dict[str, Stack]:
     return tree("root", INFRA / "template.yaml", frozenset((NAMED | combination).items()))
 
 
-# What people may change on a cluster that runs, all at once.
+# What people may change on a cluster that runs, all at once. `tests/stories/tests/updates.rs` has a reason for every parameter
+# that is not here.
 CHANGES = {
-    "Image": "neo4j:5.26.34-enterprise",
+    "AcceptLicense": "eval",
+    "Image": "neo4j:2026.08.1-enterprise",
+    "ImageRepositoryArn": "arn:aws:ecr:eu-west-1:000000000000:repository/neo4j",
+    "Neo4jSeries": "calendar",
     "AmiId": "ami-0fedcba9876543210",
+    "CoreSubnet1": SUBNET[3],
+    "CoreSubnet2": SUBNET[4],
     "CoreInstanceType": "r7g.xlarge",
     "DataVolumeSize": "200",
     "DataVolumeIops": "6000",
+    "DataVolumeThroughput": "250",
+    "ReplicaCount": "2",
+    "ReplicaInstanceType": "r7g.2xlarge",
+    "ReplicaPurchase": "mixed",
+    "ReplicaOnDemandBase": "2",
+    "ReplicaDiskSize": "200",
+    "ReplicaSubnetIds": f"{SUBNET[3]},{SUBNET[4]}",
+    "NodeSecurityGroupIds": "sg-00000000000000001",
     "TlsSecretArn": secret("tls"),
     "ClusterTlsSecretArn": secret("cluster-tls"),
     "AdminSecretArn": secret("admin"),
+    "ReadWriteSecretArn": secret("read-write"),
+    "ReadOnlySecretArn": secret("read-only"),
+    "SecretsKmsKeyArn": key(1),
     "ClientCidr": "10.0.0.0/16",
     "RecordTtl": "30",
-    "SlowQueryLog": "false",
+    "SlowQueryMillis": "1000",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:alarms",
     "LogRetentionDays": "90",
+    "Architecture": "x86_64",
 }
+# The same for a cluster of seven cores, with what another value of the above leaves without effect.
+CHANGES_OF_SEVEN = CHANGES | {"DataVolumeType": "io2", "SlowQueryLog": "false", "ReplicaCount": "0", "CoreCount": "7"}
 
 
 def releases() -> dict[str, Path]:
@@ -553,7 +573,7 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
     alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j", "CoreServiceNames": "core,core-spare"}
     plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
-    plain |= {"changed": CHANGES | {"ReplicaCount": "2"}, "changed-seven": CHANGES | {"CoreCount": "7"}}
+    plain |= {"changed": CHANGES, "changed-seven": CHANGES_OF_SEVEN}
     roots = plain | {f"pairwise-{number:02}": each for number, each in enumerate(pairwise())}
     sizes = {"": {"ReplicaCount": "2"}, "-seven": {"CoreCount": "7"}}
     old = {version + size: (folder, its) for version, folder in releases().items() for size, its in sizes.items()}

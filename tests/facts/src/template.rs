@@ -75,6 +75,23 @@ pub fn all() -> Vec<String> {
     all
 }
 
+/// Returns a container of a tier's task definition in a deployment, wherever in its stacks that is.
+///
+/// # Panics
+/// When there is not exactly one such task definition, or it has no such container.
+#[must_use]
+pub fn container(deployment: &Value, tier: &str, name: &str) -> Value {
+    let live = deployment["stacks"].as_object().unwrap().values().flat_map(|stack| resources(&stack["live"]));
+    let tasks = live.filter(|(_, resource)| resource["Type"] == "AWS::ECS::TaskDefinition");
+    let suffix = format!("-{tier}");
+    let tasks: Vec<_> =
+        tasks.filter(|(_, task)| task["Properties"]["Family"].as_str().unwrap().ends_with(&suffix)).collect();
+    assert_eq!(tasks.len(), 1, "task definitions whose family ends with {suffix}");
+    let containers = tasks[0].1["Properties"]["ContainerDefinitions"].as_array().unwrap();
+    let container = containers.iter().find(|container| container["Name"] == name);
+    container.unwrap_or_else(|| panic!("the tier {tier} has no container {name}")).clone()
+}
+
 /// Returns the resources of a template: (logical id, resource).
 #[must_use]
 pub fn resources(template: &Value) -> Vec<(String, Value)> {

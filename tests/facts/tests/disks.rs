@@ -7,11 +7,12 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use cluster_facts::{
     root,
-    template::{deployments, read, rendered, resources},
+    template::{container, deployments, read, rendered, resources},
 };
 use cluster_lambda::telemetry::NAMESPACE;
 use serde_json::{Value, json};
@@ -19,21 +20,10 @@ use serde_json::{Value, json};
 /// A deployment with both tiers.
 const WITH_REPLICAS: &str = "replicas";
 
-/// Returns the container of a tier's task that reports.
-fn reporter(tier: &str) -> Value {
-    let stacks = rendered(WITH_REPLICAS)["stacks"].take();
-    let live = stacks.as_object().unwrap().values().flat_map(|stack| resources(&stack["live"]));
-    let mut tasks = live.filter(|(_, resource)| resource["Type"] == "AWS::ECS::TaskDefinition");
-    let suffix = format!("-{tier}");
-    let (_, task) = tasks.find(|(_, task)| task["Properties"]["Family"].as_str().unwrap().ends_with(&suffix)).unwrap();
-    let containers = task["Properties"]["ContainerDefinitions"].as_array().unwrap();
-    containers.iter().find(|container| container["Name"] == "debug-log").unwrap().clone()
-}
-
 /// Runs the container's command until it has reported once. `tests/template/host.py` plays the rest of its life.
 fn reported(tier: &str) -> Value {
-    let container = reporter(tier);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disks-{}", std::process::id()));
+    let container = container(&rendered(WITH_REPLICAS), tier, "debug-log");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disks-{tier}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("core"), "1\n").unwrap();
     std::fs::write(folder.join("debug.log"), "").unwrap();
@@ -50,11 +40,17 @@ fn reported(tier: &str) -> Value {
     let group = format!("-{}", child.id()); // all that it has started
     Command::new("kill").args(["-TERM", "--", &group]).status().unwrap();
     child.wait().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
     serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
 }
 
 /// Returns each metric that the tasks report, and the sets of dimensions that it has: (metric, names of dimensions).
-fn written() -> BTreeSet<(String, Vec<String>)> {
+fn written() -> &'static BTreeSet<(String, Vec<String>)> {
+    static WRITTEN: OnceLock<BTreeSet<(String, Vec<String>)>> = OnceLock::new();
+    WRITTEN.get_or_init(report)
+}
+
+fn report() -> BTreeSet<(String, Vec<String>)> {
     let mut written = BTreeSet::new();
     for tier in ["core", "replica"] {
         let document = reported(tier);
@@ -77,7 +73,7 @@ fn written() -> BTreeSet<(String, Vec<String>)> {
 
 /// Returns the names of the metrics that the tasks report.
 pub(crate) fn metrics() -> BTreeSet<String> {
-    written().into_iter().map(|(metric, _)| metric).collect()
+    written().iter().map(|(metric, _)| metric.clone()).collect()
 }
 
 /// Returns what an alarm watches: (metric, its dimensions).

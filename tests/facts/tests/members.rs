@@ -5,24 +5,11 @@ use std::{
     fmt::Write,
 };
 
-use cluster_facts::template::{deployments, rendered};
+use cluster_facts::template::{container, deployments, rendered};
 use serde_json::Value;
 
 /// What tells one kind of member from another: the tier, and the words in the name of its deployment.
 type Kind = BTreeSet<String>;
-
-/// Returns the container of Neo4j in the task definition of a tier, wherever it is.
-fn container(deployment: &Value, tier: &str) -> Value {
-    let stacks = deployment["stacks"].as_object().unwrap().values();
-    let resources = stacks.filter_map(|stack| stack["live"]["Resources"].as_object()).flat_map(|found| found.values());
-    let mut found = resources.filter(|resource| {
-        let family = resource["Properties"]["Family"].as_str().unwrap_or_default();
-        resource["Type"] == "AWS::ECS::TaskDefinition" && family.ends_with(&format!("-{tier}"))
-    });
-    let containers = &found.next().unwrap()["Properties"]["ContainerDefinitions"];
-    let mut containers = containers.as_array().unwrap().iter();
-    containers.find(|container| container["Name"] == "neo4j").unwrap().clone()
-}
 
 /// Returns everything that decides how a container starts and stops, as lines of a name and a value.
 fn lines(container: &Value) -> BTreeMap<String, String> {
@@ -66,7 +53,7 @@ fn every_member_is_started_with_this_and_nothing_else() {
         let words = name.trim_start_matches("members-").replace("cluster-tls", "clustertls");
         for tier in ["core", "replica"] {
             let kind: Kind = words.split('-').chain([tier]).map(str::to_owned).collect();
-            for (name, value) in lines(&container(&rendered(name), tier)) {
+            for (name, value) in lines(&container(&rendered(name), tier, "neo4j")) {
                 found.entry(name).or_default().entry(value).or_default().push(kind.clone());
             }
             kinds.push(kind);

@@ -119,6 +119,7 @@ fn the_metrics_of_0_1_0_are_still_written() {
     let kept = [
         "CoreNotWholeSeconds",
         "CoresNotWhole",
+        "DataDiskFreePercent",
         "DnsChanges",
         "DnsDivergence",
         "DnsMembersBlocked",
@@ -133,9 +134,9 @@ fn the_metrics_of_0_1_0_are_still_written() {
         "VolumeAttachSeconds",
         "VolumesAttached",
     ];
-    let written = FUNCTIONS.iter().flat_map(|function| function.function.metrics);
-    let written: BTreeSet<_> = written.collect();
-    let gone: Vec<_> = kept.iter().filter(|name| !written.contains(*name)).collect();
+    let written = FUNCTIONS.iter().flat_map(|function| function.function.metrics).map(|name| (*name).to_owned());
+    let written: BTreeSet<_> = written.chain(crate::disks::metrics()).collect();
+    let gone: Vec<_> = kept.iter().filter(|name| !written.contains(**name)).collect();
     assert!(gone.is_empty(), "alarms and dashboards of others read these: {gone:?}");
 }
 
@@ -153,6 +154,7 @@ fn custom_resources_keep_the_physical_ids_of_0_1_0() {
             ("Custom::DataVolumeOrigins", "snapshots=;zones=eu-west-1a,eu-west-1b,eu-west-1c;key=".to_owned()),
             ("Custom::DnsGuard", "guard".to_owned()),
             ("Custom::DnsRecords", format!("neo4j@{}/neo4j.service/{core}/{replica}", cluster.zone)),
+            ("Custom::Target", "target".to_owned()),
         ];
         for (kind, id) in kept {
             assert_eq!(
@@ -176,6 +178,7 @@ fn the_state_table_keeps_the_items_of_0_1_0() {
             "clock disconnected/arn:… seen:S since:S",
             "clock not-whole/2 seen:S since:S",
             "cluster phase cores:N phase:S since:S",
+            "cluster target coreLaunchTemplates:S coreTaskDefinition:S replicaLaunchTemplate:S replicaTaskDefinition:S since:S",
         ];
         let gone: Vec<_> = kept.iter().filter(|item| !found.iter().any(|found| found == **item)).collect();
         assert!(gone.is_empty(), "a running cluster has these items, and nobody reads them: {gone:?} of {found:#?}");

@@ -36,17 +36,20 @@ for default in server.memory.pagecache.size=512M server.default_listen_address=0
   grep -q "^${default%=*}=" "$configuration" || echo "$default" >> "$configuration"
 done
 
-# A password is set at every start, and an existing one stays. What is refused is printed.
+# A password is set at every start, and an existing one stays. What is refused is printed, as the image does: so nothing that it
+# refuses may come this far.
 case ${NEO4J_AUTH:-} in
   '') ;;
-  neo4j/neo4j | neo4j/*/* | neo4j/) echo "Invalid value for NEO4J_AUTH: '$NEO4J_AUTH'" >&2; exit 1 ;;
+  neo4j/neo4j | neo4j/*/* | neo4j/) echo "the stand-in takes no password from $NEO4J_AUTH" >&2; exit 1 ;;
   neo4j/*)
     mkdir -p /data/dbms && chown neo4j:neo4j /data/dbms
     su-exec neo4j:neo4j neo4j-admin dbms set-initial-password "${NEO4J_AUTH#neo4j/}"
     ;;
-  *) echo "Invalid value for NEO4J_AUTH: '$NEO4J_AUTH'" >&2; exit 1 ;;
+  *) echo "the stand-in knows no user of $NEO4J_AUTH" >&2; exit 1 ;;
 esac
 
-[ -f "${EXTENSION_SCRIPT:-}" ] && . "${EXTENSION_SCRIPT}"
+# The last word before the start has the script that the task definition names.
+script=${EXTENSION_SCRIPT-}
+if [ -n "$script" ] && [ -e "$script" ]; then source "$script"; fi
 command=$(su-exec neo4j:neo4j neo4j console --dry-run)
 eval exec su-exec neo4j:neo4j "$command"

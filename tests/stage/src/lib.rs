@@ -1,5 +1,5 @@
 //! The real template and the real binaries on a local AWS, with the modelled AWS behind sockets: the demo, the bench, the
-//! end-to-end stories.
+//! end-to-end stories. And members, whose start lines and settings a real Neo4j is started with.
 
 #![cfg(feature = "stage")]
 #![allow(

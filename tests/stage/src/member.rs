@@ -50,19 +50,20 @@ impl Series {
         }
     }
 
-    /// Returns the folder of the jars that were installed for this series.
+    /// Returns the folder of the jars of this series: those of the version that `tests/neo4j` lists.
     ///
     /// # Errors
-    /// When there are none.
+    /// When it is not installed.
     pub fn jars(self) -> Result<PathBuf, Trouble> {
-        let installed = root().join(".tools/neo4j");
-        let folders = std::fs::read_dir(&installed).map_err(|_| missing())?.filter_map(Result::ok);
-        let is_lts = |name: &str| name.starts_with("5.26.");
-        let mut versions = folders.filter(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            name.starts_with(|c: char| c.is_ascii_digit()) && is_lts(&name) == (self == Self::Lts)
-        });
-        versions.next().map(|entry| entry.path().join("lib")).ok_or_else(missing)
+        let lists = std::fs::read_dir(root().join("tests/neo4j")).map_err(|e| e.to_string())?.filter_map(Result::ok);
+        let names = lists.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let versions = names.filter_map(|name| name.strip_prefix("jars-")?.strip_suffix(".txt").map(str::to_owned));
+        let versions: Vec<_> = versions.filter(|of| of.starts_with("5.26.") == (self == Self::Lts)).collect();
+        let [version] = &versions[..] else {
+            return Err(format!("tests/neo4j lists {versions:?} for the series {}, not one version", self.parameter()));
+        };
+        let folder = root().join(".tools/neo4j").join(version).join("lib");
+        if folder.is_dir() { Ok(folder) } else { Err(missing()) }
     }
 }
 
@@ -84,14 +85,26 @@ pub fn java() -> Result<PathBuf, Trouble> {
 ///
 /// # Errors
 /// When it has not come for long, or when looking fails.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>, Trouble>) -> Result<T, Trouble> {
+pub fn until<T>(what: &str, look: impl FnMut() -> Result<Option<T>, Trouble>) -> Result<T, Trouble> {
+    until_within(PATIENCE, what, look)
+}
+
+/// Waits until something is there, for no longer than this, and returns it.
+///
+/// # Errors
+/// When it has not come in that time, or when looking fails.
+pub fn until_within<T>(
+    longest: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Result<Option<T>, Trouble>,
+) -> Result<T, Trouble> {
     let began = Instant::now();
     loop {
         if let Some(found) = look()? {
             return Ok(found);
         }
-        if began.elapsed() > PATIENCE {
-            return Err(format!("{what}: not after {} s", PATIENCE.as_secs()));
+        if began.elapsed() > longest {
+            return Err(format!("{what}: not after {} s", longest.as_secs()));
         }
         std::thread::sleep(LOOK);
     }

@@ -68,7 +68,7 @@ fn a_misspelt_setting_is_named() {
         ("server.panic.shutdown_on_panic", "server.panic.shutdown_on_error", "true"),
     ];
     for (number, (name, written, value)) in broken.into_iter().enumerate() {
-        let mut settings = settings::of(shape).unwrap();
+        let mut settings = settings::of(shape);
         assert!(settings.remove(name).is_some(), "{name} is no setting of a core");
         settings.insert(written.to_owned(), value.to_owned());
         let home = root().join(format!("target/stage/members/misspelt-{number}"));

@@ -2,12 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::Ipv4Addr,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
 use serde_json::Value;
 
+use super::PATIENCE;
 use crate::stage::{Trouble, root};
 
 /// Somebody who connects: the password of the user neo4j, and the certificates that are trusted.
@@ -29,7 +31,9 @@ pub struct Writer {
 
 impl Client {
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(root().join(".tools/jdk/bin/python"));
+        // Else a story could wait for an answer without an end.
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", &PATIENCE.as_secs().to_string()]).arg(root().join(".tools/jdk/bin/python"));
         command.arg(root().join("tests/neo4j/client.py")).args(words).env("PASSWORD", &self.password);
         for variable in ["SSL_CERT_DIR", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
             command.env_remove(variable);
@@ -59,6 +63,16 @@ impl Client {
     /// The driver's own.
     pub fn cypher(&self, address: &str, statements: &[&str]) -> Result<Vec<Value>, Trouble> {
         self.answers(&[&["cypher", address], statements].concat())
+    }
+
+    /// Does the same, and returns the IPv4 addresses that were tried as well, in their order.
+    ///
+    /// # Errors
+    /// The driver's own.
+    pub fn cypher_by(&self, address: &str, statements: &[&str]) -> Result<(Vec<Ipv4Addr>, Vec<Value>), Trouble> {
+        let mut answers = self.answers(&[&["cypher-by", address], statements].concat())?;
+        let tried = answers.pop().and_then(|last| serde_json::from_value(last).ok());
+        Ok((tried.ok_or("the client does not say what it tried")?, answers))
     }
 
     /// Returns the body of a page.

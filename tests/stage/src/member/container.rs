@@ -13,7 +13,7 @@ use super::{
     definition::Definition,
     ensure, java,
     network::{Network, accepts, run},
-    settings, until,
+    settings, until, until_within,
 };
 use crate::stage::{Trouble, root};
 
@@ -57,7 +57,7 @@ pub struct Member {
 pub struct Process {
     /// Its id, as this story sees it.
     pub id: u32,
-    /// Its arguments, and its environment.
+    /// Its arguments.
     pub arguments: String,
     /// Its environment.
     pub environment: String,
@@ -239,13 +239,16 @@ impl Member {
         self.end().map(drop)
     }
 
-    /// Tells the container to stop and waits for its end. Returns its exit code.
+    /// Tells the container to stop and waits for its end, as long as the definition lets it: then ECS kills. Returns its exit
+    /// code.
     ///
     /// # Errors
-    /// When it does not end.
+    /// When it does not end in that time.
     pub fn stop(&mut self) -> Result<i32, Trouble> {
+        let longest = self.definition.stop_timeout()?;
         self.terminate()?;
-        let status = self.end()?;
+        let what = format!("{} stops", self.name);
+        let status = until_within(longest, &what, || self.ended())?;
         status.code().ok_or_else(|| format!("{} was ended by signal {:?}", self.name, status.signal()))
     }
 }

@@ -1,8 +1,8 @@
 //! What the rendered templates say of a member: its task definition, wherever in the stacks it is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use cluster_facts::template::rendered;
+use cluster_facts::template::{container, rendered};
 use serde_json::Value;
 
 use super::Series;
@@ -55,33 +55,16 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Reads the rendered task definition of a tier: the one of that type whose family ends like that.
-    ///
-    /// # Errors
-    /// When there is not exactly one.
-    pub fn of(shape: Shape) -> Result<Self, Trouble> {
+    /// Reads the rendered task definition of a tier.
+    #[must_use]
+    pub fn of(shape: Shape) -> Self {
         let mut name = format!("members-{}", shape.series.parameter());
         for (is_so, suffix) in [(shape.tls, "-tls"), (shape.cluster_tls, "-cluster-tls")] {
             name.push_str(if is_so { suffix } else { "" });
         }
         let deployment = rendered(&name);
-        let stacks = deployment["stacks"].as_object().ok_or_else(|| format!("{name} has no stacks"))?;
-        let resources = stacks.values().filter_map(|stack| stack["live"]["Resources"].as_object());
-        let found: Vec<_> = resources
-            .flat_map(|resources| resources.values())
-            .filter(|resource| resource["Type"] == "AWS::ECS::TaskDefinition")
-            .filter(|resource| {
-                let family = resource["Properties"]["Family"].as_str().unwrap_or_default();
-                family.ends_with(&format!("-{}", shape.tier))
-            })
-            .collect();
-        let [task] = found[..] else {
-            return Err(format!("{name} has {} task definitions of the tier {}", found.len(), shape.tier));
-        };
-        let containers = task["Properties"]["ContainerDefinitions"].as_array();
-        let container = containers.into_iter().flatten().find(|container| container["Name"] == "neo4j");
-        let container = container.ok_or_else(|| format!("{name} has no container neo4j"))?.clone();
-        Ok(Self { shape, container, outputs: stacks["root"]["live"]["Outputs"].clone() })
+        let container = container(&deployment, shape.tier, "neo4j");
+        Self { shape, container, outputs: deployment["stacks"]["root"]["live"]["Outputs"].clone() }
     }
 
     fn words(&self, key: &str) -> Vec<String> {
@@ -141,6 +124,15 @@ impl Definition {
         let limits = self.container["Ulimits"].as_array().into_iter().flatten();
         let mut limits = limits.filter(|limit| limit["Name"] == "nofile");
         limits.next().map_or("1024".to_owned(), |limit| limit["SoftLimit"].to_string().replace('"', ""))
+    }
+
+    /// Returns how long the container may take to stop.
+    ///
+    /// # Errors
+    /// When the definition does not say.
+    pub fn stop_timeout(&self) -> Result<Duration, Trouble> {
+        let seconds = self.container["StopTimeout"].to_string().replace('"', "");
+        seconds.parse().map(Duration::from_secs).map_err(|e| format!("StopTimeout is {seconds}: {e}"))
     }
 
     /// Returns an output of the root.

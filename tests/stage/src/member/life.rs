@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, path::Path, process::Command};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Series,
@@ -19,6 +19,8 @@ use crate::{narrator::Narrator, stage::Trouble};
 /// Nothing in it is refused, and everything in it is taken for something else by some shell.
 pub const PASSWORD: &str = "p@ss-word $x `id` \"'\\ * ; true";
 const ROTATED: &str = "another/one, which Neo4j would not take";
+/// What is looked for: the passwords, and what is left of them where quotes and strokes are escaped.
+const FORBIDDEN: [&str; 4] = [PASSWORD, "p@ss-word", ROTATED, "which Neo4j would not take"];
 /// The name that certificates have.
 pub const NAME: &str = "core.neo4j.service";
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 11);
@@ -44,7 +46,7 @@ impl Life {
         let authority = Authority::new()?;
         let trusted = tls.then(|| authority.write(&network.folder)).transpose()?;
         let client = Client { password: PASSWORD.to_owned(), trusted };
-        Ok(Self { definition: Definition::of(Shape::core(series, tls))?, authority, client })
+        Ok(Self { definition: Definition::of(Shape::core(series, tls)), authority, client })
     }
 
     /// Returns what the agent fills the definition's variables with.
@@ -102,7 +104,7 @@ struct Before {
 }
 
 fn until_killed(network: &Network, narrator: &Narrator, life: &Life, volume: &Path) -> Result<Before, Trouble> {
-    name_is(network, FIRST)?;
+    network.name_is(NAME, FIRST)?;
     let secrets = life.secrets(PASSWORD, NAME, false)?;
     let mut member = Member::start(network, &life.definition, "first", FIRST, volume, &secrets)?;
     ensure(member.is_healthy()?, || "a member that is starting is called unhealthy".to_owned())?;
@@ -110,7 +112,8 @@ fn until_killed(network: &Network, narrator: &Narrator, life: &Life, volume: &Pa
     member.open()?;
     narrator.note("the first start: Bolt's port is open");
     ensure(member.is_healthy()?, || "a member whose port is open is called unhealthy".to_owned())?;
-    left_nowhere(&member, PASSWORD)?;
+    not_given_on(&member)?;
+    not_written(&member)?;
     as_defined(life, FIRST)?;
     served(life, &member)?;
     let server = server_id(life, FIRST)?;
@@ -135,13 +138,14 @@ fn until_stopped(
     volume: &Path,
     before: &Before,
 ) -> Result<(), Trouble> {
-    name_is(network, SECOND)?;
+    network.name_is(NAME, SECOND)?;
     let expired = life.definition.shape.series == Series::Lts;
     let secrets = life.secrets(ROTATED, if expired { NAME } else { "replica.neo4j.service" }, expired)?;
     let mut member = Member::start(network, &life.definition, "second", SECOND, volume, &secrets)?;
     member.open()?;
     narrator.note("the second start, on the same volume: Bolt's port is open");
-    left_nowhere(&member, ROTATED)?;
+    not_given_on(&member)?;
+    not_written(&member)?;
     let console = member.console();
     ensure(!console.contains("assword"), || "the second start has to do with passwords".to_owned())?;
     if life.tls() {
@@ -173,64 +177,64 @@ fn until_stopped(
         let checkpoint = log.lines().any(|line| words.iter().all(|word| line.contains(word)));
         ensure(checkpoint, || format!("{database}…] had no checkpoint when it was stopped"))?;
     }
-    left_nowhere(&member, ROTATED)?;
+    not_written(&member)?;
     narrator.note("stopped, with a checkpoint");
     Ok(())
 }
 
-/// Lets the name of the certificates stand for one member.
-fn name_is(network: &Network, address: Ipv4Addr) -> Result<(), Trouble> {
-    let hosts = network.folder.join("hosts");
-    let is_mounted = hosts.exists();
-    let text = format!("127.0.0.1 localhost\n{address} {NAME}\n");
-    std::fs::write(&hosts, text).map_err(|e| format!("{}: {e}", hosts.display()))?;
-    if is_mounted {
-        return Ok(());
-    }
-    super::network::run(Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts"))
+fn has_password(text: &str) -> bool {
+    FORBIDDEN.iter().any(|part| text.contains(part))
 }
 
-/// The password is in no environment, no argument and no log of the container but in the environment of its first process,
-/// which is not Neo4j's.
-fn left_nowhere(member: &Member, password: &str) -> Result<(), Trouble> {
-    let found = |text: &str| text.contains(password);
-    let processes = member.processes().unwrap_or_default();
+/// The password is in no environment and no argument of a running container but in the environment of its first process, which
+/// is not Neo4j's.
+fn not_given_on(member: &Member) -> Result<(), Trouble> {
+    let processes = member.processes()?;
+    ensure(processes.len() >= 2, || format!("a member that runs has only {processes:?}"))?;
     // As docs/security.md has it: the first process keeps what it was given, and only root may look.
-    if let Some(first) = processes.first() {
-        ensure(first.environment.contains("ADMIN_PASSWORD="), || "the first process was given no password".to_owned())?;
-        let looked = Command::new("setpriv")
-            .args(["--reuid", "7474", "--regid", "7474", "--clear-groups", "cat"])
-            .arg(format!("/proc/{}/environ", first.id))
-            .output()
-            .map_err(|e| e.to_string())?;
-        ensure(!looked.status.success(), || "Neo4j's user may read the environment of the first process".to_owned())?;
-    }
-    for process in processes.iter().skip(1) {
+    let first = &processes[0];
+    ensure(has_password(&first.environment), || "the first process was given no password".to_owned())?;
+    let looked = Command::new("setpriv")
+        .args(["--reuid", "7474", "--regid", "7474", "--clear-groups", "cat"])
+        .arg(format!("/proc/{}/environ", first.id))
+        .output()
+        .map_err(|e| e.to_string())?;
+    ensure(!looked.status.success(), || "Neo4j's user may read the environment of the first process".to_owned())?;
+    for process in &processes[1..] {
         let line = process.arguments.replace('\n', " ");
-        ensure(!found(&process.arguments), || format!("the password is in the arguments of {line}"))?;
-        ensure(!found(&process.environment), || format!("the password is in the environment of {line}"))?;
+        // Else nothing was read.
+        ensure(process.environment.contains("JAVA_HOME="), || format!("nobody can read the environment of {line}"))?;
+        ensure(!has_password(&process.arguments), || format!("the password is in the arguments of {line}"))?;
+        ensure(!has_password(&process.environment), || format!("the password is in the environment of {line}"))?;
         for variable in ["NEO4J_AUTH=", "ADMIN_PASSWORD=", "TLS_KEY=", "EXTENSION_SCRIPT="] {
             ensure(!process.environment.contains(variable), || format!("{variable} is in the environment of {line}"))?;
         }
     }
-    ensure(!found(&member.console()), || "the password is on the console".to_owned())?;
-    for folder in ["logs", "tmp", "var/lib/neo4j/conf"] {
-        found_in(&member.root.join(folder), password)?;
-    }
     Ok(())
 }
 
-fn found_in(folder: &Path, password: &str) -> Result<(), Trouble> {
+/// The password is neither on the console nor in a file of the container.
+fn not_written(member: &Member) -> Result<(), Trouble> {
+    ensure(!has_password(&member.console()), || "the password is on the console".to_owned())?;
+    let files = ["logs", "tmp", "var/lib/neo4j/conf"].map(|folder| found_in(&member.root.join(folder)));
+    let read = files.into_iter().sum::<Result<usize, Trouble>>()?;
+    ensure(read > 2, || format!("only {read} files were looked at"))
+}
+
+/// Looks for the password in the files of a folder. Returns how many there are.
+fn found_in(folder: &Path) -> Result<usize, Trouble> {
+    let mut read = 0;
     for entry in std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?.filter_map(Result::ok) {
         let path = entry.path();
         if path.is_dir() {
-            found_in(&path, password)?;
+            read += found_in(&path)?;
         } else if let Ok(bytes) = std::fs::read(&path) {
-            let has = String::from_utf8_lossy(&bytes).contains(password);
+            let has = has_password(&String::from_utf8_lossy(&bytes));
             ensure(!has, || format!("the password is in {}", path.display()))?;
+            read += 1;
         }
     }
-    Ok(())
+    Ok(read)
 }
 
 /// Neo4j itself says that it runs with what the definition has.
@@ -240,7 +244,7 @@ fn as_defined(life: &Life, address: Ipv4Addr) -> Result<(), Trouble> {
     let has: std::collections::BTreeMap<_, _> =
         rows.map(|row| (row["name"].as_str().unwrap_or_default(), row["value"].as_str().unwrap_or_default())).collect();
     let listed = |name: &str| super::settings::ENTERPRISE.iter().any(|listed| listed.name == name);
-    for (name, value) in super::settings::of(life.definition.shape)? {
+    for (name, value) in super::settings::of(life.definition.shape) {
         // Those of memory are smaller in a test, and shown in other units.
         if listed(&name) || name.starts_with("server.memory") {
             continue;
@@ -302,5 +306,5 @@ fn at_a_standstill(life: &Life, member: &Member) -> Result<(), Trouble> {
     member.signal_neo4j("CONT")?;
     ensure(page.is_err(), || "HTTP answers while Neo4j stands still".to_owned())?;
     ensure(health?, || "a member that stands still is called unhealthy".to_owned())?;
-    life.client.get(&life.page(member.address)).map(|body| _ = json!(body))
+    life.client.get(&life.page(member.address)).map(drop)
 }

@@ -13,6 +13,8 @@ use crate::{
 
 /// Set in the process that plays a story.
 const APART: &str = "CLUSTER_STAGE_APART";
+/// The file that a story leaves at its end.
+const PLAYED: &str = "played";
 /// Where the story itself is: clients, DNS.
 pub const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 255, 1);
 const LENGTH: u8 = 16;
@@ -29,30 +31,40 @@ pub struct Network {
 /// Without root there can be none: the story is left out with a message, and fails where `CI` is set.
 ///
 /// # Panics
-/// When the story fails; the consoles of its members are shown.
+/// When the story fails, and when no test has this name; the consoles of its members are shown.
 pub fn apart(test: &str, story: impl FnOnce(&Network, &Narrator) -> Result<(), Trouble>) {
+    let folder = root().join("target/stage/members").join(test);
     if set(APART) {
-        return play(test, story);
+        return play(test, folder, story);
     }
-    let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let tried = Command::new("unshare").args(namespaces).args(["ip", "link", "set", "lo", "up"]).output();
-    if let Some(why) = match tried {
+    // Everything that a story needs, and that a container without privileges has not.
+    let probe = "ip link set lo up && ip link add name probe type bridge && ip link add name probe-1 type veth peer name probe-2";
+    if let Some(why) = match in_namespaces().args(["/bin/sh", "-c", probe]).output() {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         Err(error) => Some(error.to_string()),
     } {
-        let why = format!("{test} needs root, unshare and ip (Debian: util-linux, iproute2): {why}");
+        let why = format!("{test} needs root, and namespaces with bridges (Debian: util-linux, iproute2): {why}");
         assert!(!set("CI"), "{why}");
         return println!("not tried here: {why}");
     }
-    let program = std::env::current_exe().unwrap();
-    let again = Command::new("unshare")
-        .args(namespaces)
-        .arg(program)
-        .args([test, "--exact", "--nocapture", "--quiet"])
-        .env(APART, "yes")
-        .status();
-    assert!(again.unwrap().success(), "{test} failed");
+    _ = std::fs::remove_dir_all(&folder);
+    let mut again = in_namespaces();
+    again.arg(std::env::current_exe().unwrap()).args([test, "--exact", "--nocapture", "--quiet"]).env(APART, "yes");
+    assert!(again.status().unwrap().success(), "{test} failed");
+    assert!(folder.join(PLAYED).exists(), "no test has the name {test}: nothing was played");
+    // Stores are large. What failed stays.
+    _ = std::fs::remove_dir_all(&folder);
+}
+
+/// Returns a command that runs another one in namespaces of its own, which end with whoever started it, however that ends.
+fn in_namespaces() -> Command {
+    // What it makes is read by another user.
+    let script =
+        "umask 022; exec setpriv --pdeathsig KILL unshare --net --mount --pid --fork --kill-child --mount-proc \"$@\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "apart"]);
+    command
 }
 
 #[expect(clippy::disallowed_methods, reason = "what a test is told, not a function")]
@@ -60,23 +72,32 @@ fn set(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| !value.is_empty())
 }
 
-fn play(test: &str, story: impl FnOnce(&Network, &Narrator) -> Result<(), Trouble>) {
+fn play(test: &str, folder: PathBuf, story: impl FnOnce(&Network, &Narrator) -> Result<(), Trouble>) {
     let narrator = Narrator::new();
     narrator.title(test);
-    let network = Network::open(test).unwrap();
+    let network = Network::open(folder).unwrap();
     if let Err(trouble) = story(&network, &narrator) {
-        network.show_consoles();
         panic!("{trouble}");
+    }
+    std::fs::write(network.folder.join(PLAYED), "").unwrap();
+}
+
+/// However a story fails, the consoles say more.
+impl Drop for Network {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_consoles();
+        }
     }
 }
 
 impl Network {
-    fn open(test: &str) -> Result<Self, Trouble> {
-        let folder = root().join("target/stage/members").join(test);
-        _ = std::fs::remove_dir_all(&folder);
+    fn open(folder: PathBuf) -> Result<Self, Trouble> {
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        // `ip netns` keeps names below /run.
+        // `ip netns` keeps names below /run. A copy of /etc, which no file of this machine's is written through.
         run(Command::new("mount").args(["-t", "tmpfs", "none", "/run"]))?;
+        run(Command::new("cp").args(["-a", "/etc", "/run/etc"]))?;
+        run(Command::new("mount").args(["--bind", "/run/etc", "/etc"]))?;
         ip("link set lo up")?;
         ip("link add members type bridge")?;
         ip(&format!("address add {HERE}/{LENGTH} dev members"))?;
@@ -112,18 +133,15 @@ impl Network {
     /// # Errors
     /// When that fails.
     pub fn resolve_by(&self, server: Ipv4Addr) -> Result<(), Trouble> {
-        let file = self.folder.join("resolv.conf");
-        std::fs::write(&file, format!("nameserver {server}\n")).map_err(|e| format!("{}: {e}", file.display()))?;
-        // Where it is a link, what it points to was below /run.
-        let place = Path::new("/etc/resolv.conf");
-        let place = std::fs::read_link(place).map_or(place.to_owned(), |target| Path::new("/etc").join(target));
-        if let Some(parent) = place.parent() {
-            _ = std::fs::create_dir_all(parent);
-        }
-        if !place.exists() {
-            std::fs::write(&place, "").map_err(|e| format!("{}: {e}", place.display()))?;
-        }
-        run(Command::new("mount").arg("--bind").arg(file).arg(place))
+        etc("resolv.conf", &format!("nameserver {server}\n"))
+    }
+
+    /// Lets a name stand for an address, as far as this story goes.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn name_is(&self, name: &str, address: Ipv4Addr) -> Result<(), Trouble> {
+        etc("hosts", &format!("127.0.0.1 localhost\n{address} {name}\n"))
     }
 
     fn show_consoles(&self) {
@@ -133,6 +151,13 @@ impl Network {
             }
         }
     }
+}
+
+/// Writes a file of the copy of /etc. What is there may be a link that leads nowhere.
+fn etc(name: &str, text: &str) -> Result<(), Trouble> {
+    let file = Path::new("/etc").join(name);
+    _ = std::fs::remove_file(&file);
+    std::fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 /// Says whether a port accepts connections.

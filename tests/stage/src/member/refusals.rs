@@ -43,11 +43,11 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
     narrator.note("each password that Neo4j would not take is refused by name");
     // A name after @ is a password only as long as there is no such file where the command runs.
     std::fs::write(network.folder.join("leading-at"), "two words").map_err(|e| e.to_string())?;
-    for password in ["seven7c", "-leading-dash", "@leading-at"] {
+    for (password, takes) in [("seven7c", false), ("-leading-dash", false), ("@leading-at", false), (PASSWORD, true)] {
         let home = network.folder.join("admin");
         let output = settings::admin(series, "", &home, &["dbms", "set-initial-password", password])?;
-        ensure(!output.status.success(), || {
-            format!("Neo4j takes the password {password:?}: the start need not refuse it")
+        ensure(output.status.success() == takes, || {
+            format!("that Neo4j takes the password {password:?} should be {takes}, but {output:?}")
         })?;
     }
 
@@ -80,7 +80,11 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
     let address = Ipv4Addr::new(10, 0, 4, 2);
     let mut member = Member::start(network, &life.definition, "no-key", address, &volume, &with_key("no key"))?;
     let status = member.end()?;
-    ensure(!status.success() && !accepts(address, BOLT), || format!("a start with a wrong key ends with {status}"))?;
+    ensure(!status.success() && !accepts(address, BOLT), || format!("a start with no key ends with {status}"))?;
+    let console = member.console();
+    ensure(console.contains("private.key"), || {
+        format!("the end of a start with no key has another reason:\n{console}")
+    })?;
     narrator.note("with something that is no key it does not start");
     Ok(())
 }
