@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    cluster::{Build, Cluster},
+    cluster::{Build, Cluster, Core},
     narrator::Narrator,
     stage::{Stage, Trouble, root},
 };
@@ -33,15 +33,21 @@ const OPERATIONS: &str = "docs/operations.md";
 const RUN: &[(&str, usize)] = &[
     ("Before you start", 0),
     ("Before you start", 1),
+    ("Before you start", 2),
+    ("Deploy a change", 1),
     ("Look at the cluster", 0),
     ("Roll the members one at a time", 0),
     ("Roll the members one at a time", 1),
     ("Roll the members one at a time", 2),
+    ("Roll the members one at a time", 3),
     ("Restart a core", 0),
     ("Replace an instance", 0),
+    ("Add cores", 0),
     ("Add and remove replicas", 0),
     ("Stop and start the cluster", 0),
     ("Stop and start the cluster", 1),
+    ("Stop and start the cluster", 2),
+    ("Stop and start the cluster", 3),
     ("Restore from snapshots", 0),
     ("An instance is retained", 0),
     ("An instance is retained", 1),
@@ -49,6 +55,8 @@ const RUN: &[(&str, usize)] = &[
     ("Delete the stack", 0),
     ("Delete the stack", 2),
     ("A full disk", 0),
+    ("Undelivered messages", 0),
+    ("A silent function", 0),
     ("Check an account", 0),
 ];
 
@@ -56,6 +64,7 @@ const RUN: &[(&str, usize)] = &[
 pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Try it", 0, "these commands are what runs this"),
     ("Deploy", 0, "it builds for arm64 and deploys to an account; the stories run the same commands locally"),
+    ("Deploy a change", 0, "it builds for arm64 and deploys to an account; the stories run the same commands locally"),
     ("Log in to an instance", 0, "no instance boots here"),
     ("Create the two users", 0, "no Neo4j runs here"),
     ("Grow the data volumes", 0, "it runs on an instance"),
@@ -205,6 +214,8 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     person.looks().await?;
     person.checks_the_account().await?;
     person.reads_dead_letters().await?;
+    person.reads_what_was_not_delivered().await?;
+    person.changes_a_parameter().await?;
     person.restarts_a_core().await?;
     person.rolls_the_members().await?;
     person.replaces_an_instance().await?;
@@ -317,6 +328,15 @@ impl Person<'_> {
         };
         let whole = table.lines().filter(whole).count();
         ensure(whole == CORES, || format!("the table should have {CORES} whole cores:\n{table}"))?;
+        let addresses = self.documents.block("Before you start", 2)?;
+        let addresses = self.run(&addresses, false).await?;
+        let listed = |number: &str, instance: &str, address: &str| {
+            let row = addresses.lines().find(|line| line.contains(instance)).unwrap_or_default();
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            cells.contains(&number) && cells.contains(&address)
+        };
+        let all = self.cluster.cores().iter().all(|(number, core)| listed(number, &core.instance, &core.address));
+        ensure(all, || format!("not every core with its address is in\n{addresses}"))?;
         let password = self.output("ReadAdminPassword").await?;
         ensure(password.contains("\"password\""), || format!("no password: {password}"))?;
         self.output("ProtectStack").await?;
@@ -370,6 +390,61 @@ impl Person<'_> {
             ensure(!left.contains("not json"), || format!("{purge} left {left}"))?;
         }
         Ok(())
+    }
+
+    /// Finds the queue of each alarm that leads to one, and looks into it.
+    async fn reads_what_was_not_delivered(&mut self) -> Result<(), Trouble> {
+        let under = "Undelivered messages";
+        let queues = self.documents.command(under, 0, "describe-alarms")?;
+        let queues = self.run(&queues, false).await?;
+        let rows = queues.lines().filter(|line| line.contains("UndeliveredAlarm"));
+        let names: Vec<_> = rows.filter_map(|row| row.rsplit('|').nth(1)).map(|name| name.trim().to_owned()).collect();
+        ensure(names.len() == 2, || format!("each function has a queue of what was not delivered:\n{queues}"))?;
+        let [url, read, purge] =
+            ["get-queue-url", "receive-message", "purge-queue"].map(|words| self.documents.command(under, 0, words));
+        let (url, read, purge) = (url?, read?, purge?);
+        for name in names {
+            let name = format!("\"{name}\"");
+            let url = url.replace("QUEUE", &name);
+            self.run(&format!("{url}\naws sqs send-message --queue-url \"$URL\" --message-body lost"), false).await?;
+            let letters = self.run(&format!("{url}\n{read}"), false).await?;
+            ensure(letters.contains("lost"), || format!("{name} shows no message: {letters}"))?;
+            let left = self.run(&format!("{url}\n{purge}\n{read}"), false).await?;
+            ensure(!left.contains("lost"), || format!("{name} still has {left}"))?;
+        }
+
+        let under = "A silent function";
+        let alarms = self.documents.command(under, 0, "describe-alarms")?;
+        let alarms = self.run(&alarms, false).await?;
+        let queues = alarms.split("its queue ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+        let queues: BTreeSet<_> = queues.map(str::to_owned).collect();
+        ensure(queues.len() == 2, || format!("each function has an alarm on its silence:\n{alarms}"))?;
+        let look = ["get-queue-url", "get-queue-attributes"].map(|words| self.documents.command(under, 0, words));
+        let [url, look] = look;
+        let (url, look) = (url?, look?);
+        for queue in queues {
+            let shown = self.run(&format!("{}\n{look}", url.replace("QUEUE", &queue)), false).await?;
+            ensure(shown.contains("ApproximateNumberOfMessages"), || format!("{queue} shows {shown}"))?;
+        }
+        let schedules = self.documents.command(under, 0, "list-schedules")?;
+        let schedules = self.run(&schedules, false).await?;
+        ensure(schedules.matches("ENABLED").count() == 2, || format!("two schedules, not\n{schedules}"))
+    }
+
+    /// Enlarges the volumes without a template, and leaves everything else as it is.
+    async fn changes_a_parameter(&mut self) -> Result<(), Trouble> {
+        let before = self.running();
+        let parameters = "aws cloudformation describe-stacks --stack-name \"$NAME\" --output text \
+            --query 'Stacks[0].Parameters[?ParameterKey!=`DataVolumeSize`].[ParameterKey,ParameterValue]' | sort";
+        let others = self.run(parameters, false).await?;
+        let change = self.documents.block("Deploy a change", 1)?;
+        self.run(&change, true).await?;
+        let sizes: Vec<_> = self.stage.live.world().ec2.volumes.values().map(|volume| volume.size).collect();
+        ensure(sizes == [200; CORES], || format!("every volume should have 200 GiB: {sizes:?}"))?;
+        let kept = self.run(parameters, false).await?;
+        ensure(kept == others, || format!("other parameters have changed:\n{others}\n{kept}"))?;
+        let after = self.running();
+        ensure(after == before, || format!("an update restarts nobody: {before:?}, then {after:?}"))
     }
 
     async fn restarts_a_core(&mut self) -> Result<(), Trouble> {
@@ -453,6 +528,7 @@ impl Person<'_> {
         };
         let all = standings.len() == CORES + REPLICAS && standings.values().all(outdated);
         ensure(all, || format!("every member should be outdated: {standings:?}"))?;
+        self.compares_what_comes_next().await?;
 
         let replica = self.documents.block(ROLL, 1)?;
         self.rolls("replica", &replica).await?;
@@ -465,6 +541,20 @@ impl Person<'_> {
         let rolled = |(target, why): &(String, String)| target == "outdated" && !why.contains("its task is of");
         let all = standings.len() == CORES + REPLICAS && standings.values().all(rolled);
         ensure(all, || format!("only the instances should be outdated now: {standings:?}"))
+    }
+
+    /// Before an update that adds members, and after one that was rolled back: is the newest what is wanted?
+    async fn compares_what_comes_next(&mut self) -> Result<(), Trouble> {
+        let compared = self.documents.block("Add cores", 0)?;
+        let compared = self.run(&compared, false).await?;
+        let newest = compared.split(['"', '\n']).filter(|word| word.ends_with("-core:2")).count();
+        ensure(newest == 2, || format!("the newest revision should be the wanted one:\n{compared}"))?;
+        let versions = self.documents.block(ROLL, 3)?;
+        let versions = self.run(&versions, false).await?;
+        let rows = versions.lines().filter(|line| line.contains("| lt-") || line.contains("|  lt-"));
+        let rows: Vec<Vec<_>> = rows.map(|row| row.split('|').map(str::trim).collect()).collect();
+        let next = rows.len() == CORES + 1 && rows.iter().all(|row| matches!(row[..], [.., "2", "1", ""]));
+        ensure(next, || format!("the next instance of every group should be of version 2, not 1:\n{versions}"))
     }
 
     /// Gives one service the wanted revision, and waits until its task runs with it. No other task changes.
@@ -531,34 +621,33 @@ impl Person<'_> {
 
     async fn stops_and_starts(&mut self) -> Result<(), Trouble> {
         let under = "Stop and start the cluster";
-        let core = self.cluster.cores().remove("1").ok_or("there is no core 1")?;
-        let group = self.stage.live.world().auto_scaling.group_of(&core.instance).map(str::to_owned);
-        let group = group.ok_or("core 1 is in no group")?;
-        let cores = self.documents.command(under, 0, "CORES=")?;
-        let stop = self.documents.command(under, 0, "--desired-count 0")?;
-        let wait = self.documents.command(under, 0, "wait tasks-stopped")?;
-        self.run(&format!("{cores}\n{stop}"), false).await?;
-        self.run(&wait, true).await?;
-        for (number, core) in self.cluster.cores() {
-            let runs = self.stage.live.world().tasks_on(&core.instance).next().is_some();
-            ensure(!runs, || format!("core {number} has not stopped when the command comes back"))?;
-        }
+        let before = self.cluster.cores();
+        let stop = self.documents.block(under, 0)?;
+        self.run(&stop, true).await?;
+        let running = self.running();
+        ensure(running.is_empty(), || format!("not everything has stopped when the commands come back: {running:?}"))?;
         let snapshots = self.documents.command("Restore from snapshots", 0, "create-snapshot")?;
-        let snapshots = fill(&snapshots, &[("vol-…", &core.volume)])?;
+        let volume = before.values().next().map(|core| core.volume.clone()).ok_or("there is no core")?;
+        let snapshots = fill(&snapshots, &[("vol-…", &volume)])?;
         let snapshot = self.run(&snapshots, false).await?;
-        ensure(snapshot.contains(&core.volume) && snapshot.contains("snap-"), || format!("no snapshot: {snapshot}"))?;
-        let shrink = fill(&self.documents.block(under, 1)?, &[("…", &group)])?;
+        ensure(snapshot.contains(&volume) && snapshot.contains("snap-"), || format!("no snapshot: {snapshot}"))?;
+        let shrink = self.documents.block(under, 1)?;
         self.run(&shrink, false).await?;
-        let gone = async || Ok(self.stage.live.world().auto_scaling.member(&core.instance).is_none());
-        self.cluster.until("the instance of core 1 has gone", gone).await?;
-        let back = shrink.replace("--min-size 0 --desired-capacity 0", "--min-size 1 --desired-capacity 1");
-        ensure(back != shrink, || format!("nothing to set back to 1 in {shrink}"))?;
+        let gone = async || {
+            let world = self.stage.live.world();
+            Ok(before.values().all(|core| world.auto_scaling.member(&core.instance).is_none()))
+        };
+        self.cluster.until("the instances of the cores have gone", gone).await?;
+        let back = self.documents.block(under, 2)?;
         self.run(&back, false).await?;
-        let start = self.documents.command(under, 0, "--desired-count 1")?;
-        self.run(&format!("{cores}\n{start}"), false).await?;
+        let start = fill(&self.documents.block(under, 3)?, &[("REPLICAS", &REPLICAS.to_string())])?;
+        self.run(&start, false).await?;
         self.formed().await?;
-        let new = self.cluster.cores().remove("1");
-        ensure(new.as_ref().is_some_and(|new| new.volume == core.volume), || format!("core 1 lost its volume: {new:?}"))
+        let volumes = |cores: &BTreeMap<String, Core>| -> Vec<_> {
+            cores.iter().map(|(number, core)| (number.clone(), core.volume.clone())).collect()
+        };
+        let after = self.cluster.cores();
+        ensure(volumes(&after) == volumes(&before), || format!("a core lost its volume: {before:?}, then {after:?}"))
     }
 
     async fn removes_it(&mut self) -> Result<(), Trouble> {

@@ -79,6 +79,9 @@ impl World {
         let all = self.ecs.definitions.iter().filter(|(_, found)| found.active);
         let mut all: Vec<_> = all.filter(|(_, found)| family.is_none_or(|family| found.family == family)).collect();
         all.sort_by_key(|(_, found)| (&found.family, found.revision));
+        if body["sort"] == json!("DESC") {
+            all.reverse();
+        }
         json!({"taskDefinitionArns": all.into_iter().map(|(arn, _)| arn).collect::<Vec<_>>()})
     }
 }
