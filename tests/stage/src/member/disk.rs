@@ -47,7 +47,9 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
     member.terminate()?;
     until("the stop fails", || Ok(member.console().contains("No space left on device").then_some(())))?;
     until("the port closes", || Ok((!accepts(member.address, BOLT)).then_some(())))?;
-    ensure(stays(&mut member)?, || "the stop on a full disk ends by itself: say so in the documents".to_owned())?;
+    ensure(stays_for_five_seconds(&mut member)?, || {
+        "the stop on a full disk ends by itself: say so in the documents".to_owned()
+    })?;
     member.kill()?;
     narrator.note("told to stop: the port is closed, and it does not end");
 
@@ -56,10 +58,12 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
         ensure(hung.ended()?.is_none(), || "the start on a full disk ends by itself".to_owned())?;
         Ok(hung.console().contains("No space left on device").then_some(()))
     })?;
-    ensure(stays(&mut hung)?, || "the start on a full disk ends by itself: say so in the documents".to_owned())?;
+    ensure(stays_for_five_seconds(&mut hung)?, || {
+        "the start on a full disk ends by itself: say so in the documents".to_owned()
+    })?;
     ensure(hung.is_healthy()?, || "a member that hangs in its start is called unhealthy: say so".to_owned())?;
     mount(&volume, GROWN)?;
-    ensure(stays(&mut hung)?, || {
+    ensure(stays_for_five_seconds(&mut hung)?, || {
         "a start that hung goes on or ends once there is room: say so in the documents".to_owned()
     })?;
     narrator.note("started again: it hangs, without a port and without an end, also when the volume has grown");
@@ -125,7 +129,7 @@ fn write_until_refused(life: &Life, address: &str) -> Result<u64, Trouble> {
 
 /// Looks for five seconds whether a container stays as it is, without an end and without a port. That this goes on for ever, no
 /// test can show; where members stop or start, this is longer than they take.
-fn stays(member: &mut Member) -> Result<bool, Trouble> {
+fn stays_for_five_seconds(member: &mut Member) -> Result<bool, Trouble> {
     let mut looks = 0;
     until("nothing happens", || {
         looks += 1;
