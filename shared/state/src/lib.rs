@@ -92,7 +92,8 @@ impl StateTable {
                 tracing::error!(
                     table = self.table,
                     why,
-                    "the target in the state table is unreadable: deploy the stack again"
+                    "the target in the state table is unreadable: change a parameter of the tasks, such as \
+                     SlowQueryMillis, and deploy the stack"
                 );
             })
             .ok())
