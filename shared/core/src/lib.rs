@@ -7,3 +7,4 @@ pub mod dns;
 pub mod ids;
 pub mod instance;
 pub mod names;
+pub mod neo4j;
