@@ -13,7 +13,9 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 
-use crate::ec2::Ec2;
+use cluster_lambda::signed::Signed;
+
+use crate::ec2::{EC2, Ec2};
 
 /// A connector that gives these answers in turn, and the last one forever; status 0 never answers.
 #[derive(Clone, Debug)]
@@ -31,14 +33,15 @@ impl Answers {
 
     /// Returns a client of EC2 that gets these answers.
     pub(crate) fn ec2(&self) -> Ec2 {
-        Ec2 {
+        Ec2(Signed {
+            service: EC2,
             endpoint: "https://ec2.eu-west-1.amazonaws.com".into(),
             region: "eu-west-1".into(),
             credentials: SharedCredentialsProvider::new(credentials()),
             connector: SharedHttpConnector::new(self.clone()),
             sleep: SharedAsyncSleep::new(TokioSleep::new()),
             clock: SharedTimeSource::new(StaticTimeSource::from_secs(1_795_428_000)),
-        }
+        })
     }
 }
 

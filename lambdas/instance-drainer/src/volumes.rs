@@ -5,10 +5,10 @@ use cluster_core::{
     instance::{Attachment, Volume, VolumeStatus},
     names::{CLUSTER_TAG, CORE_TAG},
 };
-use cluster_lambda::Failure;
+use cluster_lambda::{Failure, signed::Error};
 use serde::Deserialize;
 
-use crate::ec2::{Ec2, Error};
+use crate::ec2::Ec2;
 
 /// The most volumes that one page may hold.
 const PAGE: &str = "500";

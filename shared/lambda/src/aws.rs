@@ -84,8 +84,9 @@ macro_rules! client {
 /// Makes the connector of all requests of a function: one pool of connections, and one certificate store, which takes
 /// milliseconds to parse. By default each client parses two stores of its own.
 fn connector() -> SharedHttpConnector {
+    // Every caller has a timeout of its own, the longest of them 12 s.
     let settings =
-        HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(Duration::from_secs(5)).build();
+        HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(Duration::from_secs(13)).build();
     let connector = Connector::builder()
         .connector_settings(settings)
         .sleep_impl(TokioSleep::new())

@@ -9,7 +9,7 @@ use aws_smithy_types::body::SdkBody;
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
 
-use crate::{Failure, Kind};
+use crate::{Failure, Kind, aws::ATTEMPT_TIMEOUT};
 
 /// Lambda tries a request at once, after one minute and after three: from this age on, no other attempt follows.
 const LAST_ATTEMPT: SignedDuration = SignedDuration::from_secs(150);
@@ -147,7 +147,9 @@ async fn put(connector: &SharedHttpConnector, url: &str, body: &str) -> Result<(
         .set_uri(url)
         .map_err(|error| Failure::permanent(format!("ResponseURL {url:?} is not a URL")).caused_by(error))?;
     request.headers_mut().insert("content-length", body.len().to_string());
-    let response = connector.call(request).await.map_err(|error| Failure::transient("no response").caused_by(error))?;
+    let response = tokio::time::timeout(ATTEMPT_TIMEOUT, connector.call(request)).await;
+    let response = response.map_err(|_| Failure::transient("no response in time"))?;
+    let response = response.map_err(|error| Failure::transient("no response").caused_by(error))?;
     let status = response.status().as_u16();
     if (200..300).contains(&status) { Ok(()) } else { Err(Failure::transient(format!("response {status}"))) }
 }

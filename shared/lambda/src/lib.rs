@@ -8,6 +8,7 @@ mod failure;
 mod frame;
 mod function;
 pub mod queue;
+pub mod signed;
 pub mod telemetry;
 
 pub use aws::Aws;

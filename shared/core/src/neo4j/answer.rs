@@ -2,6 +2,8 @@ use std::{collections::BTreeSet, fmt, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::Asked;
+
 /// The answer to [`Request::Observe`](super::Request::Observe): one for each member that was asked, in that order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +31,22 @@ pub struct Answer {
     pub check: Result<Vec<Check>, Fault>,
     /// How long all that took.
     pub millis: u64,
+}
+
+impl Answer {
+    /// Returns the answer of a member that could not be asked for anything.
+    #[must_use]
+    pub fn unasked(member: &Asked, fault: &Fault) -> Self {
+        Self {
+            task: member.task.clone(),
+            address: member.address,
+            page: Err(fault.clone()),
+            raft: Err(fault.clone()),
+            view: Err(fault.clone()),
+            check: Err(fault.clone()),
+            millis: 0,
+        }
+    }
 }
 
 /// `GET /`.
