@@ -5,7 +5,7 @@ use cluster_core::{
     instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase},
 };
 use cluster_lambda::Failure;
-use cluster_state::State;
+use cluster_state::{Remembered, State};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
@@ -20,10 +20,10 @@ const EXPLANATION: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
     pub(crate) observed: Observed,
-    /// The clocks in the table.
-    pub(crate) remembered: Clocks,
-    /// The clocks after this observation.
-    pub(crate) clocks: Clocks,
+    /// What the table remembers.
+    pub(crate) before: Remembered,
+    /// What it should remember after this observation.
+    pub(crate) remembered: Remembered,
     /// How many cores to expect.
     pub(crate) cores: u8,
 }
@@ -41,7 +41,7 @@ impl Drainer {
         )?;
         let phase = phase.unwrap_or(state.phase);
         let cores = instance::expected_cores(self.config.cores, state.cores);
-        let not_whole = state.clocks.not_whole.clone();
+        let not_whole = state.remembered.clocks.not_whole.clone();
         let target = state.target;
         let mut found = match found {
             Some(found) => found,
@@ -49,8 +49,11 @@ impl Drainer {
             None if phase == Phase::Deleting => {
                 return Ok(Observation {
                     observed: Observed { phase, target, groups, volumes, container_instances: Vec::new(), not_whole },
-                    remembered: state.clocks.clone(),
-                    clocks: Clocks { disconnected: BTreeMap::new(), ..state.clocks },
+                    before: state.remembered.clone(),
+                    remembered: Remembered {
+                        clocks: Clocks { disconnected: BTreeMap::new(), ..state.remembered.clocks },
+                        ..state.remembered
+                    },
                     cores,
                 });
             }
@@ -70,14 +73,14 @@ impl Drainer {
         if !leaving.is_empty() || found.iter().any(ContainerInstance::may_be_stopping_tasks) {
             self.container_instances.add_stopping_tasks(&mut found).await?;
         }
-        let mut clocks = state.clocks.clone();
-        clocks.see_connections(&mut found, now);
+        let mut remembered = state.remembered.clone();
+        remembered.clocks.see_connections(&mut found, now);
         if tokio::time::timeout(EXPLANATION, self.add_launch_failures(&mut groups)).await.is_err() {
             tracing::warn!("Auto Scaling did not say in time why a group has no instance");
         }
         let mut observed = Observed { phase, target, groups, volumes, container_instances: found, not_whole };
         self.add_statuses(&mut observed, now).await;
-        Ok(Observation { observed, remembered: state.clocks, clocks, cores })
+        Ok(Observation { observed, before: state.remembered, remembered, cores })
     }
 
     /// Asks EC2 about each instance that may be dead. One without an answer stays, and the others are served.
@@ -102,7 +105,7 @@ impl Drainer {
         match (self.state.read().await, phase) {
             (Err(failure), Some(phase)) => {
                 tracing::error!("{}", failure.chain());
-                Ok(State { phase, cores: None, target: None, clocks: Clocks::default() })
+                Ok(State { phase, cores: None, target: None, remembered: Remembered::default() })
             }
             (state, _) => state,
         }

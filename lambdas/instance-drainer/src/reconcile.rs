@@ -148,7 +148,7 @@ impl Drainer {
     /// A failure for one instance does not stop the others. A caller that knows the phase overrules the state table.
     pub(crate) async fn reconcile_in(&self, phase: Option<Phase>, round: &Round) -> Reconciled<Outcome> {
         let (now, mode) = (round.began, round.mode);
-        let Observation { observed, remembered, mut clocks, cores } = match Box::pin(self.observe(phase, now)).await {
+        let Observation { observed, before, mut remembered, cores } = match Box::pin(self.observe(phase, now)).await {
             Ok(observation) => observation,
             Err(failure) => return Err(failure).into(),
         };
@@ -156,16 +156,16 @@ impl Drainer {
         let plan = instance::plan(&observed, &policy, now);
         log(&plan, mode);
         let cores = instance::cores(&observed, &plan, &policy, now);
-        clocks.see_cores(cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number), now);
+        remembered.clocks.see_cores(cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number), now);
         let mut failures = Vec::new();
         if mode != Mode::Look
-            && let Err(failure) = self.state.save(&remembered, &clocks).await
+            && let Err(failure) = self.state.save(&before, &remembered).await
         {
             tracing::error!("{}", failure.chain());
             failures.push(failure);
         }
         let dated = cores.into_iter().map(|core| {
-            let since = clocks.not_whole.get(&core.number).copied();
+            let since = remembered.clocks.not_whole.get(&core.number).copied();
             (core, since)
         });
         let mut outcome = Outcome {

@@ -1,26 +1,25 @@
 //! The state table: what the functions remember because neither AWS nor Neo4j reports it. Only this crate knows its
 //! keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use cluster_core::instance::{Away, Clocks, Phase, Target, Wanted};
+use cluster_core::instance::{Phase, Target, Wanted};
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
+mod remembered;
 #[cfg(test)]
 mod tests;
+
+pub use remembered::Remembered;
 
 /// The key of the item that holds the cluster's phase. No function has permission to delete it.
 const PHASE: (&str, &str) = ("cluster", "phase");
 /// The key of the item that holds what the last deployment wants every member to run.
 const TARGET: (&str, &str) = ("cluster", "target");
-/// The partition of clocks.
+/// The partition of clocks, and of whatever else one sweep remembers for the next. Functions may delete from it.
 const CLOCKS: &str = "clock";
-/// The prefix of the sort keys of disconnected container instances; their ARN follows.
-const DISCONNECTED: &str = "disconnected/";
-/// The prefix of the sort keys of cores that are not whole; their number follows.
-const NOT_WHOLE: &str = "not-whole/";
 
 /// The state table.
 #[derive(Clone, Debug)]
@@ -38,8 +37,8 @@ pub struct State {
     pub cores: Option<u8>,
     /// What every member should run; nothing before the first deployment ended.
     pub target: Option<Target>,
-    /// The clocks of conditions that AWS does not date.
-    pub clocks: Clocks,
+    /// What the last sweeps remembered.
+    pub remembered: Remembered,
 }
 
 /// The result of a write.
@@ -64,9 +63,9 @@ impl StateTable {
 
     /// Reads everything, with consistent reads.
     pub async fn read(&self) -> Result<State, Failure> {
-        let ((phase, cores), target, clocks) =
-            tokio::try_join!(biased; self.read_phase(), self.read_target(), self.read_clocks())?;
-        Ok(State { phase, cores, target, clocks })
+        let ((phase, cores), target, remembered) =
+            tokio::try_join!(biased; self.read_phase(), self.read_target(), self.read_remembered())?;
+        Ok(State { phase, cores, target, remembered })
     }
 
     /// Reads an item with a consistent read.
@@ -99,8 +98,8 @@ impl StateTable {
             .ok())
     }
 
-    /// Reads the clocks. An unreadable one restarts, and is written again.
-    async fn read_clocks(&self) -> Result<Clocks, Failure> {
+    /// Reads what sweeps remember. An unreadable item is forgotten, and written again.
+    async fn read_remembered(&self) -> Result<Remembered, Failure> {
         let table = &self.table;
         let asked = self
             .client
@@ -110,10 +109,10 @@ impl StateTable {
             .expression_attribute_values(":pk", AttributeValue::S(CLOCKS.to_owned()))
             .consistent_read(true);
         let mut items = asked.into_paginator().items().send();
-        let mut clocks = Clocks::default();
+        let mut remembered = Remembered::default();
         while let Some(item) = items.next().await {
             let item = item.map_err(|error| Failure::call(&format!("read the clocks in table {table}"), error))?;
-            if !add_clock(&mut clocks, &item) {
+            if !remembered.add(&item) {
                 tracing::warn!(
                     table,
                     key = text(&item, "sk"),
@@ -121,7 +120,7 @@ impl StateTable {
                 );
             }
         }
-        Ok(clocks)
+        Ok(remembered)
     }
 
     /// Writes the cluster's phase and its number of cores, unless a request later than `since` has been written: Lambda
@@ -157,12 +156,12 @@ impl StateTable {
         Err(Failure::call(&format!("write the cluster's {what} into table {table}"), error))
     }
 
-    /// Writes the clocks that have changed, and removes those that have ended. Without any it makes no call.
-    pub async fn save(&self, before: &Clocks, after: &Clocks) -> Result<(), Failure> {
-        let (before, after) = (by_sort_key(before), by_sort_key(after));
+    /// Writes what has changed, and deletes what is no longer remembered. If nothing has, it makes no call.
+    pub async fn save(&self, before: &Remembered, after: &Remembered) -> Result<(), Failure> {
+        let (before, after) = (before.items(), after.items());
         let step = || format!("write clocks into table {}", self.table);
-        for (sort, away) in after.iter().filter(|(sort, away)| before.get(*sort) != Some(*away)) {
-            let item = clock_item(sort, *away);
+        for (sort, item) in after.iter().filter(|(sort, item)| before.get(*sort) != Some(*item)) {
+            let item = key(CLOCKS, sort).into_iter().chain(item.clone()).collect();
             let answer = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
             answer.map_err(|error| Failure::call(&step(), error))?;
         }
@@ -179,32 +178,6 @@ impl StateTable {
     pub fn missing(&self) -> Failure {
         Failure::permanent(format!("there is no table {}: was it deleted outside of the stack?", self.table))
     }
-}
-
-/// Returns the clocks by sort key.
-fn by_sort_key(clocks: &Clocks) -> BTreeMap<String, Away> {
-    let disconnected = clocks.disconnected.iter().map(|(arn, away)| (format!("{DISCONNECTED}{arn}"), *away));
-    // For a core it does not matter when it was last seen.
-    let not_whole = clocks.not_whole.iter().map(|(core, since)| (core, Away { since: *since, seen: *since }));
-    disconnected.chain(not_whole.map(|(core, away)| (format!("{NOT_WHOLE}{core}"), away))).collect()
-}
-
-fn clock_item(sort: &str, Away { since, seen }: Away) -> Item {
-    let times = [("since", since), ("seen", seen)].map(|(name, at)| (name.to_owned(), time(at)));
-    key(CLOCKS, sort).into_iter().chain(times).collect()
-}
-
-/// Adds the clock of one item, unless its key is not one of ours. Returns whether the item is readable.
-fn add_clock(clocks: &mut Clocks, item: &Item) -> bool {
-    let time = |name: &str| text(item, name)?.parse().ok();
-    let Some(since) = time("since") else { return false };
-    let sort = text(item, "sk").unwrap_or_default();
-    if let Some(arn) = sort.strip_prefix(DISCONNECTED) {
-        clocks.disconnected.insert(arn.into(), Away { since, seen: time("seen").unwrap_or(since) });
-    } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
-        clocks.not_whole.insert(core, since);
-    }
-    true
 }
 
 fn phase_item(phase: Phase, cores: u8, since: Timestamp) -> Item {

@@ -1,3 +1,7 @@
+use cluster_core::{
+    instance::{Away, Clocks},
+    neo4j::{Down, Memory},
+};
 use cluster_lambda::Kind;
 
 use super::*;
@@ -14,34 +18,60 @@ fn item(attributes: &[(&str, AttributeValue)]) -> Item {
     attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-fn read(items: &[Item]) -> (Clocks, Vec<bool>) {
-    let mut clocks = Clocks::default();
-    let readable = items.iter().map(|item| add_clock(&mut clocks, item)).collect();
-    (clocks, readable)
+fn read(items: &[Item]) -> (Remembered, Vec<bool>) {
+    let mut remembered = Remembered::default();
+    let readable = items.iter().map(|item| remembered.add(item)).collect();
+    (remembered, readable)
+}
+
+/// The items as the table holds them.
+fn whole(remembered: &Remembered) -> Vec<Item> {
+    let items = remembered.items();
+    items.into_iter().map(|(sort, item)| key(CLOCKS, &sort).into_iter().chain(item).collect()).collect()
 }
 
 #[test]
-fn clocks_survive_a_round_trip_through_their_items() {
+fn what_is_remembered_survives_a_round_trip_through_its_items() {
     let away = Away { since: at("10:00:00"), seen: at("10:04:00.5") };
     let clocks = Clocks {
         disconnected: [("arn:aws:ecs:eu-west-1:0:container-instance/neo4j/1".into(), away)].into(),
         not_whole: [(2, at("09:30:00")), (3, at("09:31:00.25"))].into(),
     };
-    let items: Vec<_> = by_sort_key(&clocks).iter().map(|(sort, away)| clock_item(sort, *away)).collect();
-    assert_eq!(read(&items), (clocks, vec![true; 3]));
+    let down = |sweeps| Down { sweeps, seen: at("10:01:00") };
+    let neo4j = Memory {
+        unanswered: [("0123456789abcdef".into(), at("10:00:00"))].into(),
+        down: [("sales/2026".into(), down(1)), ("neo4j".into(), down(2))].into(),
+        servers: [(1, "25a7efc7-d063-44b8-bdee-f23357f89f01".into())].into(),
+    };
+    let remembered = Remembered { clocks, neo4j };
+    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 7]));
 }
 
 #[test]
 fn items_have_the_keys_and_the_forms_that_the_table_holds() {
     let seen = at("10:00:00");
-    let clocks =
-        Clocks { disconnected: [("arn:1".into(), Away { since: seen, seen })].into(), not_whole: [(2, seen)].into() };
-    let sort_keys: Vec<_> = by_sort_key(&clocks).into_keys().collect();
-    assert_eq!(sort_keys, ["disconnected/arn:1", "not-whole/2"]);
+    let remembered = Remembered {
+        clocks: Clocks {
+            disconnected: [("arn:1".into(), Away { since: seen, seen })].into(),
+            not_whole: [(2, seen)].into(),
+        },
+        neo4j: Memory {
+            unanswered: [("task".into(), seen)].into(),
+            down: [("sales".into(), Down { sweeps: 2, seen })].into(),
+            servers: [(3, "id".into())].into(),
+        },
+    };
     let time = string("2026-11-23T10:00:00.000Z");
-    let clock =
-        [("pk", string("clock")), ("sk", string("not-whole/2")), ("since", time.clone()), ("seen", time.clone())];
-    assert_eq!(clock_item("not-whole/2", Away { since: seen, seen }), item(&clock));
+    let clock = |sort: &str| {
+        item(&[("pk", string("clock")), ("sk", string(sort)), ("since", time.clone()), ("seen", time.clone())])
+    };
+    let two = AttributeValue::N("2".to_owned());
+    let down = [("pk", string("clock")), ("sk", string("down/sales")), ("sweeps", two), ("since", time.clone())];
+    let server = [("pk", string("clock")), ("sk", string("server/3")), ("id", string("id"))];
+    let rest = ["not-whole/2", "unanswered/task"].map(clock);
+    let [not_whole, unanswered] = rest;
+    let expected = vec![clock("disconnected/arn:1"), item(&down), not_whole, item(&server), unanswered];
+    assert_eq!(whole(&remembered), expected);
     let phase = [
         ("pk", string("cluster")),
         ("sk", string("phase")),
@@ -60,7 +90,9 @@ fn an_unreadable_clock_is_reported_and_restarts() {
         with(string("yesterday")),
         with(AttributeValue::N("1795428000".to_owned())),
     ];
-    assert_eq!(read(&items), (Clocks::default(), vec![false; 3]));
+    assert_eq!(read(&items), (Remembered::default(), vec![false; 3]));
+    let server = item(&[("sk", string("server/1")), ("id", string(""))]);
+    assert_eq!(read(&[server, item(&[("sk", string("server/2"))])]), (Remembered::default(), vec![false; 2]));
 }
 
 #[test]
@@ -68,7 +100,7 @@ fn a_clock_without_a_last_sighting_was_last_seen_when_it_started() {
     let since = at("10:00:00");
     for seen in [string("yesterday"), AttributeValue::Null(true)] {
         let clock = item(&[("sk", string("disconnected/arn:1")), ("since", time(since)), ("seen", seen)]);
-        assert_eq!(read(&[clock]).0.disconnected["arn:1"], Away { since, seen: since });
+        assert_eq!(read(&[clock]).0.clocks.disconnected["arn:1"], Away { since, seen: since });
     }
 }
 
@@ -77,7 +109,7 @@ fn items_with_other_keys_are_ignored() {
     let since = ("since", time(at("10:00:00")));
     let keys = ["", "not-whole/", "not-whole/one", "not-whole/256", "disconnected", "of-a-later-version/1"];
     let items = keys.map(|sort| item(&[("sk", string(sort)), since.clone()]));
-    assert_eq!(read(&items).0, Clocks::default());
+    assert_eq!(read(&items).0, Remembered::default());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Neo4j as its members describe it: what they are asked, and what they answered.
 
 mod answer;
+mod memory;
 mod request;
 mod secret;
 pub mod statement;
@@ -8,5 +9,6 @@ pub mod statement;
 pub use answer::{
     Answer, Answers, Check, Copy, Database, Declaration, Declared, Fault, Kind, Page, Raft, Server, View,
 };
+pub use memory::{Down, Memory};
 pub use request::{Asked, DeclareUsers, Login, Observe, Request};
 pub use secret::Secret;

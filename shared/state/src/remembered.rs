@@ -1,0 +1,80 @@
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use cluster_core::{
+    instance::{Away, Clocks},
+    neo4j::{Down, Memory},
+};
+use jiff::Timestamp;
+
+use super::{Item, text, time};
+
+/// The prefix of the sort keys of disconnected container instances; their ARN follows.
+const DISCONNECTED: &str = "disconnected/";
+/// The prefix of the sort keys of cores that are not whole; their number follows.
+const NOT_WHOLE: &str = "not-whole/";
+/// The prefix of the sort keys of members that left a statement unanswered; their task's id follows.
+const UNANSWERED: &str = "unanswered/";
+/// The prefix of the sort keys of databases that are down; their name follows.
+const DOWN: &str = "down/";
+/// The prefix of the sort keys of cores whose server is known; their number follows.
+const SERVER: &str = "server/";
+
+/// What one sweep remembers for the next, since neither AWS nor Neo4j reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// The clocks of conditions that AWS does not date.
+    pub clocks: Clocks,
+    /// What is remembered of Neo4j.
+    pub neo4j: Memory,
+}
+
+impl Remembered {
+    /// Returns the items by sort key, without their keys.
+    pub(super) fn items(&self) -> BTreeMap<String, Item> {
+        let Self { clocks, neo4j } = self;
+        let disconnected = clocks.disconnected.iter().map(|(arn, away)| (format!("{DISCONNECTED}{arn}"), clock(*away)));
+        // For these it does not matter when they were last seen.
+        let not_whole = clocks.not_whole.iter().map(|(core, since)| (format!("{NOT_WHOLE}{core}"), started(*since)));
+        let unanswered = neo4j.unanswered.iter().map(|(task, at)| (format!("{UNANSWERED}{task}"), started(*at)));
+        let down = neo4j.down.iter().map(|(database, Down { sweeps, seen })| {
+            let sweeps = ("sweeps".to_owned(), AttributeValue::N(sweeps.to_string()));
+            (format!("{DOWN}{database}"), [sweeps, ("since".to_owned(), time(*seen))].into())
+        });
+        let servers = neo4j
+            .servers
+            .iter()
+            .map(|(core, id)| (format!("{SERVER}{core}"), [("id".to_owned(), AttributeValue::S(id.clone()))].into()));
+        disconnected.chain(not_whole).chain(unanswered).chain(down).chain(servers).collect()
+    }
+
+    /// Adds what an item holds, unless its key is not one of ours. Returns whether the item is readable.
+    pub(super) fn add(&mut self, item: &Item) -> bool {
+        let sort = text(item, "sk").unwrap_or_default();
+        if let Some(core) = sort.strip_prefix(SERVER).and_then(|core| core.parse().ok()) {
+            let id = text(item, "id").filter(|id| !id.is_empty());
+            return id.map(|id| self.neo4j.servers.insert(core, id.to_owned())).is_some();
+        }
+        let at = |name: &str| -> Option<Timestamp> { text(item, name)?.parse().ok() };
+        let Some(since) = at("since") else { return false };
+        if let Some(arn) = sort.strip_prefix(DISCONNECTED) {
+            self.clocks.disconnected.insert(arn.into(), Away { since, seen: at("seen").unwrap_or(since) });
+        } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
+            self.clocks.not_whole.insert(core, since);
+        } else if let Some(task) = sort.strip_prefix(UNANSWERED) {
+            self.neo4j.unanswered.insert(task.to_owned(), since);
+        } else if let Some(database) = sort.strip_prefix(DOWN) {
+            let sweeps = item.get("sweeps").and_then(|value| value.as_n().ok()).and_then(|sweeps| sweeps.parse().ok());
+            self.neo4j.down.insert(database.to_owned(), Down { sweeps: sweeps.unwrap_or(1), seen: since });
+        }
+        true
+    }
+}
+
+fn started(at: Timestamp) -> Item {
+    clock(Away { since: at, seen: at })
+}
+
+fn clock(Away { since, seen }: Away) -> Item {
+    [("since", since), ("seen", seen)].map(|(name, at)| (name.to_owned(), time(at))).into()
+}
