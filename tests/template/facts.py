@@ -50,7 +50,7 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
     functions = of(deployed, "AWS::Lambda::Function")
     variables = {
         path: found["Environment"]["Variables"]
-        for path in ("Discovery", "Draining")
+        for path in ("Discovery", "Draining", "Gateway")
         for found in of(deployed, "AWS::Lambda::Function", path)
     }
     written = [
@@ -70,8 +70,11 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
             [None if alarm.get("MetricName") == "DataDiskFreePercent" else actions for alarm in alarms],
         ),
         "health is asked for": (variables["Discovery"]["REQUIRE_HEALTHY"], "true"),
-        "a dry run is one": ([found["DRY_RUN"] for found in variables.values()], [chosen["DryRun"]] * 2),
-        "functions run on the processor": ([found["Architectures"] for found in functions], [[chosen["Architecture"]]] * 2),
+        "a dry run is one": (
+            {path: found.get("DRY_RUN") for path, found in variables.items()},
+            {"Discovery": chosen["DryRun"], "Draining": chosen["DryRun"], "Gateway": None},
+        ),
+        "functions run on the processor": ([found["Architectures"] for found in functions], [[chosen["Architecture"]]] * 3),
         "the key of the volumes may be used": (
             may.get("kms:CreateGrant"),
             chosen["DataKmsKeyArn"] or "arn:aws:kms:eu-west-1:000000000000:key/*",
@@ -307,7 +310,7 @@ def network(chosen: Combination, deployed: Deployed) -> Facts:
 
 
 def secrets(chosen: Combination, deployed: Deployed) -> Facts:
-    users = ("AdminSecretArn", "ReadWriteSecretArn", "ReadOnlySecretArn")
+    users = ("AdminSecretArn", "ReadWriteSecretArn", "ReadOnlySecretArn", "MonitorSecretArn")
     own = [name for name in users if chosen[name]]
     roles = [role for role in of(deployed, "AWS::IAM::Role", "Ecs") if "ecs-tasks" in str(role["AssumeRolePolicyDocument"])]
     may = allowed(roles, of(deployed, "AWS::IAM::RolePolicy", "Ecs"))
@@ -318,11 +321,49 @@ def secrets(chosen: Combination, deployed: Deployed) -> Facts:
         for found in container.get("Secrets", [])
     }
     return {
-        "users are generated when none are given": (len(of(deployed, "AWS::SecretsManager::Secret")), 3 - len(own)),
+        "users are generated when none are given": (len(of(deployed, "AWS::SecretsManager::Secret")), len(users) - len(own)),
         "own users are used": ([output(deployed, "root", name) for name in own], [chosen[name] for name in own]),
         "exactly the secrets that tasks are given may be read": (set(may["secretsmanager:GetSecretValue"]), given),
         "secrets are decrypted with their key": (may.get("kms:Decrypt"), chosen["SecretsKmsKeyArn"] or None),
         "the image is pulled from its repository": (may.get("ecr:BatchGetImage"), chosen["ImageRepositoryArn"] or None),
+    }
+
+
+def gateway(chosen: Combination, deployed: Deployed) -> Facts:
+    [function] = of(deployed, "AWS::Lambda::Function", "Gateway")
+    name, callers = function["FunctionName"], ("Discovery", "Draining")
+    asked = {
+        path: found["Environment"]["Variables"]["GATEWAY_FUNCTION"]
+        for path in callers
+        for found in of(deployed, "AWS::Lambda::Function", path)
+    }
+    rights = {
+        path: allowed(of(deployed, "AWS::IAM::Role", path), of(deployed, "AWS::IAM::RolePolicy", path))
+        for path, stack in deployed.items()
+        if any(found["Type"] == "AWS::IAM::Role" for found in stack.live["Resources"].values())
+    }
+    arn = f"arn:aws:lambda:eu-west-1:000000000000:function:{name}"
+    tls = bool(chosen["TlsSecretArn"])
+    secrets = [output(deployed, "root", secret) for secret in ("AdminSecretArn", "MonitorSecretArn")]
+    return {
+        "its name is that of the root's stack": (name, f"neo4j-gateway-{deployed['root'].id.rpartition('/')[2]}"),
+        "its callers know it": (asked, dict.fromkeys(callers, name)),
+        "they alone may invoke it, and nothing else": (
+            {path: may["lambda:InvokeFunction"] for path, may in rights.items() if "lambda:InvokeFunction" in may},
+            dict.fromkeys(callers, arn),
+        ),
+        "it asks with TLS when members have it": (
+            function["Environment"]["Variables"],
+            {
+                "TLS_NAME": f"core.{chosen['DomainName']}" if tls else "",
+                "TLS_CA": chosen["TlsCaCertificate"] if tls else "",
+            },
+        ),
+        "instance-drainer may read two secrets, dns-replicator none": (
+            {path: rights[path].get("secretsmanager:GetSecretValue") for path in (*callers, "Gateway")},
+            {"Draining": secrets, "Discovery": None, "Gateway": None},
+        ),
+        "and decrypt them with their key": (rights["Draining"].get("kms:Decrypt"), chosen["SecretsKmsKeyArn"] or None),
     }
 
 
@@ -339,5 +380,6 @@ def wrong(combination: Combination, deployed: Deployed) -> Iterator[str]:
         | target(chosen, deployed)
         | network(chosen, deployed)
         | secrets(chosen, deployed)
+        | gateway(chosen, deployed)
     )
     yield from (f"{fact}: {is_so!r}, not {should!r}" for fact, (is_so, should) in facts.items() if is_so != should)

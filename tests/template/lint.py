@@ -26,6 +26,7 @@ from cfnlint.decode.decode import decode_str
 from cfnlint.runner import Runner
 from facts import wrong
 from render import (
+    CA,
     INFRA,
     NAMED,
     SUBNET,
@@ -59,6 +60,9 @@ REFUSALS = {
         "AdminSecretArn": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:admin"
     },
     "root: TlsSecretArn: 'tls' must be the whole ARN of a secret": {"TlsSecretArn": "tls"},
+    "root: TlsCaCertificate: 'ca.pem' must be certificates in PEM": {"TlsCaCertificate": "ca.pem"},
+    "root: TlsCaCertificate: .* must be certificates in PEM": {"TlsCaCertificate": CA.replace("CERTIFICATE", "PRIVATE KEY")},
+    "root: TlsCaCertificate: .* is out of range": {"TlsCaCertificate": CA * 50},
 }
 
 

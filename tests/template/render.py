@@ -84,6 +84,9 @@ def key(number: int) -> str:
     return f"arn:aws:kms:eu-west-1:000000000000:key/{number:08x}-0000-4000-8000-000000000000"
 
 
+# Looks like a certificate, as it comes through a shell: without line breaks.
+CA = "-----BEGIN CERTIFICATE----- MIIBszCCAVmgAwIBAgIUC0a9bA== -----END CERTIFICATE-----"
+
 # The parameters of the root that have no default.
 NAMED = {
     "AcceptLicense": "yes",
@@ -110,6 +113,8 @@ SWITCHES = {
     "ReplicaPurchase": ("on-demand", "spot", "mixed"),
     "ReadWriteSecretArn": ("", secret("read-write")),
     "ReadOnlySecretArn": ("", secret("read-only")),
+    "MonitorSecretArn": ("", secret("monitor")),
+    "TlsCaCertificate": ("", CA),
     "ClusterTlsSecretArn": ("", secret("cluster-tls")),
     "SecretsKmsKeyArn": ("", key(1)),
     "DataKmsKeyArn": ("", key(2)),
@@ -361,7 +366,7 @@ CREATED = {
     "AWS::Events::Rule": {"": "{own}", "Arn": ARN + "rule/{own}"},
     "AWS::IAM::InstanceProfile": {"": "{name}", "Arn": "arn:aws:iam::000000000000:instance-profile/{name}"},
     "AWS::IAM::Role": {"": "{name}", "Arn": "arn:aws:iam::000000000000:role/{name}"},
-    "AWS::Lambda::Function": {"": "{name}", "Arn": ARN + "function:{name}"},
+    "AWS::Lambda::Function": {"": "{own}", "Arn": ARN + "function:{own}"},
     "AWS::Logs::LogGroup": {"": "{name}"},
     "AWS::Route53::HostedZone": {"": "Z{ID}"},
     "AWS::SQS::Queue": {
@@ -380,6 +385,7 @@ NAME = {
     "AWS::ECS::Service": "ServiceName",
     "AWS::ECS::TaskDefinition": "Family",
     "AWS::Events::Rule": "Name",
+    "AWS::Lambda::Function": "FunctionName",
     "AWS::Logs::LogGroup": "LogGroupName",
 }
 
@@ -552,6 +558,8 @@ CHANGES = {
     "AdminSecretArn": secret("admin"),
     "ReadWriteSecretArn": secret("read-write"),
     "ReadOnlySecretArn": secret("read-only"),
+    "MonitorSecretArn": secret("monitor"),
+    "TlsCaCertificate": CA,
     "SecretsKmsKeyArn": key(1),
     "ClientCidr": "10.0.0.0/16",
     "RecordTtl": "30",
@@ -573,6 +581,8 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
     alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j", "CoreServiceNames": "core,core-spare"}
     plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
+    # The cores share a zone: a function takes each subnet once.
+    plain |= {"one-zone": {f"{name}{place}": NAMED[f"{name}1"] for name in ("CoreSubnet", "CoreZone") for place in (2, 3)}}
     plain |= {"changed": CHANGES, "changed-seven": CHANGES_OF_SEVEN}
     roots = plain | {f"pairwise-{number:02}": each for number, each in enumerate(pairwise())}
     sizes = {"": {"ReplicaCount": "2"}, "-seven": {"CoreCount": "7"}}
