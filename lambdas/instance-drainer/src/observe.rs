@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cluster_core::{
     ids::InstanceId,
-    instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase},
+    instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase, Seen},
 };
 use cluster_lambda::Failure;
 use cluster_state::{Remembered, State};
@@ -48,7 +48,15 @@ impl Drainer {
             // The ECS cluster was deleted before its instances.
             None if phase == Phase::Deleting => {
                 return Ok(Observation {
-                    observed: Observed { phase, target, groups, volumes, container_instances: Vec::new(), not_whole },
+                    observed: Observed {
+                        phase,
+                        target,
+                        groups,
+                        volumes,
+                        container_instances: Vec::new(),
+                        not_whole,
+                        neo4j: Seen::NotAsked,
+                    },
                     before: state.remembered.clone(),
                     remembered: Remembered {
                         clocks: Clocks { disconnected: BTreeMap::new(), ..state.remembered.clocks },
@@ -78,7 +86,8 @@ impl Drainer {
         if tokio::time::timeout(EXPLANATION, self.add_launch_failures(&mut groups)).await.is_err() {
             tracing::warn!("Auto Scaling did not say in time why a group has no instance");
         }
-        let mut observed = Observed { phase, target, groups, volumes, container_instances: found, not_whole };
+        let mut observed =
+            Observed { phase, target, groups, volumes, container_instances: found, not_whole, neo4j: Seen::NotAsked };
         self.add_statuses(&mut observed, now).await;
         Ok(Observation { observed, before: state.remembered, remembered, cores })
     }

@@ -18,7 +18,8 @@ mod whole;
 pub use clocks::{Away, Clocks};
 pub use leave::may_be_dead;
 pub use observed::{
-    Attachment, ContainerInstance, Group, Instance, InstanceStatus, Observed, Phase, State, Task, Volume, VolumeStatus,
+    Attachment, ContainerInstance, Group, Heard, Instance, InstanceStatus, Observed, Phase, Seen, State, Task, Volume,
+    VolumeStatus,
 };
 pub use origins::{MOST_CORES, Origins, OriginsRefused, expected_cores};
 pub use plan::{Action, Held, Plan, Policy, Step, plan};

@@ -8,3 +8,4 @@ pub mod ids;
 pub mod instance;
 pub mod names;
 pub mod neo4j;
+pub mod quorum;

@@ -13,6 +13,8 @@ use super::{Item, text, time};
 const DISCONNECTED: &str = "disconnected/";
 /// The prefix of the sort keys of cores that are not whole; their number follows.
 const NOT_WHOLE: &str = "not-whole/";
+/// The prefix of the sort keys of members that have answered; their task's id follows.
+const ANSWERED: &str = "answered/";
 /// The prefix of the sort keys of members that left a statement unanswered; their task's id follows.
 const UNANSWERED: &str = "unanswered/";
 /// The prefix of the sort keys of databases that are down; their name follows.
@@ -36,6 +38,7 @@ impl Remembered {
         let disconnected = clocks.disconnected.iter().map(|(arn, away)| (format!("{DISCONNECTED}{arn}"), clock(*away)));
         // For these it does not matter when they were last seen.
         let not_whole = clocks.not_whole.iter().map(|(core, since)| (format!("{NOT_WHOLE}{core}"), started(*since)));
+        let answered = neo4j.answered.iter().map(|(task, at)| (format!("{ANSWERED}{task}"), started(*at)));
         let unanswered = neo4j.unanswered.iter().map(|(task, at)| (format!("{UNANSWERED}{task}"), started(*at)));
         let down = neo4j.down.iter().map(|(database, Down { sweeps, seen })| {
             let sweeps = ("sweeps".to_owned(), AttributeValue::N(sweeps.to_string()));
@@ -45,7 +48,7 @@ impl Remembered {
             .servers
             .iter()
             .map(|(core, id)| (format!("{SERVER}{core}"), [("id".to_owned(), AttributeValue::S(id.clone()))].into()));
-        disconnected.chain(not_whole).chain(unanswered).chain(down).chain(servers).collect()
+        disconnected.chain(not_whole).chain(answered).chain(unanswered).chain(down).chain(servers).collect()
     }
 
     /// Adds what an item holds, unless its key is not one of ours. Returns whether the item is readable.
@@ -61,6 +64,8 @@ impl Remembered {
             self.clocks.disconnected.insert(arn.into(), Away { since, seen: at("seen").unwrap_or(since) });
         } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
             self.clocks.not_whole.insert(core, since);
+        } else if let Some(task) = sort.strip_prefix(ANSWERED) {
+            self.neo4j.answered.insert(task.to_owned(), since);
         } else if let Some(task) = sort.strip_prefix(UNANSWERED) {
             self.neo4j.unanswered.insert(task.to_owned(), since);
         } else if let Some(database) = sort.strip_prefix(DOWN) {

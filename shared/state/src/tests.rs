@@ -39,12 +39,13 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
     };
     let down = |sweeps| Down { sweeps, seen: at("10:01:00") };
     let neo4j = Memory {
+        answered: [("fedcba9876543210".into(), at("10:00:30"))].into(),
         unanswered: [("0123456789abcdef".into(), at("10:00:00"))].into(),
         down: [("sales/2026".into(), down(1)), ("neo4j".into(), down(2))].into(),
         servers: [(1, "25a7efc7-d063-44b8-bdee-f23357f89f01".into())].into(),
     };
     let remembered = Remembered { clocks, neo4j };
-    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 7]));
+    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 8]));
 }
 
 #[test]
@@ -56,6 +57,7 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
             not_whole: [(2, seen)].into(),
         },
         neo4j: Memory {
+            answered: [("other".into(), seen)].into(),
             unanswered: [("task".into(), seen)].into(),
             down: [("sales".into(), Down { sweeps: 2, seen })].into(),
             servers: [(3, "id".into())].into(),
@@ -70,7 +72,8 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
     let server = [("pk", string("clock")), ("sk", string("server/3")), ("id", string("id"))];
     let rest = ["not-whole/2", "unanswered/task"].map(clock);
     let [not_whole, unanswered] = rest;
-    let expected = vec![clock("disconnected/arn:1"), item(&down), not_whole, item(&server), unanswered];
+    let expected =
+        vec![clock("answered/other"), clock("disconnected/arn:1"), item(&down), not_whole, item(&server), unanswered];
     assert_eq!(whole(&remembered), expected);
     let phase = [
         ("pk", string("cluster")),

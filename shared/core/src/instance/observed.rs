@@ -3,7 +3,10 @@ use std::{collections::BTreeMap, fmt};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{LaunchTemplate, Target};
-use crate::ids::{ContainerInstanceArn, CoreId, InstanceId, TaskDefinitionArn, VolumeId};
+use crate::{
+    ids::{ContainerInstanceArn, CoreId, InstanceId, TaskDefinitionArn, VolumeId},
+    neo4j::Answer,
+};
 
 /// How long an agent may be disconnected before it counts as silent: agents disconnect for moments several times an
 /// hour (developer guide, «Amazon ECS container instance state change events»).
@@ -49,6 +52,30 @@ pub struct Observed {
     pub container_instances: Vec<ContainerInstance>,
     /// The times since which cores have not been whole, by number, as remembered before this observation.
     pub not_whole: BTreeMap<u8, Timestamp>,
+    /// What the cores' Neo4j says.
+    pub neo4j: Seen,
+}
+
+/// What is known of the cores' Neo4j.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Seen {
+    /// Nobody asked.
+    #[default]
+    NotAsked,
+    /// The gateway gave no answers, and the text says why. Its silence has an alarm of its own, and says nothing about a
+    /// core.
+    GatewayFailed(String),
+    /// What each core's Neo4j answered, by the core's number.
+    Answers(BTreeMap<u8, Heard>),
+}
+
+/// What a core's Neo4j answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Its answer.
+    pub answer: Answer,
+    /// Whether the Neo4j of this task has ever answered before.
+    pub answered_before: bool,
 }
 
 impl Observed {

@@ -16,6 +16,8 @@ const GAP: SignedDuration = SignedDuration::from_mins(3);
 /// What is remembered of Neo4j from one sweep to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
+    /// When members answered for the first time, by task.
+    pub answered: BTreeMap<String, Timestamp>,
     /// When members left a statement unanswered, by task.
     pub unanswered: BTreeMap<String, Timestamp>,
     /// The databases that the status check replicated nowhere in the last sweep.
@@ -49,11 +51,17 @@ impl Memory {
         })
     }
 
-    /// Remembers who left a statement unanswered, and forgets members that are gone or may be asked again.
+    /// Remembers who answered, and who left a statement unanswered. Forgets members that are gone, and those that may be
+    /// asked again.
     pub fn see_answers(&mut self, asked: &[Asked], answers: &[Answer], now: Timestamp) {
-        let known = mem::take(&mut self.unanswered);
+        let (known, answered) = (mem::take(&mut self.unanswered), mem::take(&mut self.answered));
         for member in asked {
-            let silent = answers.iter().any(|answer| answer.task == member.task && answer.left_statement_unanswered());
+            let answer = answers.iter().find(|answer| answer.task == member.task);
+            let first = answered.get(&member.task).copied();
+            if let Some(at) = first.or(answer.is_some_and(|answer| answer.page.is_ok()).then_some(now)) {
+                self.answered.insert(member.task.clone(), at);
+            }
+            let silent = answer.is_some_and(Answer::left_statement_unanswered);
             let before = known.get(&member.task).copied().filter(|at| now.duration_since(*at) < PAGES_ONLY);
             if let Some(at) = before.or(silent.then_some(now)) {
                 self.unanswered.insert(member.task.clone(), at);
@@ -167,6 +175,19 @@ mod tests {
         memory.see_answers(&[asked(1)], &[answer(1, None, &[])], at(12));
         memory.see_answers(&[asked(2)], &[], at(13));
         assert!(memory.unanswered.is_empty(), "its task is gone");
+    }
+
+    #[test]
+    fn a_member_that_answered_once_is_remembered_until_its_task_is_gone() {
+        let mut memory = Memory::default();
+        let silent = Answer::unasked(&asked(1), &Fault::new(Kind::Silent, ""));
+        memory.see_answers(&[asked(1)], std::slice::from_ref(&silent), at(0));
+        assert!(memory.answered.is_empty());
+        memory.see_answers(&[asked(1)], &[answer(1, None, &[])], at(1));
+        memory.see_answers(&[asked(1)], &[silent], at(2));
+        assert_eq!(memory.answered.get("task-1"), Some(&at(1)));
+        memory.see_answers(&[asked(2)], &[], at(3));
+        assert!(memory.answered.is_empty());
     }
 
     #[test]

@@ -86,7 +86,15 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         let numbered = (0..).zip(found).map(|(n, found)| ContainerInstance { arn: format!("arn:{n}").into(), ..found });
         let container_instances = numbered.collect();
         let volumes = ["vol-1", "vol-2"].map(VolumeId::from).into_iter().zip(volumes);
-        Observed { phase, target: None, groups, volumes: volumes.collect(), container_instances, not_whole: [].into() }
+        Observed {
+            phase,
+            target: None,
+            groups,
+            volumes: volumes.collect(),
+            container_instances,
+            not_whole: [].into(),
+            neo4j: Seen::NotAsked,
+        }
     })
 }
 

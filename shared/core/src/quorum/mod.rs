@@ -1,0 +1,79 @@
+//! Which core may be stopped without taking a database's majority. The gate: shut unless the members themselves prove
+//! that the others do without it.
+
+mod observed;
+mod reason;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use observed::{Going, Member, Observed};
+pub use reason::{Reason, Silence, Warning};
+
+/// What follows from one observation, made once before anything is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    cores: u8,
+    verdicts: BTreeMap<u8, Vec<Reason>>,
+    margin: Option<i64>,
+    missing: Vec<String>,
+    warnings: Vec<Warning>,
+    down: BTreeSet<String>,
+}
+
+impl Quorum {
+    /// Judges an observation.
+    #[must_use]
+    pub fn of(observed: &Observed) -> Self {
+        Self {
+            cores: observed.cores,
+            verdicts: BTreeMap::new(),
+            margin: None,
+            missing: Vec::new(),
+            warnings: Vec::new(),
+            down: BTreeSet::new(),
+        }
+    }
+
+    /// Returns why a core must not be stopped; nothing when it may.
+    #[must_use]
+    pub fn unsafe_to_stop(&self, core: u8) -> Vec<Reason> {
+        let unknown = || vec![Reason::UnknownCore { core, cores: self.cores }];
+        self.verdicts.get(&core).cloned().unwrap_or_else(unknown)
+    }
+
+    /// Returns how many healthy voters the weakest counted database has above its majority; nothing when that is not
+    /// known. Below 0 a database cannot be written.
+    #[must_use]
+    pub fn margin(&self) -> Option<i64> {
+        self.margin
+    }
+
+    /// Returns the expected members whose Neo4j does not answer, each with what was seen instead.
+    #[must_use]
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// Returns what people should know though it keeps nothing from being stopped.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Returns the databases that the status check replicated nowhere in this sweep, although every primary that answers
+    /// was asked: to be remembered for the next two sweeps ([`Observed::down_before`]).
+    #[must_use]
+    pub fn down(&self) -> &BTreeSet<String> {
+        &self.down
+    }
+}
+
+/// Returns why a core that was stopped is not back yet; nothing when it is.
+///
+/// `left` is the task that was stopped. `published` says whether DNS leads to the core, where that is needed, as after a
+/// roll.
+#[must_use]
+pub fn not_back(observed: &Observed, core: u8, left: &str, published: Option<bool>) -> Vec<Reason> {
+    let _ = (left, published);
+    vec![Reason::UnknownCore { core, cores: observed.cores }]
+}
