@@ -57,6 +57,8 @@ pub struct Deployed {
     /// What waits for the cluster to have formed: the custom resource of its phase.
     phase: Option<(Made, String)>,
     environments: BTreeMap<String, Environment>,
+    /// The gateway's name in Lambda, and its environment.
+    gateway: Option<(String, Environment)>,
     /// Functions by the ARN that custom resources name.
     arns: BTreeMap<String, String>,
     rules: Vec<Rule>,
@@ -479,6 +481,7 @@ impl Cluster {
             } else if made.r#type == "AWS::Lambda::Function" {
                 let name = made.policy["function"].as_str().unwrap_or_default().to_owned();
                 self.running.lock().unwrap().remove(&name);
+                self.wire.world().lambda.functions.remove(&made.physical_id);
             } else {
                 self.gone(made).await;
             }

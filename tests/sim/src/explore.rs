@@ -78,7 +78,7 @@ pub enum Depth {
 impl Depth {
     fn tries(self, fault: Fault, call: usize, kind: Kind) -> bool {
         let turn = |of: &[Fault]| of.iter().position(|one| *one == fault).is_none_or(|place| call % of.len() == place);
-        let writes = !matches!(kind, Kind::List | Kind::Read);
+        let writes = !matches!(kind, Kind::List | Kind::Read | Kind::Invoke);
         fault.suits(kind) && (self == Self::Whole || writes || (turn(MENDED) && turn(ENDS)))
     }
 }

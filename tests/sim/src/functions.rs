@@ -40,6 +40,9 @@ pub const DNS_REPLICATOR: &str = Replicator::NAME;
 /// The name of the function that looks after instances.
 pub const INSTANCE_DRAINER: &str = Drainer::NAME;
 
+/// The name of the function that asks Neo4j.
+pub const NEO4J_GATEWAY: &str = "neo4j-gateway";
+
 /// The variables of a function's environment, by name.
 pub type Environment = BTreeMap<String, String>;
 /// The lines of metrics that functions have written.

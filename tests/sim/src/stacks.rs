@@ -63,6 +63,12 @@ impl Stacks {
         self.stacks["root"]["parameters"][name].as_str()
     }
 
+    /// Returns the parameters of the root.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.stacks["root"]["parameters"].as_object().into_iter().flatten();
+        all.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    }
+
     /// Returns a stack that is about to be created with these parameters.
     #[must_use]
     pub fn stack(&self, path: &str, parameters: &Value) -> Stack {
@@ -260,10 +266,10 @@ pub fn made_up(stack: &str, id: &str, r#type: &str, properties: &Value) -> (Stri
             let url = format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}");
             (url, json!({"Arn": arn("sqs", &name), "QueueName": name}))
         }
-        "AWS::Lambda::Function" => (name.clone(), json!({"Arn": arn("lambda", &format!("function:{name}"))})),
-        "AWS::SecretsManager::Secret" => {
-            let arn = arn("secretsmanager", &format!("secret:{name}"));
-            (arn.clone(), json!({"Id": arn}))
+        "AWS::Lambda::Function" => {
+            let name = properties["FunctionName"].as_str().map_or(name, str::to_owned);
+            let arn = arn("lambda", &format!("function:{name}"));
+            (name, json!({"Arn": arn}))
         }
         "AWS::EC2::SecurityGroup" => {
             let id = format!("sg-{name}");

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -14,12 +15,13 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
-use cluster_world::{Answer, Kind, Request, World};
+use cluster_world::{Answer, Kind, Request, World, lambda};
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
 
 /// How long a call takes.
-const LATENCY: Duration = Duration::from_millis(20);
+pub(crate) const LATENCY: Duration = Duration::from_millis(20);
 
 /// What happens to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,7 @@ struct Shared {
     began: Instant,
     began_at: Timestamp,
     faults: Mutex<Faults>,
+    functions: Mutex<BTreeMap<String, Invocable>>,
     killed: Notify,
 }
 
@@ -111,6 +114,27 @@ struct Faults {
 /// Says what is wrong with a write, given the world that it is about to reach.
 pub type Guard = Arc<dyn Fn(&World, &Request) -> Result<(), String> + Send + Sync>;
 
+/// What a function that another one invokes answers, or why it failed.
+pub type Invocation = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
+
+/// Runs a function with a payload.
+pub type Run = Arc<dyn Fn(&Wire, Value) -> Invocation + Send + Sync>;
+
+/// A function that other functions invoke. It may not hold the wire, which holds it.
+#[derive(Clone)]
+pub struct Invocable {
+    /// Its timeout.
+    pub timeout: Duration,
+    /// Runs it.
+    pub run: Run,
+}
+
+impl std::fmt::Debug for Invocable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invocable").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
 /// What another writer would write.
 pub type Writer = fn(&mut World);
 
@@ -124,6 +148,7 @@ impl Wire {
             began: Instant::now(),
             began_at,
             faults: Mutex::default(),
+            functions: Mutex::default(),
             killed: Notify::new(),
         }))
     }
@@ -197,6 +222,30 @@ impl Wire {
         self.world().answer(request)
     }
 
+    /// Lets functions invoke another one by this name.
+    pub fn add_function(&self, name: &str, function: Invocable) {
+        self.world().lambda.functions.insert(name.to_owned());
+        let mut functions = self.0.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        functions.insert(name.to_owned(), function);
+    }
+
+    /// Answers a request, which the guard has seen; one to Lambda by running the function.
+    async fn serve_or_run(&self, request: &Request) -> Answer {
+        let Some(name) = lambda::invoked(request) else { return self.serve(request) };
+        let function = self.0.functions.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        let Some(Invocable { timeout, run }) = function else { return self.serve(request) };
+        self.inspect(request);
+        let taken = self.world().take_invocation(request);
+        if let Err(refused) = taken {
+            return refused;
+        }
+        let payload = serde_json::from_slice(&request.body).unwrap_or_default();
+        match tokio::time::timeout(timeout, run(self, payload)).await {
+            Ok(result) => lambda::ran(result.as_ref().map_err(String::as_str)),
+            Err(_) => lambda::ran(Err(&format!("Task timed out after {:.2} seconds", timeout.as_secs_f64()))),
+        }
+    }
+
     /// Says what another writer writes ([`Fault::SecondWriter`]).
     pub fn set_second_writer(&self, writer: Writer) {
         self.faults().writer = Some(writer);
@@ -219,6 +268,29 @@ impl Wire {
     /// Waits until a fault kills the process.
     pub async fn killed(&self) {
         self.0.killed.notified().await;
+    }
+
+    /// Sends a request on its way, where it may meet a fault.
+    pub async fn send(&self, request: &Request) -> Result<Answer, ConnectorError> {
+        tokio::time::sleep(LATENCY).await;
+        let fault = self.next_fault(request);
+        match fault {
+            Some(Fault::Reset) => return Err(ConnectorError::io("connection reset by peer".into())),
+            Some(Fault::ResetAfterEffect) => {
+                self.serve_or_run(request).await;
+                return Err(ConnectorError::io("connection reset by peer".into()));
+            }
+            Some(Fault::Hang) => std::future::pending::<()>().await,
+            Some(Fault::Kill | Fault::KillAfterEffect) => {
+                if fault == Some(Fault::KillAfterEffect) {
+                    self.serve_or_run(request).await;
+                }
+                self.0.killed.notify_one();
+                std::future::pending::<()>().await;
+            }
+            _ => {}
+        }
+        Ok(self.answer(request, fault).await)
     }
 
     /// Counts a call, and says which fault it meets.
@@ -247,10 +319,10 @@ impl Wire {
     }
 
     /// The answer to a request that meets a fault, where there is one.
-    fn answer(&self, request: &Request, fault: Option<Fault>) -> Answer {
+    async fn answer(&self, request: &Request, fault: Option<Fault>) -> Answer {
         match fault {
             Some(Fault::Throttle) => request.refused(400, "ThrottlingException", "Rate exceeded"),
-            Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, body: String::new() },
+            Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, ..Answer::ok("") },
             Some(Fault::Denied) => request.refused(403, "AccessDeniedException", "not authorized to perform this"),
             Some(Fault::Refuse) => request.refused(400, "InvalidChangeBatch", "[Tried to do what cannot be done]"),
             Some(Fault::CutPage) => {
@@ -278,7 +350,7 @@ impl Wire {
                 }
                 world.answer(request)
             }
-            _ => self.serve(request),
+            _ => self.serve_or_run(request).await,
         }
     }
 }
@@ -294,27 +366,11 @@ impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let wire = self.clone();
         HttpConnectorFuture::new(async move {
-            let parsed = parse(&request);
-            tokio::time::sleep(LATENCY).await;
-            let fault = wire.next_fault(&parsed);
-            match fault {
-                Some(Fault::Reset) => return Err(ConnectorError::io("connection reset by peer".into())),
-                Some(Fault::ResetAfterEffect) => {
-                    wire.serve(&parsed);
-                    return Err(ConnectorError::io("connection reset by peer".into()));
-                }
-                Some(Fault::Hang) => std::future::pending::<()>().await,
-                Some(Fault::Kill | Fault::KillAfterEffect) => {
-                    if fault == Some(Fault::KillAfterEffect) {
-                        wire.serve(&parsed);
-                    }
-                    wire.0.killed.notify_one();
-                    std::future::pending::<()>().await;
-                }
-                _ => {}
-            }
-            let answer = wire.answer(&parsed, fault);
-            let response = http::Response::builder().status(answer.status).body(SdkBody::from(answer.body));
+            let answer = wire.send(&parse(&request)).await?;
+            let response = http::Response::builder().status(answer.status);
+            let response =
+                answer.headers.iter().fold(response, |response, (name, value)| response.header(*name, value));
+            let response = response.body(SdkBody::from(answer.body));
             let response = response.map_err(|error| ConnectorError::other(error.into(), None))?;
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
         })

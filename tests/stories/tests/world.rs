@@ -2,6 +2,7 @@
 
 mod auto_scaling;
 mod ecs;
+mod invocations;
 mod requests;
 mod route53;
 mod volumes;

@@ -89,6 +89,10 @@ services! {
     dynamodb: DynamoDb,
     /// Queues: their messages are with the world's.
     sqs: Sqs,
+    /// Secrets and their values.
+    secrets_manager: SecretsManager,
+    /// Functions that can be invoked.
+    lambda: Lambda,
 }
 
 /// What IAM is told of a call besides who does what to what: values by condition key.
@@ -200,7 +204,7 @@ impl World {
     pub fn answer(&mut self, request: &Request) -> Answer {
         if request.answers_cloudformation() {
             self.messages.push((request.path.clone(), String::from_utf8_lossy(&request.body).into_owned()));
-            return Answer { status: 200, body: String::new() };
+            return Answer::ok("");
         }
         let Some((service, asked)) = service_of(request) else {
             let what = request.target.as_ref().unwrap_or(&request.path);

@@ -86,7 +86,7 @@ impl Form {
             let namespace = format!("http://autoscaling.amazonaws.com/doc/{version}/");
             format!("<{action}Response xmlns=\"{namespace}\">{body}</{action}Response>")
         };
-        Answer { status: 200, body }
+        Answer::ok(body)
     }
 
     /// A refusal as the service words it. What every service refuses for is called differently by each.
@@ -105,7 +105,7 @@ impl Form {
             let error = format!("<Error><Type>Sender</Type>{said}</Error><RequestId>r</RequestId>");
             format!("<ErrorResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\">{error}</ErrorResponse>")
         };
-        Answer { status, body }
+        Answer { status, ..Answer::ok(body) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{
+    lambda,
     query::{self, Form},
     route53,
 };
@@ -35,6 +36,8 @@ pub enum Kind {
     Write,
     /// It is a batch of changes for Route 53.
     Batch,
+    /// It invokes a function that only looks.
+    Invoke,
 }
 
 /// What an API answers.
@@ -42,6 +45,8 @@ pub enum Kind {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// Headers, where a protocol says something in them.
+    pub headers: Vec<(&'static str, String)>,
     /// JSON or XML.
     pub body: String,
 }
@@ -74,6 +79,9 @@ impl Request {
         if let Some(form) = Form::parse(self) {
             return form.writes();
         }
+        if lambda::invoked(self).is_some() {
+            return !lambda::reads(self);
+        }
         let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
         operation.map_or(self.method != "GET", |operation| {
             !["Describe", "List", "Get", "Query"].iter().any(|v| operation.starts_with(v))
@@ -83,6 +91,9 @@ impl Request {
     /// Returns what it does, as far as it decides which faults can make a difference.
     #[must_use]
     pub fn kind(&self) -> Kind {
+        if lambda::invoked(self).is_some() {
+            return if lambda::reads(self) { Kind::Invoke } else { Kind::Write };
+        }
         let form = Form::parse(self);
         let lists = self.target.as_deref().map_or(self.method == "GET", |target| target.contains(".List"));
         match (self.writes(), lists || form.is_some()) {
@@ -104,17 +115,26 @@ impl Request {
         if let Some(form) = Form::parse(self) {
             return form.refused(code, message);
         }
+        if lambda::invoked(self).is_some() {
+            return lambda::refused(code, message);
+        }
         let body = if self.target.is_some() {
             format!(r#"{{"__type":"{code}","message":"{message}"}}"#)
         } else {
             let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
             format!("<ErrorResponse>{error}</ErrorResponse>")
         };
-        Answer { status, body }
+        Answer { status, ..Answer::ok(body) }
     }
 }
 
 impl Answer {
+    /// Returns an answer that says yes.
+    #[must_use]
+    pub fn ok(body: impl Into<String>) -> Self {
+        Self { status: 200, headers: Vec::new(), body: body.into() }
+    }
+
     /// Returns the same answer as if no page followed.
     #[must_use]
     pub fn without_next_page(&self) -> Self {
@@ -129,7 +149,7 @@ impl Answer {
             }
             Err(_) => query::without_token(&self.body).replace("<IsTruncated>true", "<IsTruncated>false"),
         };
-        Self { body, status: self.status }
+        Self { body, ..self.clone() }
     }
 }
 
@@ -139,11 +159,14 @@ pub fn refused(request: &Request, refusal: Refusal) -> Answer {
     if let Some(form) = Form::parse(request) {
         return form.refused(refusal.code, &refusal.message);
     }
+    if lambda::invoked(request).is_some() {
+        return lambda::refused(refusal.code, &refusal.message);
+    }
     if request.target.is_none() {
         return route53::refused(refusal);
     }
     let body = json!({"__type": refusal.code, "message": refusal.message}).to_string();
-    Answer { status: 400, body }
+    Answer { status: 400, ..Answer::ok(body) }
 }
 
 /// Returns a page of `items`: those from `token` on, and the token of the next page.

@@ -354,7 +354,7 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
     };
     let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
     let body = format!("<ErrorResponse xmlns=\"{XMLNS}\">{error}<RequestId>r</RequestId></ErrorResponse>");
-    Answer { status, body }
+    Answer { status, ..Answer::ok(body) }
 }
 
 impl Service for Route53 {

@@ -67,6 +67,13 @@ pub(crate) enum Target {
     Query(&'static str),
     /// XML over paths: the path begins with this.
     Rest(&'static str),
+    /// JSON over paths that begin with this, of which the world knows one operation.
+    RestJson {
+        /// What the path begins with.
+        path: &'static str,
+        /// The operation.
+        operation: &'static str,
+    },
 }
 
 /// A request to a service, read.
@@ -91,8 +98,8 @@ impl Asked<'_> {
     pub(crate) fn wrap(&self, result: Result<Value, Refusal>) -> Answer {
         match (result, &self.form) {
             (Ok(value), Some(form)) => form.accepted(&value),
-            (Ok(Value::String(body)), None) => Answer { status: 200, body },
-            (Ok(value), None) => Answer { status: 200, body: value.to_string() },
+            (Ok(Value::String(body)), None) => Answer::ok(body),
+            (Ok(value), None) => Answer::ok(value.to_string()),
             (Err(refusal), _) => super::refused(self.request, refusal),
         }
     }
@@ -167,6 +174,10 @@ impl Entry {
             (Target::Query(version), None) => {
                 let form = Form::parse(request).filter(|form| form.version == version)?;
                 Some(Asked { request, operation: form.action.clone(), body: Value::Null, form: Some(form) })
+            }
+            (Target::RestJson { path, operation }, None) => {
+                let body = serde_json::from_slice(&request.body).unwrap_or_default();
+                request.path.starts_with(path).then(|| plain(operation, body))
             }
             (Target::Rest(path), None) => request.path.starts_with(path).then(|| plain(&request.method, Value::Null)),
             _ => None,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Deployed, Node, request, updated};
 use crate::{
     events::Rule,
-    functions::{Functions, Metrics},
+    functions::{Functions, Metrics, NEO4J_GATEWAY},
     stacks::{Made, Stack, Stacks, made_up},
     wire::Wire,
 };
@@ -16,7 +16,8 @@ use crate::{
 /// Returns whether the world makes resources of a type; all else is names.
 pub(super) fn is_modelled(r#type: &str) -> bool {
     let types = ["AWS::EC2::Volume", "AWS::EC2::LaunchTemplate", "AWS::DynamoDB::", "AWS::Route53::", "AWS::ECS::"];
-    types.iter().chain(&["AWS::ServiceDiscovery::", "AWS::AutoScaling::"]).any(|prefix| r#type.starts_with(prefix))
+    let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::"];
+    types.iter().chain(&more).any(|prefix| r#type.starts_with(prefix))
 }
 
 struct Creation {
@@ -58,6 +59,7 @@ pub(super) async fn deploy(name: &str) -> Deployed {
         made: vec![],
         phase: None,
         environments: BTreeMap::new(),
+        gateway: None,
         arns: BTreeMap::new(),
         rules: vec![],
         sweeps: vec![],
@@ -66,6 +68,11 @@ pub(super) async fn deploy(name: &str) -> Deployed {
         ecs_cluster: given.clone().unwrap_or_default(),
         nodes: vec![],
     };
+    // Secrets that are given by ARN are there, too.
+    for (parameter, arn) in stacks.parameters().filter(|(name, arn)| name.ends_with("SecretArn") && !arn.is_empty()) {
+        let value = json!({"username": "neo4j", "password": format!("given-{parameter}")});
+        world.put_secret(arn, parameter, value.to_string());
+    }
     let wire = Wire::new(world);
     let mut deployed = Creation::of(stacks, wire.clone(), deployed, vec![]).carry_out().await.0;
     let mut world = wire.world().clone();
@@ -217,6 +224,12 @@ impl Creation {
                 let name = text(&resource["Metadata"]["BuildProperties"]["Binary"]);
                 let variables = properties["Environment"]["Variables"].as_object().unwrap();
                 let variables = variables.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+                // Functions invoke it; nothing wakes it.
+                if name == NEO4J_GATEWAY {
+                    self.deployed.gateway = Some((physical_id.clone(), variables));
+                    made.policy = json!({"function": name});
+                    return;
+                }
                 self.deployed.environments.insert(name.clone(), variables);
                 self.deployed.arns.insert(text(&attributes["Arn"]), name.clone());
                 self.functions.insert(physical_id.clone(), name.clone());
