@@ -22,6 +22,12 @@ pub struct Config {
     pub replica_services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
+    /// The name of the function neo4j-gateway.
+    pub gateway: String,
+    /// The ARN of the secret of the administrator.
+    pub admin_secret: String,
+    /// The ARN of the secret of the user that asks the members.
+    pub monitor_secret: String,
 }
 
 impl Config {
@@ -61,6 +67,9 @@ impl Config {
             core_services,
             replica_services,
             register_timeout: SignedDuration::from_secs(timeout.into()),
+            gateway: env::required(lookup, "GATEWAY_FUNCTION")?,
+            admin_secret: env::required(lookup, "ADMIN_SECRET_ARN")?,
+            monitor_secret: env::required(lookup, "MONITOR_SECRET_ARN")?,
         })
     }
 
@@ -81,7 +90,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 7] = [
+    const GOOD: [(&str, &str); 10] = [
         ("CLUSTER_NAME", "neo4j"),
         ("ECS_CLUSTER", "neo4j"),
         ("STATE_TABLE", "neo4j-state"),
@@ -89,6 +98,9 @@ mod tests {
         ("CORE_ECS_SERVICES", "core-1,core-2,core-3"),
         ("REPLICA_ECS_SERVICES", "replica"),
         ("REGISTER_TIMEOUT_SECONDS", "600"),
+        ("GATEWAY_FUNCTION", "neo4j-gateway-1"),
+        ("ADMIN_SECRET_ARN", "arn:aws:secretsmanager:eu-west-1:0:secret:admin"),
+        ("MONITOR_SECRET_ARN", "arn:aws:secretsmanager:eu-west-1:0:secret:monitor"),
     ];
 
     fn read(name: &str, value: Option<&str>) -> Result<Config, Failure> {

@@ -3,7 +3,10 @@ use std::collections::HashMap;
 use aws_sdk_ecs::{
     Client,
     primitives::DateTime,
-    types::{ContainerInstance as Described, ContainerInstanceStatus, DesiredStatus, Failure as Missed, Task as Found},
+    types::{
+        ContainerInstance as Described, ContainerInstanceStatus, DesiredStatus, Failure as Missed, HealthStatus,
+        Task as Found,
+    },
 };
 use cluster_core::{
     ids::{ContainerInstanceArn, InstanceId},
@@ -206,6 +209,7 @@ fn task(found: &Found) -> Option<(String, Task)> {
         connected_at: found.connectivity_at().and_then(timestamp),
         started_at: found.started_at().and_then(timestamp),
         wanted: found.desired_status() == Some("RUNNING"),
+        unhealthy: found.health_status() == Some(&HealthStatus::Unhealthy),
         definition: found.task_definition_arn().map(Into::into),
     };
     Some((found.container_instance_arn()?.to_owned(), task))

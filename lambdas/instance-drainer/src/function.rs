@@ -15,6 +15,7 @@ use crate::{
     custom_resources::{DATA_VOLUME_ORIGINS, PHASE, TARGET},
     ec2::Ec2,
     groups::Groups,
+    neo4j::{LOGINS_REFUSED, MEMBERS_ANSWERING, MEMBERS_MISSING, Neo4j, Neo4jOutcome, QUORUM_MARGIN, RIGHTS_MISSING},
     statuses::Statuses,
     volumes::Volumes,
 };
@@ -40,6 +41,7 @@ pub struct Drainer {
     pub(crate) volumes: Volumes,
     pub(crate) statuses: Statuses,
     pub(crate) state: StateTable,
+    pub(crate) neo4j: Neo4j,
 }
 
 impl Function for Drainer {
@@ -59,8 +61,13 @@ impl Function for Drainer {
         ATTACH_SECONDS,
         CORES_NOT_WHOLE,
         LAUNCHES_ABANDONED,
+        LOGINS_REFUSED,
+        MEMBERS_ANSWERING,
+        MEMBERS_MISSING,
         NOT_WHOLE_SECONDS,
+        QUORUM_MARGIN,
         RETAINED,
+        RIGHTS_MISSING,
         STUCK,
         WAITING,
     ];
@@ -74,7 +81,8 @@ impl Function for Drainer {
             groups: Groups::new(client!(aws_sdk_autoscaling, aws)),
             container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.ecs_cluster.clone()),
             volumes: Volumes::new(ec2.clone()),
-            statuses: Statuses::new(ec2),
+            statuses: Statuses::new(ec2.clone()),
+            neo4j: Neo4j::new(&config, ec2, lookup, aws)?,
             state: StateTable::new(client!(aws_sdk_dynamodb, aws), config.state_table.clone()),
             config,
         })
@@ -127,6 +135,7 @@ impl Function for Drainer {
             Metric::seconds(NOT_WHOLE_SECONDS, outcome.not_whole_for(now)),
             Metric::count(CORES_NOT_WHOLE, outcome.cores.iter().filter(|(core, _)| core.fault.is_some()).count()),
         ];
+        metrics.extend(outcome.neo4j.iter().flat_map(Neo4jOutcome::metrics));
         metrics.extend(tally.attach_seconds.map(|seconds| Metric::seconds(ATTACH_SECONDS, seconds)));
         vec![MetricSet { dimensions: Vec::new(), metrics }]
     }

@@ -10,7 +10,9 @@ mod custom_resources;
 mod ec2;
 mod function;
 mod groups;
+mod neo4j;
 mod observe;
+mod outcome;
 mod reconcile;
 mod statuses;
 #[cfg(test)]
@@ -19,4 +21,5 @@ mod volumes;
 
 pub use config::Config;
 pub use function::Drainer;
-pub use reconcile::{Outcome, Tally};
+pub use neo4j::{Heard, Neo4jOutcome};
+pub use outcome::{Outcome, Tally};

@@ -74,6 +74,13 @@ impl Metric {
         Self { name, unit: Unit::Count, value: value as f64 }
     }
 
+    /// Makes a count that may be negative, such as one above a limit.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn signed(name: &'static str, value: i64) -> Self {
+        Self { name, unit: Unit::Count, value: value as f64 }
+    }
+
     /// Makes a duration in milliseconds.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]

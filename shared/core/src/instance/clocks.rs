@@ -45,9 +45,12 @@ impl Clocks {
         }
     }
 
-    /// Starts a clock for each of these cores that has none, and ends the clocks of all others.
-    pub fn see_cores(&mut self, not_whole: impl Iterator<Item = u8>, now: Timestamp) {
+    /// Starts a clock for each of these cores that has none. Ends the clocks of all others only if their Neo4j was asked:
+    /// otherwise they may be as they were.
+    pub fn see_cores(&mut self, not_whole: impl Iterator<Item = u8>, asked: bool, now: Timestamp) {
         let seen = std::mem::take(&mut self.not_whole);
-        self.not_whole = not_whole.map(|core| (core, seen.get(&core).copied().unwrap_or(now))).collect();
+        let clocks = not_whole.map(|core| (core, seen.get(&core).copied().unwrap_or(now)));
+        let clocks: BTreeMap<_, _> = clocks.collect();
+        self.not_whole = if asked { clocks } else { seen.into_iter().chain(clocks).collect() };
     }
 }

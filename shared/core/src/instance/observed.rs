@@ -380,6 +380,8 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// Whether its `desiredStatus` is `RUNNING`.
     pub wanted: bool,
+    /// Whether its `healthStatus` is `UNHEALTHY`: the service scheduler is about to replace it.
+    pub unhealthy: bool,
     /// Its task definition with the revision, if ECS reports that.
     pub definition: Option<TaskDefinitionArn>,
 }

@@ -61,7 +61,16 @@ fn task(group: &str, n: usize) -> Task {
     let connected_at = Some(now() - SignedDuration::from_mins(40));
     let (status, started_at) = ("RUNNING".into(), connected_at);
     let definition = Some("arn:aws:ecs:eu-west-1:0:task-definition/neo4j-core:3".into());
-    Task { id: format!("task-{n}"), group: group.into(), status, connected_at, started_at, wanted: true, definition }
+    Task {
+        id: format!("task-{n}"),
+        group: group.into(),
+        status,
+        connected_at,
+        started_at,
+        wanted: true,
+        unhealthy: false,
+        definition,
+    }
 }
 
 /// Returns the registration of `i-1`, with so many tasks of the cluster on it.

@@ -1,0 +1,232 @@
+use std::collections::BTreeMap;
+
+use cluster_core::{
+    instance::{ContainerInstance, Policy, Seen, Task},
+    neo4j::{Answer, Asked, Declaration, DeclareUsers, Fault, Login, Memory},
+    quorum::{Going, Member, Observed, Quorum},
+};
+use cluster_gateway::{Gateway, Logins, Versioned};
+use cluster_lambda::{Aws, Failure, env::Lookup, telemetry::Metric};
+use jiff::Timestamp;
+
+use crate::{Config, addresses::Addresses, ec2::Ec2};
+
+pub(crate) const LOGINS_REFUSED: &str = "MonitorLoginsRefused";
+pub(crate) const MEMBERS_ANSWERING: &str = "MembersAnswering";
+pub(crate) const MEMBERS_MISSING: &str = "MembersMissing";
+pub(crate) const QUORUM_MARGIN: &str = "QuorumMargin";
+pub(crate) const RIGHTS_MISSING: &str = "MonitorRightsMissing";
+
+/// What Neo4j's members are asked by.
+#[derive(Clone, Debug)]
+pub(crate) struct Neo4j {
+    gateway: Gateway,
+    logins: Logins,
+    addresses: Addresses,
+    admin_secret: String,
+    monitor_secret: String,
+}
+
+/// What a round heard of Neo4j.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The members that were asked.
+    pub asked: Vec<Asked>,
+    /// All members, with what they answered.
+    pub members: Vec<Member>,
+    /// Why nobody was heard, if the gateway failed.
+    pub gateway: Option<String>,
+    /// Why members could not be asked in Cypher, if the monitor's secret could not be read.
+    pub monitor: Option<String>,
+}
+
+impl Neo4j {
+    /// Makes the clients. Refuses where no endpoint is known.
+    pub(crate) fn new(config: &Config, ec2: Ec2, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+        Ok(Self {
+            gateway: Gateway::new(config.gateway.clone(), lookup, aws)?,
+            logins: Logins::new(lookup, aws)?,
+            addresses: Addresses::new(ec2),
+            admin_secret: config.admin_secret.clone(),
+            monitor_secret: config.monitor_secret.clone(),
+        })
+    }
+
+    /// Asks every member that runs. Whatever fails leaves members unheard, and nothing else undone.
+    pub(crate) async fn listen(
+        &self,
+        found: &[ContainerInstance],
+        policy: &Policy,
+        memory: &Memory,
+        now: Timestamp,
+    ) -> Heard {
+        let tasks: Vec<_> = tasks(found, policy).collect();
+        let (addresses, login) = tokio::join!(
+            biased;
+            async {
+                let instances: Vec<_> = tasks.iter().map(|(on, _)| &on.instance).collect();
+                self.addresses.of(&instances).await
+            },
+            self.logins.of(&self.monitor_secret, now)
+        );
+        let failed = |failure: &Failure| {
+            tracing::error!("{}", failure.chain());
+            failure.chain()
+        };
+        let (addresses, mut gateway) = match addresses {
+            Ok(addresses) => (addresses, None),
+            Err(failure) => (BTreeMap::new(), Some(failed(&failure))),
+        };
+        let (login, monitor) = match login {
+            Ok(Versioned { login, .. }) => (Some(login), None),
+            Err(failure) => (None, Some(failed(&failure))),
+        };
+        let asked = tasks.iter().filter(|(_, task)| task.status == "RUNNING").filter_map(|(on, task)| {
+            Some(Asked {
+                task: task.id.clone(),
+                core: core_of(task, policy),
+                address: *addresses.get(&on.instance)?,
+                pages_only: memory.pages_only(&task.id, now),
+            })
+        });
+        let mut asked: Vec<_> = asked.collect();
+        asked.sort();
+        let mut answers = BTreeMap::new();
+        if !asked.is_empty() {
+            match self.gateway.observe(asked.clone(), login).await {
+                Ok(heard) => answers.extend(heard.into_iter().map(|answer| (answer.task.clone(), answer))),
+                Err(failure) => gateway = Some(failed(&failure)),
+            }
+        }
+        if answers.values().any(Answer::refuses_login) {
+            // It may have been rotated.
+            self.logins.forget(&self.monitor_secret);
+        }
+        let members = tasks.into_iter().map(|(on, task)| Member {
+            core: core_of(task, policy),
+            task: task.id.clone(),
+            address: addresses.get(&on.instance).copied(),
+            answer: answers.remove(&task.id),
+            going: going(on, task),
+        });
+        let members = members.collect();
+        Heard { asked, members, gateway, monitor }
+    }
+
+    /// Returns the administrator's login, as it is in the secret now.
+    pub(crate) async fn admin(&self, now: Timestamp) -> Result<Versioned, Failure> {
+        self.logins.forget(&self.admin_secret);
+        self.logins.of(&self.admin_secret, now).await
+    }
+
+    /// Declares the user that asks the members, in the name of the administrator.
+    pub(crate) async fn declare(
+        &self,
+        asked: &[Asked],
+        admin: Login,
+        now: Timestamp,
+    ) -> Result<Result<Declaration, Fault>, Failure> {
+        let monitor = self.logins.of(&self.monitor_secret, now).await?.login;
+        let declared = self.gateway.declare_users(DeclareUsers { members: asked.to_vec(), admin, monitor }).await?;
+        Ok(declared.monitor)
+    }
+}
+
+/// What came of asking Neo4j.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neo4jOutcome {
+    /// What was heard.
+    pub heard: Heard,
+    /// Which core may be stopped.
+    pub quorum: Quorum,
+}
+
+impl Neo4jOutcome {
+    /// Returns whether the gateway answered at all.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.heard.gateway.is_none()
+    }
+
+    /// Returns the metrics. The margin is absent when it is not known.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        let members = &self.heard.members;
+        let count = |is_so: fn(&Answer) -> bool| {
+            members.iter().filter_map(|member| member.answer.as_ref()).filter(|a| is_so(a)).count()
+        };
+        // Without a login nobody can be asked in Cypher.
+        let refused = if self.heard.monitor.is_some() { self.heard.asked.len() } else { count(Answer::refuses_login) };
+        let mut metrics = vec![
+            Metric::count(MEMBERS_ANSWERING, members.iter().filter(|member| member.answers()).count()),
+            Metric::count(MEMBERS_MISSING, self.quorum.missing().len()),
+            Metric::count(LOGINS_REFUSED, refused),
+            Metric::count(RIGHTS_MISSING, count(Answer::lacks_rights)),
+        ];
+        metrics.extend(self.quorum.margin().map(|margin| Metric::signed(QUORUM_MARGIN, margin)));
+        metrics
+    }
+}
+
+impl Heard {
+    /// Returns the answers.
+    pub(crate) fn answers(&self) -> Vec<Answer> {
+        self.members.iter().filter_map(|member| member.answer.clone()).collect()
+    }
+
+    /// Returns what decides which core may be stopped.
+    pub(crate) fn observed(&self, cores: u8, memory: &Memory, now: Timestamp) -> Observed {
+        Observed {
+            cores,
+            members: self.members.clone(),
+            servers: memory.servers.clone(),
+            down_before: memory.down_before(now),
+        }
+    }
+
+    /// Returns what says whether cores are whole.
+    pub(crate) fn seen(&self, memory: &Memory) -> Seen {
+        if let Some(why) = &self.gateway {
+            return Seen::GatewayFailed(why.clone());
+        }
+        // Where a core has two tasks, the one that stays comes last.
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_by_key(|member| member.going != Some(Going::NotWanted));
+        let heard = members.into_iter().filter_map(|member| {
+            let (core, answer) = (member.core?, member.answer.clone()?);
+            let answered_before = memory.answered.contains_key(&member.task);
+            Some((core, cluster_core::instance::Heard { answer, answered_before }))
+        });
+        Seen::Answers(heard.collect())
+    }
+}
+
+/// Returns the members' tasks that have not stopped, each with its container instance. A task that two registrations of
+/// an instance have is one.
+fn tasks<'a>(
+    found: &'a [ContainerInstance],
+    policy: &Policy,
+) -> impl Iterator<Item = (&'a ContainerInstance, &'a Task)> {
+    let tasks = found.iter().flat_map(|on| on.tasks.iter().map(move |task| (on, task)));
+    let ours: BTreeMap<&str, _> =
+        tasks.filter(|(_, task)| policy.is_ours(task)).map(|(on, task)| (task.id.as_str(), (on, task))).collect();
+    ours.into_values()
+}
+
+/// Returns the number of the core whose service a task belongs to.
+fn core_of(task: &Task, policy: &Policy) -> Option<u8> {
+    let service = task.service()?;
+    let index = policy.core_services.iter().position(|core| core == service)?;
+    u8::try_from(index + 1).ok()
+}
+
+/// Returns why a task is about to stop.
+fn going(on: &ContainerInstance, task: &Task) -> Option<Going> {
+    if !task.wanted {
+        return Some(Going::NotWanted);
+    }
+    if on.status == "DRAINING" {
+        return Some(Going::Draining);
+    }
+    task.unhealthy.then_some(Going::Unhealthy)
+}
