@@ -4,10 +4,8 @@ use std::{fmt, io::Write, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tracing_subscriber::{
-    filter::LevelFilter,
-    fmt::{format::Writer, time::FormatTime},
-};
+pub use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
 use crate::env;
 
@@ -26,13 +24,18 @@ impl FormatTime for Rfc3339 {
 
 /// Starts logging, at the level that Lambda requests (`AWS_LAMBDA_LOG_LEVEL`) or INFO.
 pub fn init() {
+    init_up_to(LevelFilter::TRACE);
+}
+
+/// Does the same, with no more details than this level has, whatever Lambda requests: at TRACE the runtime logs whole events.
+pub fn init_up_to(most: LevelFilter) {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_span_list(false)
         .with_target(false)
         .with_timer(Rfc3339)
-        .with_max_level(level(env::process("AWS_LAMBDA_LOG_LEVEL").as_deref()))
+        .with_max_level(level(env::process("AWS_LAMBDA_LOG_LEVEL").as_deref()).min(most))
         .init();
 }
 
