@@ -249,3 +249,49 @@ fn the_gateway_has_a_page_and_its_outputs() {
         1
     );
 }
+
+/// What each alarm on Neo4j's own state waits for: the metric, the value of a minute, for how long, and the limit.
+const ALARMS: [(&str, &str, &str, u64, &str); 6] = [
+    ("GatewaySilentAlarm", "MembersAnswering", "Maximum", 5, "< 1"),
+    ("MembersMissingAlarm", "MembersMissing", "Minimum", 30, "> 0"),
+    ("MonitorLoginRefusedAlarm", "MonitorLoginsRefused", "Minimum", 5, "> 0"),
+    ("MonitorRightsMissingAlarm", "MonitorRightsMissing", "Minimum", 5, "> 0"),
+    ("QuorumAtRiskAlarm", "QuorumMargin", "Maximum", 10, "< 1"),
+    ("QuorumLostAlarm", "QuorumMargin", "Maximum", 3, "< 0"),
+];
+
+#[test]
+fn each_alarm_on_neo4j_takes_the_best_value_of_each_minute_and_says_what_to_look_at() {
+    for (deployment, stacks, _) in deployed() {
+        let own = &stacks["Monitoring"]["live"]["Resources"];
+        for (id, metric, statistic, minutes, limit) in ALARMS {
+            let alarm = &own[id]["Properties"];
+            let of = |name: &str| alarm[name].as_str().unwrap_or_else(|| panic!("{deployment}: {id} has no {name}"));
+            assert_eq!((of("MetricName"), of("Statistic")), (metric, statistic), "{deployment}: {id}");
+            let sign = if of("ComparisonOperator") == "LessThanThreshold" { "<" } else { ">" };
+            assert_eq!(format!("{sign} {}", alarm["Threshold"]), limit, "{deployment}: {id}");
+            let text = of("AlarmDescription");
+            assert!(
+                text.contains(&format!("for {minutes} minutes")) || text.contains(&format!("For {minutes} minutes")),
+                "{text}"
+            );
+            assert_eq!(
+                (alarm["Period"].as_u64(), alarm["EvaluationPeriods"].as_u64()),
+                (Some(60), Some(minutes)),
+                "{id}"
+            );
+            assert!(
+                text.len() <= 1024 && text.contains("ShowInstanceDrainerPlan") && text.contains("table"),
+                "{id}: {text}"
+            );
+            // While the function is silent its SilenceAlarm goes off, and nothing is known to be better.
+            assert_eq!(of("TreatMissingData"), "ignore", "{deployment}: {id}");
+        }
+        // Whoever is woken by it has to know which secrets are meant.
+        let text = own["MonitorLoginRefusedAlarm"]["Properties"]["AlarmDescription"].as_str().unwrap();
+        for secret in ["AdminSecretArn", "MonitorSecretArn"] {
+            let arn = stacks["root"]["live"]["Outputs"][secret]["Value"].as_str().unwrap();
+            assert!(text.contains(arn), "{deployment}: {arn}: {text}");
+        }
+    }
+}
