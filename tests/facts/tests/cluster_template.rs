@@ -45,6 +45,7 @@ fn each_port_of_a_member_is_open_to_its_users_and_none_to_the_world() {
         "7688 from Members".to_owned(),
         format!("{http} from ClientCidr"),
         format!("{http} from Clients"),
+        format!("{http} from Gateway"),
     ];
     assert_eq!(open, BTreeSet::from(want));
     for (id, group) in of_type("AWS::EC2::SecurityGroup") {

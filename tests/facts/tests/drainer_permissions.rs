@@ -22,6 +22,9 @@ fn drainers_rights(around: &Around) -> Vec<Statement> {
     let names = [
         (drainer.variable("ECS_CLUSTER"), here("ECS_CLUSTER")),
         (drainer.variable("STATE_TABLE"), here("STATE_TABLE")),
+        (drainer.variable("GATEWAY_FUNCTION"), here("GATEWAY_FUNCTION")),
+        (drainer.variable("ADMIN_SECRET_ARN"), here("ADMIN_SECRET_ARN")),
+        (drainer.variable("MONITOR_SECRET_ARN"), here("MONITOR_SECRET_ARN")),
         (around.dead_letters.clone(), queue_arn(&here("DEAD_LETTER_QUEUE_URL"))),
     ];
     assert_eq!((drainer.parameter("ClusterName").as_str(), ACCOUNT, REGION), (CLUSTER, "000000000000", "eu-west-1"));

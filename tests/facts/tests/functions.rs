@@ -18,7 +18,7 @@ use cluster_sim::{
 use serde_json::{Value, json};
 
 use crate::{
-    disks,
+    disks, gateway,
     template::{everything, names},
 };
 
@@ -26,7 +26,8 @@ use crate::{
 fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
     let crates = std::fs::read_dir(root().join("lambdas")).unwrap().map(|entry| entry.unwrap().file_name());
     let crates: BTreeSet<_> = crates.map(|name| name.into_string().unwrap()).collect();
-    assert_eq!(crates, FUNCTIONS.map(|function| function.name().to_owned()).into(), "left: folders, right: FUNCTIONS");
+    let known: BTreeSet<_> = FUNCTIONS.iter().map(Registered::name).chain([gateway::NAME]).map(str::to_owned).collect();
+    assert_eq!(crates, known, "left: folders, right: FUNCTIONS and the gateway");
     let of_root = resources(&read("infra/template.yaml"));
     for function in FUNCTIONS {
         let (name, template, stack) = (function.name(), function.template(), function.stack);

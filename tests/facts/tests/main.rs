@@ -13,6 +13,7 @@ mod documents;
 mod drainer_permissions;
 mod ecs;
 mod functions;
+mod gateway;
 mod iam;
 mod members;
 mod permissions;

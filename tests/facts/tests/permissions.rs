@@ -12,7 +12,10 @@ use cluster_sim::{
 use cluster_world::{ACCOUNT, REGION, cloud_map, queue_arn, route53};
 use serde_json::{Value, json};
 
-use crate::iam::{Around, Question, Rendered, Statement, questions, strings};
+use crate::{
+    gateway::TEMPLATE,
+    iam::{Around, Question, Rendered, Statement, questions, strings},
+};
 
 const OTHER_DOMAIN: &str = "graph.neo4j.service";
 const TASK: &str = "0123456789abcdef0123456789abcdef";
@@ -21,7 +24,7 @@ fn of_type(kind: &str) -> Vec<(String, Value)> {
 }
 
 /// The resources of a type in one template: (logical id, properties).
-fn of_template(path: &str, kind: &str) -> Vec<(String, Value)> {
+pub(crate) fn of_template(path: &str, kind: &str) -> Vec<(String, Value)> {
     let all = resources(&read(path)).into_iter().filter(|(_, resource)| resource["Type"] == kind);
     all.map(|(id, resource)| (id, resource["Properties"].clone())).collect()
 }
@@ -257,7 +260,7 @@ fn a_role_is_assumed_by_the_one_service_that_needs_it() {
             if service == "lambda.amazonaws.com" { of_functions.push(path.clone()) } else { _ = others.insert(id) }
         }
     }
-    let mut functions: Vec<_> = FUNCTIONS.iter().map(Registered::template).collect();
+    let mut functions: Vec<_> = FUNCTIONS.iter().map(Registered::template).chain([TEMPLATE.to_owned()]).collect();
     functions.sort();
     assert_eq!(of_functions, functions, "each function has one role");
     assert_eq!(others, ["ExecutionRole", "InstanceRole", "SweepRole"].map(str::to_owned).into());

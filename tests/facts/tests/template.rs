@@ -172,10 +172,13 @@ fn statements(resource: &Value) -> Vec<Value> {
 }
 
 /// Actions for which AWS knows no resource type, by the service authorization reference.
-const WITHOUT_RESOURCE: [&str; 12] = [
+const WITHOUT_RESOURCE: [&str; 15] = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "ec2:DescribeInstanceStatus",
+    "ec2:DescribeInstances",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
     "ec2:DescribeVolumes",
     "ecr:GetAuthorizationToken",
     "ecs:DiscoverPollEndpoint",
@@ -270,7 +273,9 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
     infra/ecs.yaml GeneralLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/ecs.yaml InsightsLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/ecs.yaml SlowQueries AWS::Logs::LogGroup RetainExceptOnCreate, Retain
+    infra/gateway.yaml GatewayLogs AWS::Logs::LogGroup Delete, Delete
     infra/secrets.yaml Admin AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
+    infra/secrets.yaml Monitor AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
     infra/secrets.yaml ReadOnly AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
     infra/secrets.yaml ReadWrite AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
     infra/state.yaml Table AWS::DynamoDB::Table RetainExceptOnCreate, Retain
