@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use cluster_core::{
+    ids::InstanceId,
     instance::{ContainerInstance, Policy, Seen, Task},
     neo4j::{Answer, Asked, Declaration, DeclareUsers, Fault, Login, Memory},
     quorum::{Going, Member, Observed, Quorum},
@@ -81,16 +82,7 @@ impl Neo4j {
             Ok(Versioned { login, .. }) => (Some(login), None),
             Err(failure) => (None, Some(failed(&failure))),
         };
-        let asked = tasks.iter().filter(|(_, task)| task.status == "RUNNING").filter_map(|(on, task)| {
-            Some(Asked {
-                task: task.id.clone(),
-                core: core_of(task, policy),
-                address: *addresses.get(&on.instance)?,
-                pages_only: memory.pages_only(&task.id, now),
-            })
-        });
-        let mut asked: Vec<_> = asked.collect();
-        asked.sort();
+        let asked = asked(&tasks, &addresses, policy, memory, now);
         let mut answers = BTreeMap::new();
         if !asked.is_empty() {
             match self.gateway.observe(asked.clone(), login).await {
@@ -211,6 +203,27 @@ fn tasks<'a>(
     let ours: BTreeMap<&str, _> =
         tasks.filter(|(_, task)| policy.is_ours(task)).map(|(on, task)| (task.id.as_str(), (on, task))).collect();
     ours.into_values()
+}
+
+/// Returns the members to ask: those that run. Of two tasks at one address that is the one that stays.
+fn asked(
+    tasks: &[(&ContainerInstance, &Task)],
+    addresses: &BTreeMap<InstanceId, Ipv4Addr>,
+    policy: &Policy,
+    memory: &Memory,
+    now: Timestamp,
+) -> Vec<Asked> {
+    let mut running: Vec<_> = tasks.iter().filter(|(_, task)| task.status == "RUNNING").collect();
+    running.sort_by_key(|(_, task)| task.wanted);
+    let asked = running.into_iter().filter_map(|(on, task)| {
+        let address = *addresses.get(&on.instance)?;
+        let pages_only = memory.pages_only(&task.id, now);
+        Some((address, Asked { task: task.id.clone(), core: core_of(task, policy), address, pages_only }))
+    });
+    let by_address: BTreeMap<_, _> = asked.collect();
+    let mut asked: Vec<_> = by_address.into_values().collect();
+    asked.sort();
+    asked
 }
 
 /// Returns the number of the core whose service a task belongs to.
