@@ -54,6 +54,7 @@ impl Replicator {
                         .collect(),
                     service: None,
                     records,
+                    readiness: None,
                 }
             }));
         }

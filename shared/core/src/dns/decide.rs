@@ -1,12 +1,13 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    mem,
     net::Ipv4Addr,
 };
 
 use super::{
-    Change, Kept, MULTIVALUE_LIMIT, Occupant, Occupied, Owner, Plan, Policy, Reason, RecordSet, Records, Registration,
-    Service, Tier,
+    Change, Kept, MULTIVALUE_LIMIT, Occupant, Occupied, Owner, Plan, Policy, Readiness, Reason, RecordSet, Records,
+    Registration, Service, Tier,
 };
 
 /// Plans the changes that make the record sets of a tier's name lead to its fit members.
@@ -15,7 +16,10 @@ use super::{
 /// failed read than a deleted cluster. A name is emptied only when ECS itself wants no tasks.
 pub fn plan(tier: &Tier, policy: &Policy) -> Plan {
     let published = published(tier, &policy.owner);
-    let judged = Judged::of(tier, policy, &published);
+    let mut judged = Judged::of(tier, policy, &published);
+    if let Some(readiness) = &tier.readiness {
+        judged.keep_answering(readiness, &published);
+    }
     let mut plan = if let Some(by) = tier.records.occupant {
         leave_occupied(tier, &published, judged, by)
     } else if judged.fit.is_empty()
@@ -28,6 +32,13 @@ pub fn plan(tier: &Tier, policy: &Policy) -> Plan {
     plan.changes.sort();
     plan.kept.sort();
     plan
+}
+
+/// Returns the members that the name should lead to, whether or not their Neo4j answers, with their addresses.
+pub(super) fn fit(tier: &Tier, policy: &Policy) -> Vec<(String, Ipv4Addr)> {
+    let published = published(tier, &policy.owner);
+    let fit = Judged::of(tier, policy, &published).fit;
+    fit.into_iter().map(|(member, address, _)| (member.to_owned(), address)).collect()
 }
 
 /// Plans the removal of all our record sets under one name, and of nothing else.
@@ -74,6 +85,29 @@ impl<'a> Judged<'a> {
             }
         }
         judged
+    }
+
+    /// Takes out new members whose Neo4j does not answer, and published ones that never did, though others do. The name keeps
+    /// the last of those that it has.
+    fn keep_answering(&mut self, readiness: &Readiness, published: &Published<'a>) {
+        let (stay, join): (Vec<_>, Vec<_>) =
+            mem::take(&mut self.fit).into_iter().partition(|(id, ..)| published.contains_key(id));
+        for (id, address, _) in join {
+            match readiness.may_join(id) {
+                Ok(why) => self.fit.push((id, address, why)),
+                Err(why) => _ = self.unfit.insert(id, why),
+            }
+        }
+        let must_leave = |(id, ..): &(&'a str, Ipv4Addr, Reason)| readiness.must_leave(id);
+        let (leave, stay): (Vec<_>, Vec<_>) = stay.into_iter().partition(|fit| must_leave(fit).is_some());
+        let others = !stay.is_empty() || !self.fit.is_empty();
+        self.fit.extend(stay);
+        for fit in leave {
+            match must_leave(&fit) {
+                Some(why) if others => _ = self.unfit.insert(fit.0, why),
+                _ => self.fit.push(fit),
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt};
 
-use super::{MULTIVALUE_LIMIT, Name, Occupant, Owner, RecordSet, Records, Registration, Service, Task};
+use super::{MULTIVALUE_LIMIT, Name, Occupant, Owner, Readiness, RecordSet, Records, Registration, Service, Task};
 
 /// How a replicator writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Tier {
     pub service: Option<Service>,
     /// The records under `name`.
     pub records: Records,
+    /// Whether new members answer; nothing when they are not asked.
+    pub readiness: Option<Readiness>,
 }
 
 impl Tier {
@@ -79,6 +81,12 @@ pub enum Reason {
     /// No health check has passed yet.
     #[error("task health is UNKNOWN: waiting for HEALTHY")]
     AwaitingHealth,
+    /// Its health check passes, but its Neo4j does not answer.
+    #[error("its Neo4j does not answer yet: {0}")]
+    NotAnswering(String),
+    /// Nobody could ask whether its Neo4j answers, for so long that it was published all the same.
+    #[error("published without an answer of its Neo4j, since nobody has answered for five minutes: {0}")]
+    Unheard(String),
     /// Cloud Map has no such instance.
     #[error("no longer registered in Cloud Map")]
     NotRegistered,

@@ -18,7 +18,7 @@ fn any_address() -> impl Strategy<Value = String> {
     prop_oneof![9 => (0u8..40).prop_map(|n| format!("10.0.0.{n}")), 1 => Just("nonsense".to_owned())]
 }
 
-fn any_tier() -> impl Strategy<Value = Tier> {
+pub(super) fn any_tier() -> impl Strategy<Value = Tier> {
     let id = || (0u16..160).prop_map(|n| format!("task{n:03}"));
     let registered = btree_map(id(), (option::weighted(0.9, any_address()), any_task()), 0..150);
     let owner = select(vec!["neo4j", "neo4j", "other", "neo4j-2"]);

@@ -43,9 +43,12 @@ fn a_clock_runs_from_the_first_sight_to_the_reconnection() {
     // One has reconnected, the other is gone.
     clocks.see_connections(&mut [ContainerInstance { connected: true, ..lost("arn:1") }], after);
     assert_eq!(clocks, Clocks::default());
-    clocks.see_cores([2].into_iter(), now());
-    clocks.see_cores([2, 3].into_iter(), later);
+    clocks.see_cores([2].into_iter(), true, now());
+    clocks.see_cores([2, 3].into_iter(), true, later);
     assert_eq!(clocks.not_whole, [(2, now()), (3, later)].into());
-    clocks.see_cores([3].into_iter(), later);
+    clocks.see_cores([3].into_iter(), true, later);
     assert_eq!(clocks.not_whole, [(3, later)].into());
+    // Where Neo4j was not asked, a core that looks whole may not be.
+    clocks.see_cores([].into_iter(), false, later);
+    assert_eq!(clocks.not_whole.keys().collect::<Vec<_>>(), [&3]);
 }
