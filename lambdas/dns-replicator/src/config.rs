@@ -17,6 +17,17 @@ pub struct Config {
     pub ttl: u32,
     /// Whether a new member must be `HEALTHY` to be published.
     pub require_healthy: bool,
+    /// How members are asked whether their Neo4j answers; nothing when discovery is used by itself.
+    pub asks: Option<Asks>,
+}
+
+/// How members are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asks {
+    /// The name of the function neo4j-gateway.
+    pub gateway: String,
+    /// The name of the `DynamoDB` table.
+    pub state_table: String,
 }
 
 impl Config {
@@ -39,7 +50,16 @@ impl Config {
         if !(1..=86_400).contains(&ttl) {
             return Err(env::wrong("RECORD_TTL", &ttl.to_string(), seconds));
         }
-        Ok(Self { target, ttl, require_healthy: env::parsed(lookup, "REQUIRE_HEALTHY", "true or false")? })
+        let set = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let asks = match (set("GATEWAY_FUNCTION"), set("STATE_TABLE")) {
+            (Some(gateway), Some(state_table)) => Some(Asks { gateway, state_table }),
+            (None, None) => None,
+            (gateway, _) => {
+                let missing = if gateway.is_some() { "STATE_TABLE" } else { "GATEWAY_FUNCTION" };
+                return Err(env::wrong(missing, "", "set: GATEWAY_FUNCTION and STATE_TABLE belong together"));
+            }
+        };
+        Ok(Self { target, ttl, require_healthy: env::parsed(lookup, "REQUIRE_HEALTHY", "true or false")?, asks })
     }
 
     /// Returns the configuration of the plan.

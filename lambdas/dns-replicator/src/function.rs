@@ -12,6 +12,7 @@ use crate::{
     Config, Outcome, TierOutcome,
     custom_resources::{GUARD, RECORDS},
     members::Members,
+    ready::Ready,
     zone::Zone,
 };
 
@@ -31,6 +32,7 @@ pub struct Replicator {
     pub(crate) config: Config,
     pub(crate) members: Members,
     pub(crate) zone: Zone,
+    pub(crate) readiness: Option<Ready>,
 }
 
 impl Function for Replicator {
@@ -43,8 +45,10 @@ impl Function for Replicator {
     type Outcome = Outcome;
 
     fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+        let config = Config::read(lookup)?;
         Ok(Self {
-            config: Config::read(lookup)?,
+            readiness: config.asks.as_ref().map(|asks| Ready::new(asks, lookup, aws)).transpose()?,
+            config,
             members: Members::new(client!(aws_sdk_servicediscovery, aws), client!(aws_sdk_ecs, aws)),
             zone: Zone::new(client!(aws_sdk_route53, aws)),
         })
@@ -76,7 +80,7 @@ impl Function for Replicator {
     }
 
     async fn reconcile(&self, round: &Round) -> Reconciled<Outcome> {
-        self.round(round.mode).await
+        self.round(round).await
     }
 
     fn answer(&self, outcome: &Outcome) -> Value {

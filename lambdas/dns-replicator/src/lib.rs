@@ -8,10 +8,11 @@ mod custom_resources;
 mod function;
 mod members;
 mod observe;
+mod ready;
 mod reconcile;
 mod teardown;
 mod zone;
 
-pub use config::{Config, Names, Target, TierTarget};
+pub use config::{Asks, Config, Names, Target, TierTarget};
 pub use function::Replicator;
 pub use reconcile::{Outcome, TierOutcome};

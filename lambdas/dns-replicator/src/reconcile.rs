@@ -1,5 +1,7 @@
-use cluster_core::dns::{self, Plan};
-use cluster_lambda::{Failure, Mode, Reconciled};
+use std::cell::RefCell;
+
+use cluster_core::dns::{self, Heard, Plan};
+use cluster_lambda::{Failure, Mode, Reconciled, Round};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -55,13 +57,53 @@ impl Outcome {
 
 impl Replicator {
     /// Makes the zone agree with Cloud Map and ECS: observes everything, plans, and writes one batch for each name.
-    pub(crate) async fn round(&self, mode: Mode) -> Reconciled<Outcome> {
-        let (policy, dry_run) = (self.config.policy(), mode != Mode::Act);
+    pub(crate) async fn round(&self, round: &Round) -> Reconciled<Outcome> {
+        let (policy, dry_run) = (self.config.policy(), round.mode != Mode::Act);
+        let (before, unread) = self.heard().await;
+        let (heard, observed) = (RefCell::new(before.clone()), RefCell::new(Vec::new()));
         let plan = async || {
-            let tiers = self.observe().await?;
-            Ok(tiers.into_iter().map(|tier| Ok(dns::plan(&tier?, &policy))).collect())
+            let mut tiers = self.observe().await?;
+            if let Some(readiness) = &self.readiness {
+                let mut now = heard.borrow().clone();
+                readiness.add(&mut tiers, &policy, &mut now, round.began).await;
+                heard.replace(now);
+            }
+            let plans = tiers.iter().map(|tier| match tier {
+                Ok(tier) => Ok(dns::plan(tier, &policy)),
+                Err(failure) => Err(Failure::of_kind(failure.kind(), failure.chain())),
+            });
+            let plans = plans.collect();
+            observed.replace(tiers);
+            Ok(plans)
         };
-        self.converge(&self.config.target, dry_run, plan).await
+        let mut reconciled = self.converge(&self.config.target, dry_run, plan).await;
+        reconciled.failures.extend(unread);
+        if let Some(readiness) = self.readiness.as_ref().filter(|_| round.mode != Mode::Look) {
+            let tiers = observed.into_inner();
+            let planned = reconciled.outcome.iter().flat_map(|outcome| &outcome.tiers).filter_map(|done| {
+                let tier = tiers.iter().filter_map(|tier| tier.as_ref().ok()).find(|tier| tier.tier == done.tier)?;
+                Some((tier, &done.plan))
+            });
+            let planned: Vec<_> = planned.collect();
+            let mut heard = heard.into_inner();
+            let complete = planned.len() == self.config.target.tiers.len();
+            heard.see(planned, &policy, complete);
+            if let Err(failure) = readiness.state.save_heard(&before, &heard).await {
+                reconciled.failures.push(failure);
+            }
+        }
+        reconciled
+    }
+
+    /// Returns what the last rounds heard. That it cannot be read holds nothing up.
+    async fn heard(&self) -> (Heard, Option<Failure>) {
+        match &self.readiness {
+            Some(readiness) => match readiness.state.read_heard().await {
+                Ok(heard) => (heard, None),
+                Err(failure) => (Heard::default(), Some(failure)),
+            },
+            None => (Heard::default(), None),
+        }
     }
 
     /// Plans and writes each name by itself: whatever becomes of one, the other is written. One after the other, since

@@ -8,6 +8,7 @@ use cluster_core::instance::{Phase, Target, Wanted};
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
+mod readiness;
 mod remembered;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use cluster_core::{
 };
 use jiff::Timestamp;
 
-use super::{Item, text, time};
+use super::{Item, readiness::READINESS, text, time};
 
 /// The prefix of the sort keys of disconnected container instances; their ARN follows.
 const DISCONNECTED: &str = "disconnected/";
@@ -57,6 +57,10 @@ impl Remembered {
         if let Some(core) = sort.strip_prefix(SERVER).and_then(|core| core.parse().ok()) {
             let id = text(item, "id").filter(|id| !id.is_empty());
             return id.map(|id| self.neo4j.servers.insert(core, id.to_owned())).is_some();
+        }
+        // Another function's.
+        if sort == READINESS {
+            return true;
         }
         let at = |name: &str| -> Option<Timestamp> { text(item, name)?.parse().ok() };
         let Some(since) = at("since") else { return false };

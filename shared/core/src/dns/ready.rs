@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Change, Plan, Policy, Reason, Tier, decide};
+use super::{Change, Plan, Policy, Reason, RecordSet, Tier, decide};
 
 /// How long nobody must have answered before members are published without an answer: one timeout is no silence.
 const SILENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -86,28 +86,32 @@ impl Heard {
         Readiness { answers, silence, lasting, unheard: self.unheard.clone() }
     }
 
-    /// Remembers whom these plans publish unheard, and forgets those that have answered or are no longer published.
-    pub fn see<'a>(&mut self, plans: impl IntoIterator<Item = (&'a Tier, &'a Plan)>, policy: &Policy) {
-        let mut unheard = BTreeSet::new();
+    /// Remembers whom these plans publish unheard, and forgets those that have answered, or are no longer published. Where a
+    /// tier could not be observed, its members are not forgotten: `complete` is false.
+    pub fn see<'a>(
+        &mut self,
+        plans: impl IntoIterator<Item = (&'a Tier, &'a Plan)>,
+        policy: &'a Policy,
+        complete: bool,
+    ) {
+        let (mut published, mut joined) = (BTreeSet::new(), BTreeSet::new());
         for (tier, plan) in plans {
-            let member = |change: &'a Change| policy.owner.member(&change.record().set_identifier);
+            let member = |set: &'a RecordSet| policy.owner.member(&set.set_identifier);
+            published.extend(tier.records.multivalue.iter().filter_map(member));
+            let answers = tier.readiness.iter().flat_map(|readiness| &readiness.answers);
+            for (answered, _) in answers.filter(|(_, answer)| answer.is_ok()) {
+                self.unheard.remove(answered);
+            }
             for change in &plan.changes {
-                if let (Change::Create(_, Reason::Unheard(_)), Some(member)) = (change, member(change)) {
-                    unheard.insert(member.to_owned());
+                match (change, member(change.record())) {
+                    (Change::Create(_, Reason::Unheard(_)), Some(member)) => _ = joined.insert(member.to_owned()),
+                    (Change::Delete(..), Some(member)) => _ = self.unheard.remove(member),
+                    _ => {}
                 }
             }
-            let answered = |member: &str| {
-                tier.readiness.as_ref().is_some_and(|heard| matches!(heard.answers.get(member), Some(Ok(()))))
-            };
-            let leaves = |gone: &str| {
-                let deleted = |change: &'a Change| matches!(change, Change::Delete(..)) && member(change) == Some(gone);
-                plan.changes.iter().any(deleted)
-            };
-            let published = tier.records.multivalue.iter().filter_map(|set| policy.owner.member(&set.set_identifier));
-            let stays = published.filter(|member| !answered(member) && !leaves(member));
-            unheard.extend(stays.filter(|member| self.unheard.contains(*member)).map(str::to_owned));
         }
-        self.unheard = unheard;
+        self.unheard.retain(|member| !complete || published.contains(member.as_str()));
+        self.unheard.extend(joined);
     }
 }
 

@@ -63,7 +63,7 @@ fn after_five_minutes_of_silence_members_are_published_and_asked_until_they_answ
     let published = plan(&before, &policy());
     assert_eq!(published.changes.len(), 2);
     insta::assert_snapshot!(published.changes[0].to_string(), @"+ core.neo4j.service A 10.0.1.1 (neo4j/a): published without an answer of its Neo4j, since nobody has answered for five minutes: no member answers");
-    heard.see([(&before, &published)], &policy());
+    heard.see([(&before, &published)], &policy(), true);
     assert_eq!(heard.unheard.len(), 2);
 
     // One answers at last. The other never did, so it goes again.
@@ -73,7 +73,7 @@ fn after_five_minutes_of_silence_members_are_published_and_asked_until_they_answ
     let before = asked(&mut heard, members(), &both, &[("a", true), ("b", false)], 360);
     let plan_now = plan(&before, &policy());
     insta::assert_snapshot!(plan_now.to_string(), @"- core.neo4j.service A 10.0.1.2 (neo4j/b): its Neo4j does not answer yet: no whole answer within 3.0 s");
-    heard.see([(&before, &plan_now)], &policy());
+    heard.see([(&before, &plan_now)], &policy(), true);
     assert_eq!(heard, Heard::default());
     assert!(to_ask(&[&tier(vec![healthy("a", 1)], vec![record("neo4j/a", "10.0.1.1")])], &policy(), &heard).is_empty());
 }
@@ -113,6 +113,16 @@ fn nobody_is_asked_unless_a_member_would_join() {
     let mut occupied = tier(vec![healthy("a", 1), healthy("b", 2)], vec![a()]);
     occupied.records.occupant = Some(Occupant::Cname);
     assert_eq!(ask(&occupied), "");
+}
+
+#[test]
+fn members_of_a_tier_that_was_not_observed_are_not_forgotten() {
+    let mut heard = Heard { silent: None, unheard: ["other".to_owned(), "a".to_owned()].into() };
+    let before = tier(vec![], vec![]);
+    heard.see([(&before, &plan(&before, &policy()))], &policy(), false);
+    assert_eq!(heard.unheard.len(), 2);
+    heard.see([(&before, &plan(&before, &policy()))], &policy(), true);
+    assert!(heard.unheard.is_empty());
 }
 
 fn any_readiness(ids: impl Strategy<Value = String>) -> impl Strategy<Value = Readiness> {
