@@ -397,6 +397,12 @@ fn a_wrong_seed_holds_nothing_after_half_an_hour() {
     for status in ["starting", "store copying", "quarantined", "online"] {
         assert_eq!(safe(3, &shop, seed(30, status)), [0u8; 0], "{status}: it may be coming back");
     }
+    // By its status page it runs.
+    let runs = |o: &mut Observed| {
+        o.rows("shop", |row| row.age = Some(9_000));
+        (1..=3).for_each(|core| o.copy(core, "shop", |copy| copy.status = "offline".into()));
+    };
+    assert_eq!(safe(3, &shop, runs), [0u8; 0]);
     let mut observed = healthy(3, &shop);
     seed(95, "dirty")(&mut observed);
     insta::assert_snapshot!(Quorum::of(&observed).warnings()[0], @"database shop was created 95 minutes ago and is online nowhere: dirty, «No backup at s3://wrong»: nothing waits for it; correct its seed, or drop it");
@@ -455,6 +461,24 @@ fn cores_whose_disks_filled_together_may_be_restarted_one_after_the_other() {
         o.answer(1).check = Err(Fault::new(Kind::Silent, "no answer within 3 s"));
     };
     assert_eq!(safe(3, &all, not_asked), [0u8; 0]);
+}
+
+#[test]
+fn a_core_that_replicates_keeps_a_database_from_being_down_although_another_could_be_spared() {
+    let all = [("neo4j", &[1, 2, 3, 4, 5][..])];
+    let broken = |replicated: bool| {
+        move |o: &mut Observed| {
+            [1, 2].iter().for_each(|core| full_disk(o, *core, "neo4j"));
+            for core in 3..=5 {
+                let checks = o.answer(core).check.as_mut().unwrap().iter_mut();
+                let checks = checks.filter(|check| check.database == "neo4j");
+                checks.for_each(|check| check.replicated = Some(replicated && core == 5));
+            }
+            o.down_before = [["neo4j".to_owned()].into(), ["neo4j".to_owned()].into()];
+        }
+    };
+    assert_eq!(safe(5, &all, broken(false)), [1, 2]);
+    assert_eq!(safe(5, &all, broken(true)), [0u8; 0]);
 }
 
 #[test]

@@ -152,7 +152,9 @@ pub(super) fn look(truth: &Truth, seed: u64, often: u64) -> Observed {
             tells.insert((core, &group.name), dice.one_of(&ways));
         }
     }
-    let behind = dice.one_of(&cores.clone().collect::<Vec<_>>());
+    // Nobody at all when nothing is distorted.
+    let strikes = |dice: &mut Dice, one_in: u64| often > 0 && dice.next().is_multiple_of(one_in);
+    let behind = strikes(dice, 3).then(|| dice.one_of(&cores.clone().collect::<Vec<_>>()));
     let mut observed = Observed {
         cores: truth.cores,
         servers: cores.clone().filter(|_| !dice.distorts()).map(|core| (core, server(core))).collect(),
@@ -168,9 +170,9 @@ pub(super) fn look(truth: &Truth, seed: u64, often: u64) -> Observed {
         if dice.distorts() && dice.coin() {
             continue;
         }
-        let answer = (!dice.distorts()).then(|| answer(truth, core, core == behind, &tells, dice));
+        let answer = (!dice.distorts()).then(|| answer(truth, core, Some(core) == behind, &tells, dice));
         let mut found = member(core, answer);
-        if dice.distorts() {
+        if strikes(dice, 12) {
             found.going = Some(dice.one_of(&[Going::Spot, Going::NotWanted, Going::Unhealthy, Going::Draining]));
         }
         observed.members.push(found);
@@ -328,7 +330,7 @@ fn row_of(group: &Group, core: u8, behind: bool, tell: Option<Tell>, dice: &mut 
     if dice.distorts() {
         row.requested_primaries = dice.one_of(&[None, Some(group.requested + 2), Some(0)]);
     }
-    if behind && dice.distorts() {
+    if behind {
         row.requested_primaries = Some(1);
         row.requested_status = dice.one_of(&["online", "offline"]).into();
     }

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::neo4j::{Fault, Kind};
 
-/// How many clusters each property looks at. `PROPTEST_CASES` asks for more.
-fn cases() -> ProptestConfig {
-    let cases = ProptestConfig::default().cases.max(4_096);
+/// How many clusters a property looks at. `PROPTEST_CASES` asks for more.
+fn cases(least: u32) -> ProptestConfig {
+    let cases = ProptestConfig::default().cases.max(least);
     ProptestConfig { cases, ..ProptestConfig::default() }
 }
 
@@ -54,7 +54,7 @@ fn turned(observed: &Observed) -> Observed {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(1_024))]
 
     /// Whoever is about to go goes at the same moment.
     #[test]
@@ -90,6 +90,9 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
     #[test]
     fn the_order_of_answers_does_not_matter(truth in truth(), seed in any::<u64>(), often in often()) {
         let observed = look(&truth, seed, often);
