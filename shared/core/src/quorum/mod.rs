@@ -1,11 +1,20 @@
 //! Which core may be stopped without taking a database's majority. The gate: shut unless the members themselves prove
 //! that the others do without it.
 
+mod back;
+mod databases;
+mod gate;
+mod margin;
 mod observed;
 mod reason;
+#[cfg(test)]
+mod tests;
+mod voter;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use back::not_back;
 pub use observed::{Going, Member, Observed};
 pub use reason::{Reason, Silence, Warning};
 
@@ -24,13 +33,16 @@ impl Quorum {
     /// Judges an observation.
     #[must_use]
     pub fn of(observed: &Observed) -> Self {
+        let witnesses = witness::witnesses(observed);
+        let heard = margin::Heard::of(observed, &witnesses);
+        let verdict = |core: u8| (core, gate::unsafe_to_stop(observed, &witnesses, core));
         Self {
             cores: observed.cores,
-            verdicts: BTreeMap::new(),
-            margin: None,
-            missing: Vec::new(),
-            warnings: Vec::new(),
-            down: BTreeSet::new(),
+            verdicts: (1..=observed.cores).map(verdict).collect(),
+            margin: heard.margin(),
+            missing: margin::missing(observed),
+            warnings: heard.warnings(),
+            down: heard.down(),
         }
     }
 
@@ -66,14 +78,4 @@ impl Quorum {
     pub fn down(&self) -> &BTreeSet<String> {
         &self.down
     }
-}
-
-/// Returns why a core that was stopped is not back yet; nothing when it is.
-///
-/// `left` is the task that was stopped. `published` says whether DNS leads to the core, where that is needed, as after a
-/// roll.
-#[must_use]
-pub fn not_back(observed: &Observed, core: u8, left: &str, published: Option<bool>) -> Vec<Reason> {
-    let _ = (left, published);
-    vec![Reason::UnknownCore { core, cores: observed.cores }]
 }

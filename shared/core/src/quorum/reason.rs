@@ -102,6 +102,12 @@ pub enum Reason {
         /// The core that says otherwise.
         core: u8,
     },
+    /// Two leaders by the status checks.
+    #[error("the members of database {database} recognise different leaders by the status checks")]
+    OtherLeaders {
+        /// The database.
+        database: String,
+    },
     /// A leader that does not vote.
     #[error("the leader of database {database} is not in its voting set: the voting set changes at this moment")]
     LeaderDoesNotVote {
@@ -181,7 +187,7 @@ pub enum Silence {
     #[error("the gateway has no answer of its Neo4j (task {0})")]
     NotAsked(String),
     /// A part of its answer is missing.
-    #[error("{what} of its Neo4j: {fault}")]
+    #[error("its Neo4j gave no answer to {what}: {fault}")]
     Part {
         /// Which part.
         what: &'static str,

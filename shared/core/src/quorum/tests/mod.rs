@@ -1,0 +1,6 @@
+use super::*;
+
+mod cluster;
+mod gate;
+mod model;
+mod properties;
