@@ -68,11 +68,11 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// Returns the same without these words, also as JSON writes them.
-    fn without<'a>(&self, secrets: impl Iterator<Item = &'a str> + Clone) -> Self {
+    fn without(&self, secrets: &[&str]) -> Self {
         let hide = |text: &str| {
             let mut text = text.to_owned();
-            for secret in secrets.clone() {
-                let json = Value::from(secret).to_string();
+            for secret in secrets {
+                let json = Value::from(*secret).to_string();
                 for word in [json.trim_matches('"'), secret] {
                     text = text.replace(word, "…");
                 }
@@ -122,8 +122,8 @@ impl Member<'_> {
         read::rows(&reply).map_err(|failed| {
             // A member could repeat what it was sent, and a message shows how its answer begins.
             let passwords = [Some(login.password.reveal()), parameters.get("password").and_then(Value::as_str)];
-            let secrets = passwords.into_iter().flatten().chain([credentials.as_str()]);
-            let shown = read::rows(&reply.without(secrets)).err();
+            let secrets: Vec<_> = passwords.into_iter().flatten().chain([credentials.as_str()]).collect();
+            let shown = read::rows(&reply.without(&secrets)).err();
             named(Fault { kind: failed.kind, message: shown.map(|shown| shown.message).unwrap_or_default() })
         })
     }

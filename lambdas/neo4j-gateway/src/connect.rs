@@ -54,7 +54,8 @@ impl Connect {
     }
 
     /// Returns a new connector to the member at an address.
-    pub(crate) fn to(&self, address: Ipv4Addr) -> SharedHttpConnector {
+    #[must_use]
+    pub fn to(&self, address: Ipv4Addr) -> SharedHttpConnector {
         (self.0)(address)
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn fault(kind: Kind, message: &str) -> Fault {
 pub(crate) fn of_connection(error: &ConnectorError) -> Fault {
     let kind = if error.is_timeout() {
         Kind::Silent
-    } else if chain(error).any(|cause| cause.is::<rustls::Error>()) {
+    } else if chain(error).any(<dyn Error>::is::<rustls::Error>) {
         Kind::Certificate
     } else if error.is_io() || error.as_other().is_some() {
         // The client calls it transient when a connection is closed before the whole head of an answer came.
@@ -46,9 +46,10 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
+/// Returns what the causes of an error say. The error itself is the client's, and says only of which kind it is.
 fn texts(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = vec![];
-    for cause in chain(error) {
+    for cause in chain(error).skip(usize::from(error.source().is_some())) {
         let text = cause.to_string();
         if !texts.iter().any(|last| last.ends_with(&text)) {
             texts.push(text);

@@ -8,6 +8,7 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod answers;
 pub mod template;
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ fn kind<T: std::fmt::Debug>(read: Result<T, Fault>) -> (Kind, String) {
     read.map_err(|fault| (fault.kind, fault.message)).unwrap_err()
 }
 
-fn table(fields: &[&str], values: Value) -> Rows {
+fn table(fields: &[&str], values: &Value) -> Rows {
     rows(&reply(202, &json!({"data": {"fields": fields, "values": values}, "bookmarks": ["FB:"]}))).unwrap()
 }
 
@@ -170,7 +170,7 @@ fn copy(server: &str, address: &str, status: &str, message: &str) -> Value {
 fn copies_of_a_database_are_joined() {
     let rows = table(
         &SHOWN,
-        json!([
+        &json!([
             copy("s1", "10.0.1.11:7687", "unknown", "Server is unavailable"),
             copy("s2", "10.0.1.12:7687", "online", "No space left on device"),
             [
@@ -203,9 +203,9 @@ fn copies_of_a_database_are_joined() {
     assert_eq!((old.requested_primaries, old.copies[0].role.as_ref(), old.copies[0].writer), (None, None, false));
     assert_eq!((old.copies[0].status.as_str(), old.copies[0].server.as_ref()), ("unknown", None));
 
-    let short = table(&SHOWN[..3], json!([["neo4j", "standard", null]]));
+    let short = table(&SHOWN[..3], &json!([["neo4j", "standard", null]]));
     assert_eq!(kind(databases(&short)), (Kind::Unreadable, "the column requestedStatus is missing".to_owned()));
-    let wrong = table(&["name"], json!([[{"p4ss": 1}]]));
+    let wrong = table(&["name"], &json!([[{"p4ss": 1}]]));
     assert_eq!(
         kind(databases(&wrong)),
         (Kind::Unreadable, "the column name has another form than documented".to_owned())
@@ -214,7 +214,7 @@ fn copies_of_a_database_are_joined() {
 
 #[test]
 fn the_asked_member_is_the_server_at_its_address() {
-    let own = |rows: Value| own(&table(&SHOWN, rows), [10, 0, 1, 11].into()).unwrap();
+    let own = |rows: Value| own(&table(&SHOWN, &rows), [10, 0, 1, 11].into()).unwrap();
     let other = copy("s2", "10.0.1.12:7687", "online", "");
     let alike = copy("s3", "10.0.1.111:7687", "online", "");
     let mine = copy("s1", "10.0.1.11:7687", "online", "");
@@ -232,7 +232,7 @@ fn servers_and_checks_are_read() {
     let fields = ["serverId", "address", "state", "health", "hosting", "requestedHosting", "version", "tags"];
     let rows = table(
         &fields,
-        json!([
+        &json!([
             ["s1", "10.0.1.11:7687", "Enabled", "Available", ["system", "neo4j"], ["neo4j", "system"], "5.26.33", []],
             ["s2", null, "Deallocating", "Unavailable", ["system"], null, null, null],
         ]),
@@ -245,7 +245,7 @@ fn servers_and_checks_are_read() {
         ["database", "serverId", "replicationSuccessful", "memberStatus", "recognisedLeader", "requester", "error"];
     let rows = table(
         &fields,
-        json!([
+        &json!([
             ["neo4j", "s1", true, "APPLYING", "s1", true, null],
             ["neo4j", "s2", false, "UNAVAILABLE", null, false, "words"],
         ]),
@@ -261,7 +261,7 @@ fn only_old_statements_with_our_mark_are_left_overs() {
     let theirs = "MATCH (n) RETURN '/* neo4j-gateway */', n";
     let rows = table(
         &["transactionId", "currentQuery", "millis"],
-        json!([
+        &json!([
             ["system-transaction-1", ours, 15_001],
             ["system-transaction-2", ours, 15_000],
             ["neo4j-transaction-3", theirs, 99_000],
