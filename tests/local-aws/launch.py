@@ -15,7 +15,9 @@ import http.client
 import http.server
 import json
 import os
+import secrets
 import socket
+import string
 import sys
 import tempfile
 import threading
@@ -43,6 +45,9 @@ FORWARDED = (
     "AWS::ServiceDiscovery::PrivateDnsNamespace",
     "AWS::ServiceDiscovery::Service",
 )
+
+# The emulator's own, of which the world is told: its Neo4j is started with the passwords.
+SECRET = "AWS::SecretsManager::Secret"
 
 Props = dict[str, Any]
 Handlers = dict[str, Any]
@@ -191,6 +196,49 @@ def metric_math() -> None:
     provisioners._cw_metric_alarm_record = of_one
 
 
+def secret_string(props: Props) -> str:
+    """Returns the value that a template gives a secret, or has generated: the emulator knows no ExcludePunctuation."""
+    asked = props.get("GenerateSecretString")
+    if not asked:
+        return props.get("SecretString", "")
+    punctuation = "" if asked.get("ExcludePunctuation") in (True, "true") else string.punctuation
+    signs = string.ascii_letters + string.digits + punctuation
+    password = "".join(secrets.choice(signs) for _ in range(int(asked.get("PasswordLength", 32))))
+    if "SecretStringTemplate" not in asked:
+        return password
+    return json.dumps(json.loads(asked["SecretStringTemplate"]) | {asked["GenerateStringKey"]: password})
+
+
+def secrets_of_both(known: Handlers, world: Handlers) -> Handlers:
+    """Keeps each secret in the emulator and in the world, under one ARN, which is what Ref gives: the emulator's own gives the
+    name, which no policy allows."""
+    from ministack.services import secretsmanager
+
+    def name_of(arn: str) -> str:
+        return arn.partition(":secret:")[2][: -len("-AbCdEf")]
+
+    def create(logical_id: str, props: Props, stack: str) -> tuple[str, Props]:
+        value = {"SecretString": secret_string(props)}
+        plain = {key: each for key, each in props.items() if key != "GenerateSecretString"} | value
+        arn, _ = world["create"](logical_id, plain, stack)
+        name, _ = known["create"](logical_id, plain | {"Name": name_of(arn)}, stack)
+        secretsmanager._secrets[name]["ARN"] = arn
+        return arn, {"Id": arn}
+
+    def update(arn: str, old: Props, new: Props, _stack: str, _logical_id: str) -> tuple[str, Props]:
+        changed = {key for key in old | new if old.get(key) != new.get(key)}
+        if changed - {"Description", "Tags"}:
+            raise RuntimeError(f"a secret is not changed here but in its description: {sorted(changed)}")
+        secretsmanager._secrets[name_of(arn)]["Description"] = new.get("Description", "")
+        return arn, {"Id": arn}
+
+    def delete(arn: str, props: Props) -> None:
+        world["delete"](arn, props)
+        known["delete"](name_of(arn), props)
+
+    return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
+
+
 def placeholder() -> Handlers:
     """For types that nothing in a local run looks at: named, and otherwise absent."""
     return {
@@ -217,12 +265,13 @@ def resource_types(world: World) -> None:
         sys.exit(f"ministack knows these types by now, take them off PLACEHOLDERS: {', '.join(grown)}")
     known |= {kind: make() for kind, make in PLACEHOLDERS.items()}
     known |= {kind: world.handlers(kind) for kind in FORWARDED}
+    known[SECRET] = secrets_of_both(known[SECRET], world.handlers(SECRET))
     named_log_groups(known["AWS::Logs::LogGroup"])
     metric_math()
     # Handlers run on the event loop. Waiting there for a world that may itself call the gateway
     # or the door would stop both.
     on_worker = stacks._runs_on_worker_thread
-    stacks._runs_on_worker_thread = lambda kind: kind in FORWARDED or on_worker(kind)
+    stacks._runs_on_worker_thread = lambda kind: kind in (*FORWARDED, SECRET) or on_worker(kind)
 
 
 def nested_stacks() -> None:
@@ -293,7 +342,7 @@ def deletions() -> None:
         for name in failed:
             if name != logical_id and logical_id in stacks._with_dependencies([name], declared, set(resources)):
                 raise RuntimeError(f"kept, since {name} could not be deleted")
-        if kind in FORWARDED:  # the emulator takes no snapshots; the world counts them
+        if kind in (*FORWARDED, SECRET):  # the emulator takes no snapshots; the world counts them
             props = props | {"DeletionPolicy": declared.get(logical_id, {}).get("DeletionPolicy", "Delete")}
         delete_plain(kind, physical_id, props, stack, logical_id)
 
