@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use cluster_core::{
     ids::InstanceId,
     instance::{ContainerInstance, Policy, Seen, Task},
-    neo4j::{Answer, Asked, Declaration, DeclareUsers, Fault, Login, Memory},
+    neo4j::{Answer, Asked, Declaration, DeclareUsers, Memory, Undeclared},
     quorum::{Going, Member, Observed, Quorum},
 };
 use cluster_gateway::{Gateway, Logins, Versioned};
@@ -105,23 +105,44 @@ impl Neo4j {
         Heard { asked, members, gateway, monitor }
     }
 
-    /// Returns the administrator's login, as it is in the secret now.
-    pub(crate) async fn admin(&self, now: Timestamp) -> Result<Versioned, Failure> {
+    /// Declares the user that asks the members, in the name of the administrator, and remembers what came of it.
+    pub(crate) async fn declare(&self, heard: &Heard, memory: &mut Memory, now: Timestamp) -> Declared {
+        // It may have been rotated, or corrected.
         self.logins.forget(&self.admin_secret);
-        self.logins.of(&self.admin_secret, now).await
+        let admin = match self.logins.of(&self.admin_secret, now).await {
+            Ok(admin) => admin,
+            Err(failure) => return Declared::Failed(failure.chain()),
+        };
+        let secret = &self.admin_secret;
+        let other = format!("put the password that the user {} has into the secret {secret}", admin.login.username);
+        if !memory.may_log_in(&admin.version, now) {
+            return Declared::Failed(format!("its login was refused less than an hour ago: {other}"));
+        }
+        let monitor = match self.logins.of(&self.monitor_secret, now).await {
+            Ok(Versioned { login, .. }) => login,
+            Err(failure) => return Declared::Failed(failure.chain()),
+        };
+        let wanted = DeclareUsers { members: heard.asked.clone(), admin: admin.login, monitor };
+        let result = match self.gateway.declare_users(wanted).await {
+            Ok(declared) => declared.monitor,
+            Err(failure) => return Declared::Failed(failure.chain()),
+        };
+        let refused = memory.see_declaration(&result, &admin.version, now);
+        match result {
+            Ok(declaration) => Declared::Done(declaration),
+            Err(fault) if refused => Declared::Failed(format!("{fault}: {other}")),
+            Err(fault) => Declared::Failed(fault.to_string()),
+        }
     }
+}
 
-    /// Declares the user that asks the members, in the name of the administrator.
-    pub(crate) async fn declare(
-        &self,
-        asked: &[Asked],
-        admin: Login,
-        now: Timestamp,
-    ) -> Result<Result<Declaration, Fault>, Failure> {
-        let monitor = self.logins.of(&self.monitor_secret, now).await?.login;
-        let declared = self.gateway.declare_users(DeclareUsers { members: asked.to_vec(), admin, monitor }).await?;
-        Ok(declared.monitor)
-    }
+/// What came of declaring the user that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Declared {
+    /// It is as declared.
+    Done(Declaration),
+    /// It could not be declared, for this reason.
+    Failed(String),
 }
 
 /// What came of asking Neo4j.
@@ -131,6 +152,10 @@ pub struct Neo4jOutcome {
     pub heard: Heard,
     /// Which core may be stopped.
     pub quorum: Quorum,
+    /// Why the user that asks has to be declared; nothing when it is fine.
+    pub undeclared: Option<Undeclared>,
+    /// What came of declaring it; nothing when that was not tried.
+    pub declared: Option<Declared>,
 }
 
 impl Neo4jOutcome {

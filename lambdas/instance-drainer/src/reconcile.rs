@@ -3,14 +3,20 @@ use std::collections::BTreeMap;
 use cluster_core::{
     ids::VolumeId,
     instance::{self, Action, Observed, Phase, Plan, Policy, State, Step},
-    neo4j::Memory,
+    neo4j::{self, Memory},
     quorum::Quorum,
 };
 use cluster_lambda::{Failure, Mode, Reconciled, Round, SWEEP};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use crate::{Drainer, Outcome, Tally, groups::End, neo4j::Neo4jOutcome, observe::Observation, volumes::Attached};
+use crate::{
+    Drainer, Outcome, Tally,
+    groups::End,
+    neo4j::{Declared, Neo4jOutcome},
+    observe::Observation,
+    volumes::Attached,
+};
 
 /// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,12 +43,15 @@ impl Drainer {
             Err(failure) => return Err(failure).into(),
         };
         let policy = Policy { cores, ..self.config.policy() };
-        let neo4j = self.hear(round, &mut observed, &mut remembered.neo4j, &policy).await;
+        let mut neo4j = self.hear(round, &mut observed, &mut remembered.neo4j, &policy).await;
         let plan = instance::plan(&observed, &policy, now);
         log(&plan, mode);
         let cores = instance::cores(&observed, &plan, &policy, now);
         let not_whole = cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number);
         remembered.clocks.see_cores(not_whole, neo4j.as_ref().is_some_and(Neo4jOutcome::is_heard), now);
+        if let Some(neo4j) = &mut neo4j {
+            self.declare_monitor(neo4j, &mut remembered.neo4j, round).await;
+        }
         let mut failures = Vec::new();
         if mode != Mode::Look
             && let Err(failure) = self.state.save(&before, &remembered).await
@@ -95,7 +104,24 @@ impl Drainer {
             memory.see_down(quorum.down(), round.began);
         }
         observed.neo4j = heard.seen(memory);
-        Some(Neo4jOutcome { heard, quorum })
+        let undeclared = neo4j::undeclared(&heard.answers(), memory, round.began);
+        Some(Neo4jOutcome { heard, quorum, undeclared, declared: None })
+    }
+
+    /// Declares the user that asks, if it has to be.
+    async fn declare_monitor(&self, neo4j: &mut Neo4jOutcome, memory: &mut Memory, round: &Round) {
+        let Some(why) = &neo4j.undeclared else { return };
+        let dry_run = round.mode != Mode::Act;
+        tracing::warn!(%why, dry_run, "the user monitor is to be declared");
+        if dry_run {
+            return;
+        }
+        let declared = self.neo4j.declare(&neo4j.heard, memory, round.began).await;
+        match &declared {
+            Declared::Done(became) => tracing::info!(?became, "the user monitor is declared"),
+            Declared::Failed(why) => tracing::error!(why, "the user monitor could not be declared"),
+        }
+        neo4j.declared = Some(declared);
     }
 
     /// Applies every step, and returns the failures.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use cluster_core::{
     instance::{Away, Clocks},
-    neo4j::{Down, Memory},
+    neo4j::{Down, Memory, Refused},
 };
 use jiff::Timestamp;
 
@@ -21,6 +21,11 @@ const UNANSWERED: &str = "unanswered/";
 const DOWN: &str = "down/";
 /// The prefix of the sort keys of cores whose server is known; their number follows.
 const SERVER: &str = "server/";
+
+/// The sort key of the last declaration of the user that asks.
+const DECLARED: &str = "monitor-declared";
+/// The sort key of the administrator's login that was refused.
+const ADMIN_REFUSED: &str = "admin-refused";
 
 /// What one sweep remembers for the next, since neither AWS nor Neo4j reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +53,20 @@ impl Remembered {
             .servers
             .iter()
             .map(|(core, id)| (format!("{SERVER}{core}"), [("id".to_owned(), AttributeValue::S(id.clone()))].into()));
-        disconnected.chain(not_whole).chain(answered).chain(unanswered).chain(down).chain(servers).collect()
+        let declared = neo4j.declared.iter().map(|at| (DECLARED.to_owned(), started(*at)));
+        let refused = neo4j.admin_refused.iter().map(|Refused { version, at }| {
+            let version = ("version".to_owned(), AttributeValue::S(version.clone()));
+            (ADMIN_REFUSED.to_owned(), [version, ("since".to_owned(), time(*at))].into())
+        });
+        disconnected
+            .chain(not_whole)
+            .chain(answered)
+            .chain(unanswered)
+            .chain(down)
+            .chain(servers)
+            .chain(declared)
+            .chain(refused)
+            .collect()
     }
 
     /// Adds what an item holds, unless its key is not one of ours. Returns whether the item is readable.
@@ -64,7 +82,12 @@ impl Remembered {
         }
         let at = |name: &str| -> Option<Timestamp> { text(item, name)?.parse().ok() };
         let Some(since) = at("since") else { return false };
-        if let Some(arn) = sort.strip_prefix(DISCONNECTED) {
+        if sort == DECLARED {
+            self.neo4j.declared = Some(since);
+        } else if sort == ADMIN_REFUSED {
+            let version = text(item, "version").unwrap_or_default().to_owned();
+            self.neo4j.admin_refused = Some(Refused { version, at: since });
+        } else if let Some(arn) = sort.strip_prefix(DISCONNECTED) {
             self.clocks.disconnected.insert(arn.into(), Away { since, seen: at("seen").unwrap_or(since) });
         } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
             self.clocks.not_whole.insert(core, since);

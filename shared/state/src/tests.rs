@@ -1,6 +1,6 @@
 use cluster_core::{
     instance::{Away, Clocks},
-    neo4j::{Down, Memory},
+    neo4j::{Down, Memory, Refused},
 };
 use cluster_lambda::Kind;
 
@@ -43,9 +43,11 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
         unanswered: [("0123456789abcdef".into(), at("10:00:00"))].into(),
         down: [("sales/2026".into(), down(1)), ("neo4j".into(), down(2))].into(),
         servers: [(1, "25a7efc7-d063-44b8-bdee-f23357f89f01".into())].into(),
+        declared: Some(at("09:00:00")),
+        admin_refused: Some(Refused { version: "v1".into(), at: at("08:00:00") }),
     };
     let remembered = Remembered { clocks, neo4j };
-    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 8]));
+    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 10]));
 }
 
 #[test]
@@ -61,6 +63,8 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
             unanswered: [("task".into(), seen)].into(),
             down: [("sales".into(), Down { sweeps: 2, seen })].into(),
             servers: [(3, "id".into())].into(),
+            declared: Some(seen),
+            admin_refused: Some(Refused { version: "v1".into(), at: seen }),
         },
     };
     let time = string("2026-11-23T10:00:00.000Z");
@@ -70,10 +74,18 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
     let two = AttributeValue::N("2".to_owned());
     let down = [("pk", string("clock")), ("sk", string("down/sales")), ("sweeps", two), ("since", time.clone())];
     let server = [("pk", string("clock")), ("sk", string("server/3")), ("id", string("id"))];
-    let rest = ["not-whole/2", "unanswered/task"].map(clock);
-    let [not_whole, unanswered] = rest;
-    let expected =
-        vec![clock("answered/other"), clock("disconnected/arn:1"), item(&down), not_whole, item(&server), unanswered];
+    let refused =
+        [("pk", string("clock")), ("sk", string("admin-refused")), ("version", string("v1")), ("since", time.clone())];
+    let expected = vec![
+        item(&refused),
+        clock("answered/other"),
+        clock("disconnected/arn:1"),
+        item(&down),
+        clock("monitor-declared"),
+        clock("not-whole/2"),
+        item(&server),
+        clock("unanswered/task"),
+    ];
     assert_eq!(whole(&remembered), expected);
     let phase = [
         ("pk", string("cluster")),

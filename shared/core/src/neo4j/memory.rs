@@ -5,7 +5,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Answer, Asked, Kind};
+use super::{Answer, Asked, Kind, monitor::Refused};
 
 /// How long a member that left a statement unanswered is asked for pages only. The statement runs on in the server, and
 /// another would only be put beside it.
@@ -24,6 +24,10 @@ pub struct Memory {
     pub down: BTreeMap<String, Down>,
     /// The server id of each core.
     pub servers: BTreeMap<u8, String>,
+    /// When the user that asks was last declared.
+    pub declared: Option<Timestamp>,
+    /// The administrator's login that was refused last.
+    pub admin_refused: Option<Refused>,
 }
 
 /// How long a database has been down.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod memory;
+mod monitor;
 mod request;
 mod secret;
 pub mod statement;
@@ -10,5 +11,6 @@ pub use answer::{
     Answer, Answers, Check, Copy, Database, Declaration, Declared, Fault, Kind, Page, Raft, Server, View,
 };
 pub use memory::{Down, Memory};
+pub use monitor::{Refused, Undeclared, undeclared};
 pub use request::{Asked, DeclareUsers, Login, Observe, Request};
 pub use secret::Secret;
