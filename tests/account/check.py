@@ -33,7 +33,8 @@ BY_HAND = {
         snapshots stop-then-start draining slow-stop prompt-stop connectivity dies-disconnected
         forced-deregistration empty-deregistration foreign-daemon two-registrations service-deletion registry-lag late-names
         enterprise-settings entry-point cluster-certificates one-name
-        later-settings same-server volume-rollback template-rollback pass-role""",
+        later-settings same-server volume-rollback template-rollback pass-role
+        interfaces-go interfaces-unseen own-code-denied pem-parameter full-subnet""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",

@@ -264,6 +264,102 @@ def task_count(stack: Stack) -> Seen:
     return expected(f"the same on {len(stack.container_instances)} container instances", "the count follows the list")
 
 
+# --- Neo4j by the gateway ---------------------------------------------------------------------------------------------------
+
+
+def without_gateway(stack: Stack) -> Seen | None:
+    if "Neo4jGatewayFunction" in stack.outputs:
+        return None
+    return unseen("the stack has no output Neo4jGatewayFunction", "Deploy a version that has the function neo4j-gateway.")
+
+
+@look("gateway-in-vpc")
+def gateway_in_vpc(stack: Stack) -> Seen:
+    if lacking := without_gateway(stack):
+        return lacking
+    name = stack.outputs["Neo4jGatewayFunction"]
+    found = stack.account.client("lambda").get_function_configuration(FunctionName=name)
+    vpc = found.get("VpcConfig", {})
+    wanted = sorted({stack.parameters[f"CoreSubnet{place}"] for place in (1, 2, 3)})
+    has, groups = sorted(vpc.get("SubnetIds", [])), vpc.get("SecurityGroupIds", [])
+    saw = f"{found.get('State')}, subnets {listed(has)}, groups {listed(groups)}"
+    if found.get("State") != "Active" or has != wanted or len(groups) != 1:
+        return deviates(
+            f"{saw}; {found.get('StateReason', 'no reason given')}",
+            "Lambda has not connected the function to the cores' subnets",
+            "Look for a subnet without a free address, and for a policy outside of the stack that keeps Lambda from EC2.",
+        )
+    return expected(saw, "Lambda made the interfaces with the function's role, whose denial is for the function's code alone")
+
+
+@look("gateway-reach")
+def gateway_reach(stack: Stack) -> Seen:
+    if lacking := without_gateway(stack):
+        return lacking
+    groups = {each.id: each.physical for each in stack.of("AWS::EC2::SecurityGroup")}
+    rules = stack.account.every(
+        "ec2",
+        "describe_security_group_rules",
+        "SecurityGroupRules",
+        Filters=[{"Name": "group-id", "Values": [groups["Gateway"]]}],
+    )
+    port = 7473 if stack.parameters.get("TlsSecretArn") else 7474
+    shown = [
+        f"{'out' if each['IsEgress'] else 'in'} {each.get('IpProtocol')} {each.get('FromPort')}-{each.get('ToPort')} "
+        f"{each.get('ReferencedGroupInfo', {}).get('GroupId') or each.get('CidrIpv4') or each.get('CidrIpv6')}"
+        for each in rules
+    ]
+    if shown != [f"out tcp {port}-{port} {groups['Members']}"]:
+        return deviates(
+            listed(sorted(shown)),
+            "the group of the gateway lets more through than the members' HTTP port, or not even that",
+            "Somebody changed its rules, or CloudFormation left the default one: report it in that case.",
+        )
+    return expected(listed(shown), "no default rule is left, and the function reaches the members alone")
+
+
+def neo4j_metric(stack: Stack, name: str) -> list[float]:
+    """Returns the best value of each minute of the last quarter of an hour."""
+    points = stack.account.client("cloudwatch").get_metric_statistics(
+        Namespace=METRICS,
+        MetricName=name,
+        Dimensions=[{"Name": "Cluster", "Value": stack.name}],
+        StartTime=now() - datetime.timedelta(minutes=15),
+        EndTime=now() + datetime.timedelta(minutes=1),
+        Period=60,
+        Statistics=["Maximum" if name == "MembersAnswering" else "Minimum"],
+    )["Datapoints"]
+    return [value for each in points for value in (each.get("Maximum", each.get("Minimum")),) if value is not None]
+
+
+@look("members-answer")
+def members_answer(stack: Stack) -> Seen:
+    if lacking := without_gateway(stack):
+        return lacking
+    values, running = neo4j_metric(stack, "MembersAnswering"), sum(map(len, stack.members.values()))
+    if not values:
+        return deviates("MembersAnswering has no value", "instance-drainer does not ask", "Read instance-drainer's log.")
+    saw = f"at best {max(values):.0f} of {running} members answered in the last quarter of an hour"
+    if max(values) < running:
+        return deviates(saw, "the gateway does not reach every member", "Run the command in the output ShowInstanceDrainerPlan.")
+    return expected(saw, "the interfaces of the function reach the instances' own ports")
+
+
+@look("monitor-user")
+def monitor_user(stack: Stack) -> Seen:
+    if lacking := without_gateway(stack):
+        return lacking
+    found = {name: neo4j_metric(stack, name) for name in ("MonitorLoginsRefused", "MonitorRightsMissing")}
+    if not all(found.values()):
+        return unseen("nobody has reported the user's login in the last quarter of an hour")
+    saw = listed(f"{name}: {min(values):.0f}" for name, values in found.items())
+    if any(min(values) for values in found.values()):
+        return deviates(
+            saw, "Neo4j refuses the user monitor, or shows it too little", "docs/monitoring.md has a row for each alarm."
+        )
+    return expected(saw, "instance-drainer has made the user in an Enterprise cluster, and the rights that it gives are enough")
+
+
 # --- The functions ----------------------------------------------------------------------------------------------------------
 
 

@@ -36,8 +36,15 @@ ROOT = {
         "CoreName": "core.neo4j.service",
         "ReplicaName": "replica.neo4j.service",
         "InstanceDrainerFunction": "drainer",
+        "Neo4jGatewayFunction": "neo4j-gateway-1",
     },
-    "Parameters": {"CorePurchase": "spot", "DataKmsKeyArn": KEY},
+    "Parameters": {
+        "CorePurchase": "spot",
+        "DataKmsKeyArn": KEY,
+        "CoreSubnet1": "subnet-1",
+        "CoreSubnet2": "subnet-2",
+        "CoreSubnet3": "subnet-1",
+    },
 }
 RESOURCES = {
     NAME: [
@@ -52,6 +59,8 @@ RESOURCES = {
         ("Service", "AWS::ECS::Service", f"{ARN}:service/{ECS}/core-1"),
         ("DeadLetters", "AWS::SQS::Queue", "https://sqs/1/dead"),
         ("Alarm", "AWS::CloudWatch::Alarm", "alarm"),
+        ("Members", "AWS::EC2::SecurityGroup", "sg-members"),
+        ("Gateway", "AWS::EC2::SecurityGroup", "sg-gateway"),
     ],
 }
 
@@ -112,6 +121,27 @@ ACTIVITY = {
     "StartTime": "2026-01-01T00:00:00Z",
     "StatusCode": "Successful",
 }
+CONNECTED = {"State": "Active", "VpcConfig": {"SubnetIds": ["subnet-2", "subnet-1"], "SecurityGroupIds": ["sg-gateway"]}}
+OUT = {
+    "IsEgress": True,
+    "IpProtocol": "tcp",
+    "FromPort": 7474,
+    "ToPort": 7474,
+    "ReferencedGroupInfo": {"GroupId": "sg-members"},
+}
+
+
+def points(**values: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The metrics of a healthy cluster of one core, but for those that are given."""
+    healthy = {"MembersAnswering": 1.0, "MonitorLoginsRefused": 0.0, "MonitorRightsMissing": 0.0}
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        [statistic] = asked["Statistics"]
+        return {"Datapoints": [{statistic: (healthy | values).get(asked["MetricName"], 15.0)}]}
+
+    return answer
+
+
 SERVICE = {"serviceName": "core-1", "taskDefinition": f"{ARN}:task-definition/{ECS}-core:1"}
 UNTOLD = [each | {"LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "$Latest"}} for each in GROUP["Instances"]]
 ANSWERS: dict[str, Any] = {
@@ -121,7 +151,9 @@ ANSWERS: dict[str, Any] = {
     "DescribeLogGroups": {"logGroups": [{"logGroupName": "insights", "retentionInDays": 30}]},
     "FilterLogEvents": report,
     "DescribeInstanceInformation": {"InstanceInformationList": [{"InstanceId": "i-1", "PingStatus": "Online"}]},
-    "GetMetricStatistics": {"Datapoints": [{"SampleCount": 15.0}]},
+    "GetMetricStatistics": points(),
+    "GetFunctionConfiguration": CONNECTED,
+    "DescribeSecurityGroupRules": {"SecurityGroupRules": [OUT]},
     "DescribeAlarms": {"MetricAlarms": [{"AlarmName": "alarm", "StateValue": "OK"}]},
     "DescribeVolumes": {"Volumes": [{"VolumeId": "vol-1", "State": "in-use", "KmsKeyId": KEY}]},
     "GetEbsDefaultKmsKeyId": {"KmsKeyId": KEY},
@@ -184,7 +216,30 @@ CHANGED: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "Insights' log has no retention": ({"DescribeLogGroups": {"logGroups": [{"logGroupName": "insights"}]}}, {"insights-log"}),
     "nobody can log in": ({"DescribeInstanceInformation": {"InstanceInformationList": []}}, {"session-manager"}),
-    "free disk is no metric": ({"GetMetricStatistics": {"Datapoints": []}}, {"free-disk-metric"}),
+    "nothing is a metric": ({"GetMetricStatistics": {"Datapoints": []}}, {"free-disk-metric", "members-answer"}),
+    "free disk is no metric": (
+        {"GetMetricStatistics": lambda asked: {"Datapoints": []} if "Disk" in asked["MetricName"] else points()(asked)},
+        {"free-disk-metric"},
+    ),
+    "the gateway has no interfaces yet": (
+        {"GetFunctionConfiguration": CONNECTED | {"State": "Pending", "StateReasonCode": "Creating"}},
+        {"gateway-in-vpc"},
+    ),
+    "the gateway is elsewhere": (
+        {"GetFunctionConfiguration": CONNECTED | {"VpcConfig": {"SubnetIds": ["subnet-9"], "SecurityGroupIds": ["sg-gateway"]}}},
+        {"gateway-in-vpc"},
+    ),
+    "the gateway's group kept its default rule": (
+        {
+            "DescribeSecurityGroupRules": {
+                "SecurityGroupRules": [OUT, {"IsEgress": True, "IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0"}]
+            }
+        },
+        {"gateway-reach"},
+    ),
+    "no member answers": ({"GetMetricStatistics": points(MembersAnswering=0.0)}, {"members-answer"}),
+    "a member refuses monitor": ({"GetMetricStatistics": points(MonitorLoginsRefused=1.0)}, {"monitor-user"}),
+    "monitor sees too little": ({"GetMetricStatistics": points(MonitorRightsMissing=1.0)}, {"monitor-user"}),
     "a core has no instance": (
         {"DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP | {"Instances": []}]}},
         {"completed-launch"},

@@ -62,8 +62,27 @@ REFUSALS = {
     "root: TlsSecretArn: 'tls' must be the whole ARN of a secret": {"TlsSecretArn": "tls"},
     "root: TlsCaCertificate: 'ca.pem' must be certificates in PEM": {"TlsCaCertificate": "ca.pem"},
     "root: TlsCaCertificate: .* must be certificates in PEM": {"TlsCaCertificate": CA.replace("CERTIFICATE", "PRIVATE KEY")},
-    "root: TlsCaCertificate: .* is out of range": {"TlsCaCertificate": CA * 50},
+    "root: TlsCaCertificate: .* is out of range": {"TlsCaCertificate": CA * 8},
 }
+
+
+# Parameters that must not be refused.
+FORMS = {
+    "one certificate, its line breaks lost": {"TlsCaCertificate": CA},
+    "one certificate as it is in its file": {"TlsCaCertificate": re.sub("([A-Za-z0-9+/=]{64})", r"\1\n", CA) + "\n"},
+    "two certificates in a line with \\n in it": {"TlsCaCertificate": f"{CA}\\n{CA}\\n"},
+}
+
+
+def refused() -> list[str]:
+    """Returns the forms that should have been accepted and were not."""
+    findings = []
+    for what, parameters in FORMS.items():
+        try:
+            tree("root", INFRA / "template.yaml", frozenset((NAMED | parameters).items()))
+        except Refused as refusal:
+            findings.append(f"{what} should be accepted: {refusal}")
+    return findings
 
 
 def accepted() -> list[str]:
@@ -92,7 +111,7 @@ def outline(template: Template) -> str:
 
 
 def every() -> list[str]:
-    findings, count, places = [*accepted(), *style()], 0, {}
+    findings, count, places = [*accepted(), *refused(), *style()], 0, {}
     chosen = pairwise()
     for combination in chosen:
         try:

@@ -84,8 +84,16 @@ def key(number: int) -> str:
     return f"arn:aws:kms:eu-west-1:000000000000:key/{number:08x}-0000-4000-8000-000000000000"
 
 
-# Looks like a certificate, as it comes through a shell: without line breaks.
-CA = "-----BEGIN CERTIFICATE----- MIIBszCCAVmgAwIBAgIUC0a9bA== -----END CERTIFICATE-----"
+# The certificate of a CA that nobody has the key of, as it comes through a shell: without line breaks.
+CA = (
+    "-----BEGIN CERTIFICATE----- "
+    "MIIBcTCCARegAwIBAgIUKb7Lv5dYXifvPnAANDabcLN0eYUwCgYIKoZIzj0EAwIwDTELMAkGA1UEAwwCY2EwIBcNMjYxMTMwMDMxNTI3WhgPMj"
+    "EyNjExMDYwMzE1MjdaMA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAESeylWVkrjn85LM2Ifh2k+APhomCTDConc9jv"
+    "sg+ah+g0vcLgzDcdn2AwSvXvRxgOlDYA+E+mNWJ+iKaSoKHioqNTMFEwHQYDVR0OBBYEFHdk+emcZcnNoOWsRjwZRMW93r1rMB8GA1UdIwQYMB"
+    "aAFHdk+emcZcnNoOWsRjwZRMW93r1rMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIgEiKnjWB5ymSWSmWD+vCIvgHS5cOWdcDy"
+    "bsv3TPQ6sDQCIQCGGztrr7yFCV70CY0AUNALSJOkwH7LQ7PS9llbJoeqYg=="
+    " -----END CERTIFICATE-----"
+)
 
 # The parameters of the root that have no default.
 NAMED = {
@@ -224,9 +232,9 @@ def taken(name: str, definition: Template, value: Any) -> str | list[str]:
     is_list = kind == "CommaDelimitedList" or of_each != kind
     values = value.split(",") if is_list else [value]
     for each in values:
-        if not re.fullmatch(EXISTS.get(of_each, ".*"), each):
+        if not re.fullmatch(EXISTS.get(of_each, ".*"), each, re.DOTALL):
             raise Refused(f"{name}: {each!r} is no {of_each}")
-        if not re.fullmatch(definition.get("AllowedPattern", ".*"), each):
+        if not re.fullmatch(definition.get("AllowedPattern", ".*"), each, re.DOTALL):
             raise Refused(f"{name}: {each!r} {definition.get('ConstraintDescription', 'does not match')}")
         if each not in map(str, definition.get("AllowedValues", [each])):
             raise Refused(f"{name}: {each!r} is none of {definition['AllowedValues']}")

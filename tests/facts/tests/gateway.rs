@@ -1,11 +1,15 @@
 //! Facts about neo4j-gateway. It is none of the functions that the registry lists: nothing wakes it, and it calls no AWS service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use cluster_facts::{
     root,
     template::{all, dependencies, deployments, read, references, rendered, resources},
 };
+use neo4j_gateway::Config;
 use serde_json::{Value, json};
 
 use crate::{iam::strings, permissions::of_template, template::names};
@@ -294,4 +298,27 @@ fn each_alarm_on_neo4j_takes_the_best_value_of_each_minute_and_says_what_to_look
             assert!(text.contains(arn), "{deployment}: {arn}: {text}");
         }
     }
+}
+
+#[test]
+fn each_variable_that_the_gateway_reads_is_set_and_no_other_and_each_deployment_gives_what_it_takes() {
+    let mut asked = BTreeSet::new();
+    for (deployment, _, own) in deployed() {
+        let variables = &function_of(&own)["Environment"]["Variables"];
+        let read = RefCell::new(BTreeSet::new());
+        let lookup = |name: &str| {
+            read.borrow_mut().insert(name.to_owned());
+            variables[name].as_str().map(str::to_owned)
+        };
+        let config = Config::read(&lookup).unwrap_or_else(|failure| panic!("{deployment}: {}", failure.chain()));
+        let read = read.take();
+        assert!(read.is_subset(&names(variables)), "{deployment}: {read:?}");
+        assert_eq!(config.tls.is_some(), variables["TLS_NAME"] != "", "{deployment}");
+        asked.extend(read.into_iter().map(|name| (name, names(variables).len())));
+    }
+    assert_eq!(
+        asked,
+        [("TLS_CA".to_owned(), 2), ("TLS_NAME".to_owned(), 2)].into(),
+        "the variables are those that it reads"
+    );
 }
