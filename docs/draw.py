@@ -133,8 +133,8 @@ CLUSTER = Picture(
         Box(20, 512, 220, "ECS cluster", ("services core-N, replica:", "one task on each instance")),
         Box(340, 512, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
         Box(740, 512, 282, "private hosted zone", ("core.neo4j.service  A × n", "replica.neo4j.service  A × n")),
-        Box(20, 634, 220, "Secrets Manager", ("three users, generated", "certificates, yours")),
-        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, eighteen alarms")),
+        Box(20, 634, 220, "Secrets Manager", ("four users, generated", "certificates, yours")),
+        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, twenty-four alarms")),
         Box(740, 634, 282, "what wakes each function", ("events, and a sweep each minute,", "through a FIFO queue of its own")),
     ),
     (

@@ -91,6 +91,7 @@ pub const OUTPUTS_NOT_RUN: &[(&str, &str)] = &[
     ("FollowInstanceDrainerLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowDnsReplicatorLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowNeo4jLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowNeo4jGatewayLog", "version 1 of the CLI has no `logs tail`"),
     ("ShowGroupUsers", "the world has no network interfaces"),
 ];
 
@@ -655,7 +656,7 @@ impl Person<'_> {
         let noted = self.run(&noted, false).await?;
         let volumes: Vec<_> = noted.split_whitespace().filter(|word| word.starts_with("vol-")).collect();
         let secrets = noted.split_whitespace().filter(|word| word.contains("-Secrets-")).count();
-        ensure(volumes.len() == CORES && secrets == 3, || format!("not 3 volumes and 3 secrets: {noted}"))?;
+        ensure(volumes.len() == CORES && secrets == 4, || format!("not 3 volumes and 4 secrets: {noted}"))?;
         let unprotect = self.documents.inline("aws cloudformation update-termination-protection --no-")?;
         self.run(&unprotect, false).await?;
         // SAM's own `delete` fails on stacks of the emulator that hold others.
@@ -671,7 +672,7 @@ impl Person<'_> {
         let all = volumes.iter().all(|volume| snapshots.contains(volume));
         ensure(all, || format!("not every one of {of} left a snapshot: {snapshots}"))?;
         for (begins, kept, count) in [
-            ("aws secretsmanager list-secrets", "\"ARN\"", 3),
+            ("aws secretsmanager list-secrets", "\"ARN\"", 4),
             ("aws dynamodb list-tables", "-State-", 1),
             ("aws logs describe-log-groups", "\"logGroupName\"", 3),
             ("aws ecs list-task-definitions", "task-definition/", 1),
