@@ -32,8 +32,17 @@ impl Connect {
         Self(Arc::new(connect))
     }
 
-    /// Connects by sockets, through the proxy of `proxy` if it names one.
-    pub fn sockets(config: &Config, proxy: ProxyConfig) -> Result<Self, Failure> {
+    /// Connects by sockets.
+    pub fn direct(config: &Config) -> Result<Self, Failure> {
+        Self::sockets(config, ProxyConfig::disabled())
+    }
+
+    /// Connects by sockets, or through the proxy that `HTTP_PROXY` and the like name.
+    pub fn from_environment(config: &Config) -> Result<Self, Failure> {
+        Self::sockets(config, ProxyConfig::from_env())
+    }
+
+    fn sockets(config: &Config, proxy: ProxyConfig) -> Result<Self, Failure> {
         let trusted = match &config.tls {
             Some(Tls { authorities: None, .. }) => TrustStore::default(),
             Some(Tls { authorities: Some(pem), .. }) => TrustStore::empty().with_pem_certificate(pem.as_bytes()),

@@ -1,6 +1,5 @@
 use std::sync::atomic::Ordering::Relaxed;
 
-use aws_smithy_http_client::proxy::ProxyConfig;
 use cluster_core::neo4j::{Answers, Declared, Request};
 use cluster_lambda::{
     Error, Failure,
@@ -30,7 +29,7 @@ pub struct Gateway {
 pub async fn run() -> Result<(), Error> {
     // Below, the runtime and the HTTP client would log what they are given: passwords.
     telemetry::init_up_to(LevelFilter::INFO);
-    let started = Config::read(&env::process).and_then(|config| Connect::sockets(&config, ProxyConfig::from_env()));
+    let started = Config::read(&env::process).and_then(|config| Connect::from_environment(&config));
     let gateway = started.and_then(|connect| Gateway::new(&env::process, connect));
     let gateway = gateway.inspect_err(|failure| tracing::error!("{}", failure.chain()))?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {

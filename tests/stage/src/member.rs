@@ -11,6 +11,7 @@ pub mod connect;
 pub mod container;
 pub mod definition;
 pub mod disk;
+pub mod gateway;
 pub mod life;
 pub mod network;
 pub mod refusals;

@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
     orchestrator::HttpRequest,
@@ -80,7 +79,7 @@ impl Members {
     /// Observes all of them without a login.
     async fn observe(&self, variables: &[(&str, &str)]) -> Vec<Answer> {
         let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        let sockets = Connect::sockets(&Config::read(&lookup).unwrap(), ProxyConfig::disabled()).unwrap();
+        let sockets = Connect::direct(&Config::read(&lookup).unwrap()).unwrap();
         let ports = self.ports.clone();
         let connect = Connect::new(move |address| {
             SharedHttpConnector::new(Moved { inner: sockets.to(address), port: ports[&address] })

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, path::Path, process::Command};
 use super::{
     Series,
     container::{BOLT, Member},
-    ensure,
+    ensure, gateway,
     life::{Life, NAME, PASSWORD},
     network::{self, Network, accepts},
     until,
@@ -23,6 +23,7 @@ const ROOM: u64 = 8 << 20;
 /// The first thing that does not hold.
 pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<(), Trouble> {
     let life = Life::new(network, series, false)?;
+    let asking = gateway::Asking::new(&life)?;
     let volume = network.folder.join("volume");
     mount(&volume, SMALL)?;
     let start = |name: &str, last: u8| {
@@ -42,6 +43,11 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
     let (status, message) = (&shown[0][0]["currentStatus"], shown[0][0]["statusMessage"].as_str().unwrap_or_default());
     ensure(status == "online" && message.contains("No space left"), || format!("a full disk looks like {shown:?}"))?;
     ensure(member.is_healthy()? && life.client.get(&page(&member)).is_ok(), || "a full disk closes ports".to_owned())?;
+    let view = until("the gateway sees it", || Ok(asking.view(member.address, gateway::admin()).ok()))?;
+    let neo4j =
+        view.databases.iter().find(|database| database.name == "neo4j").ok_or("the gateway does not see neo4j")?;
+    let seen = neo4j.copies.iter().all(|copy| copy.status == "online" && copy.message.contains("No space left"));
+    ensure(seen, || format!("for the gateway a full disk looks like {neo4j:?}"))?;
     narrator.note(&format!("full after {acknowledged} acknowledged transactions: it says online, and refuses all"));
 
     member.terminate()?;

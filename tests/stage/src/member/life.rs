@@ -10,7 +10,7 @@ use super::{
     client::Client,
     container::{BOLT, Member, Secrets},
     definition::{Definition, Shape},
-    ensure,
+    ensure, gateway,
     network::{Network, accepts},
     until,
 };
@@ -119,10 +119,11 @@ fn until_killed(network: &Network, narrator: &Narrator, life: &Life, volume: &Pa
     let server = server_id(life, FIRST)?;
     at_a_standstill(life, &member)?;
     narrator.note("settings, ports and health are as they should be");
+    gateway::ask(life, &member, narrator)?;
 
     let mut writer = life.client.writer(&life.bolt(FIRST))?;
     while writer.acknowledged()?.ok_or("nothing is written")? < 300 {}
-    member.kill()?;
+    gateway::asked_while_killed(life, &mut member)?;
     let written = writer.last()?;
     ensure(!member.is_healthy()?, || "a member that was killed is called healthy".to_owned())?;
     narrator.note(&format!("killed after {written} acknowledged writes"));
@@ -155,6 +156,7 @@ fn until_stopped(
         until("HTTPS", || Ok(accepts(SECOND, 7473).then_some(())))?;
         let refused = life.client.get(&life.page(SECOND)).err().unwrap_or_default();
         ensure(refused.contains(why), || format!("{why}: that is not why HTTPS was refused: {refused:?}"))?;
+        gateway::refuse(life, SECOND, if expired { "expired" } else { "not valid for name" })?;
     }
     let unverified = if life.tls() { format!("bolt+ssc://{SECOND}:{BOLT}") } else { life.bolt(SECOND) };
     let count = "MATCH (n:Written) RETURN count(DISTINCT n.number) AS written, max(n.number) AS last";
