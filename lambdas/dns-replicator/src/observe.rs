@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashMap};
 
-use cluster_core::dns::{Service, Tier};
+use cluster_core::dns::{Readiness, Service, Tier};
 use cluster_lambda::Failure;
 
 use crate::{Replicator, config::TierTarget, members::Instance};
@@ -54,6 +54,7 @@ impl Replicator {
                         .collect(),
                     service: None,
                     records,
+                    neo4j: Readiness::default(),
                 }
             }));
         }

@@ -3,6 +3,7 @@
 mod decide;
 mod member;
 mod plan;
+mod ready;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 pub use decide::{plan, plan_removal};
 pub use member::{Health, InUse, Registration, Service, Task, is_task_id};
 pub use plan::{Change, Kept, Occupied, Plan, Policy, Reason, Tier};
+pub use ready::{Hearing, Readiness, Silence, to_ask};
 pub use record::{Name, Occupant, Owner, RecordSet, Records};
 
 /// The most multivalue records of one name and type that Route 53 allows.

@@ -6,7 +6,7 @@ use std::{
 
 use super::{
     Change, Kept, MULTIVALUE_LIMIT, Occupant, Occupied, Owner, Plan, Policy, Reason, RecordSet, Records, Registration,
-    Service, Tier,
+    Service, Tier, ready::Ready,
 };
 
 /// Plans the changes that make the record sets of a tier's name lead to its fit members.
@@ -27,7 +27,27 @@ pub fn plan(tier: &Tier, policy: &Policy) -> Plan {
     };
     plan.changes.sort();
     plan.kept.sort();
+    plan.unproven = unproven(tier, policy, &published, &plan.changes);
     plan
+}
+
+/// Returns the members that will be published although their Neo4j has not answered.
+fn unproven(tier: &Tier, policy: &Policy, published: &Published<'_>, changes: &[Change]) -> BTreeSet<String> {
+    let mut unproven: BTreeSet<_> = published.keys().copied().filter(|id| tier.neo4j.unproven(id).is_some()).collect();
+    for change in changes {
+        // Deletions come first: a record that is replaced is deleted, and created again.
+        match (policy.owner.member(&change.record().set_identifier), change) {
+            (Some(member), Change::Delete(..)) => _ = unproven.remove(member),
+            (Some(member), Change::Create(_, Reason::Unasked(_) | Reason::Unproven(_))) => _ = unproven.insert(member),
+            _ => {}
+        }
+    }
+    unproven.into_iter().map(str::to_owned).collect()
+}
+
+/// Returns the members that the name should lead to, with their addresses.
+pub(super) fn fit<'a>(tier: &'a Tier, policy: &Policy, published: &Published<'a>) -> Vec<(&'a str, Ipv4Addr)> {
+    Judged::of(tier, policy, published).fit.into_iter().map(|(id, address, _)| (id, address)).collect()
 }
 
 /// Plans the removal of all our record sets under one name, and of nothing else.
@@ -39,9 +59,9 @@ pub fn plan_removal(records: &Records, owner: &Owner) -> Plan {
 }
 
 /// Our record sets under a name, by member.
-type Published<'a> = BTreeMap<&'a str, &'a RecordSet>;
+pub(super) type Published<'a> = BTreeMap<&'a str, &'a RecordSet>;
 
-fn published<'a>(tier: &'a Tier, owner: &Owner) -> Published<'a> {
+pub(super) fn published<'a>(tier: &'a Tier, owner: &Owner) -> Published<'a> {
     let sets = tier.records.multivalue.iter();
     sets.filter_map(|record| Some((owner.member(&record.set_identifier)?, record))).collect()
 }
@@ -68,12 +88,30 @@ impl<'a> Judged<'a> {
         }
         for registration in &tier.registered {
             let id = registration.id.as_str();
-            match registration.judge(published.contains_key(id), policy) {
-                Ok((address, why)) => judged.fit.push((id, address, why)),
+            let is_published = published.contains_key(id);
+            match registration.judge(is_published, policy) {
+                Ok((address, why)) => match ready(tier, id, is_published, why) {
+                    Ok(why) => judged.fit.push((id, address, why)),
+                    Err(why) => _ = judged.unfit.insert(id, why),
+                },
                 Err(why) => _ = judged.unfit.insert(id, why),
             }
         }
         judged
+    }
+}
+
+/// Adds what a fit member's Neo4j says. It keeps one from joining, and never removes one: a published member that does not
+/// answer is only named.
+fn ready(tier: &Tier, id: &str, published: bool, why: Reason) -> Result<Reason, Reason> {
+    if published {
+        let unproven = tier.neo4j.unproven(id).filter(|_| why == Reason::Running);
+        return Ok(unproven.map_or(why, Reason::Unproven));
+    }
+    match tier.neo4j.of(id) {
+        Ready::Yes => Ok(why),
+        Ready::No(silent) => Err(Reason::NotReady(silent)),
+        Ready::Unknowable(silent) => Ok(Reason::Unasked(silent)),
     }
 }
 

@@ -1,6 +1,9 @@
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
-use super::{MULTIVALUE_LIMIT, Name, Occupant, Owner, RecordSet, Records, Registration, Service, Task};
+use super::{MULTIVALUE_LIMIT, Name, Occupant, Owner, Readiness, RecordSet, Records, Registration, Service, Task};
 
 /// How a replicator writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Tier {
     pub service: Option<Service>,
     /// The records under `name`.
     pub records: Records,
+    /// What is known of the members' Neo4j.
+    pub neo4j: Readiness,
 }
 
 impl Tier {
@@ -79,6 +84,15 @@ pub enum Reason {
     /// No health check has passed yet.
     #[error("task health is UNKNOWN: waiting for HEALTHY")]
     AwaitingHealth,
+    /// Its Neo4j was asked.
+    #[error("its Neo4j does not answer yet: {0}")]
+    NotReady(String),
+    /// Nobody's Neo4j could be asked for long, and no name is frozen by that.
+    #[error("published although nobody could ask its Neo4j: {0}")]
+    Unasked(String),
+    /// It was published unasked, and has not proven itself since. Readiness removes nothing.
+    #[error("it was published although nobody could ask its Neo4j, which does not answer yet: {0}")]
+    Unproven(String),
     /// Cloud Map has no such instance.
     #[error("no longer registered in Cloud Map")]
     NotRegistered,
@@ -199,6 +213,9 @@ pub struct Plan {
     pub truncated: usize,
     /// What keeps anything from being written under the name.
     pub occupied: Option<Occupied>,
+    /// The members that are published once the plan is applied, although their Neo4j has not answered: to be remembered
+    /// ([`Readiness::unproven`]).
+    pub unproven: BTreeSet<String>,
 }
 
 impl Plan {

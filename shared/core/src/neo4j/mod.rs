@@ -1,6 +1,7 @@
 //! Neo4j as its members describe it: what they are asked, and what they answered.
 
 mod answer;
+pub mod monitor;
 mod request;
 mod secret;
 pub mod statement;

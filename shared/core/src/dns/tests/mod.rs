@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 mod properties;
+mod ready;
 
 const NAME: &str = "core.neo4j.service";
 
@@ -33,7 +34,15 @@ fn tier(registered: Vec<Registration>, multivalue: Vec<RecordSet>) -> Tier {
     let unlisted =
         records.multivalue.iter().filter_map(|set| policy().owner.member(&set.set_identifier).map(str::to_owned));
     let unlisted = unlisted.map(|member| (member, Task::Missing)).collect();
-    Tier { tier: "core".into(), name: Name::new(NAME), registered, unlisted, service: None, records }
+    Tier {
+        tier: "core".into(),
+        name: Name::new(NAME),
+        registered,
+        unlisted,
+        service: None,
+        records,
+        neo4j: Readiness::default(),
+    }
 }
 
 fn text(tier: &Tier) -> String {

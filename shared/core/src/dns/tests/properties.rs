@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
+use jiff::{SignedDuration, Timestamp};
 use proptest::{collection::btree_map, option, prelude::*, sample::select};
 
 use super::*;
@@ -39,6 +40,24 @@ fn any_tier() -> impl Strategy<Value = Tier> {
         let mut tier = Tier { unlisted, service, ..tier(registered, sets.collect()) };
         tier.records.occupant = occupant;
         tier
+    })
+}
+
+/// Returns what was heard of the members: of some nothing, and for some time of nobody.
+fn any_hearing() -> impl Strategy<Value = Option<Hearing>> {
+    let id = (0u16..160).prop_map(|n| format!("task{n:03}"));
+    let answers = btree_map(id, prop::bool::ANY, 0..160);
+    option::weighted(0.9, (answers, 0i64..600, prop::bool::weighted(0.3))).prop_map(|heard| {
+        let (answers, seconds, fails) = heard?;
+        let answer = |(id, ok)| (id, if ok && !fails { Ok(()) } else { Err("no answer".to_owned()) });
+        let answers = answers.into_iter().map(answer).collect();
+        let last: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
+        let since = last - SignedDuration::from_secs(seconds);
+        Some(Hearing {
+            answers,
+            failure: fails.then(|| "it timed out".to_owned()),
+            silence: Some(Silence { since, last }),
+        })
     })
 }
 
@@ -124,5 +143,46 @@ proptest! {
         let after = apply(&before, &plan_removal(&before.records, &policy().owner));
         prop_assert_eq!(ours(&after), 0);
         prop_assert_eq!(after.records.multivalue.len(), before.records.multivalue.len() - ours(&before));
+    }
+
+    #[test]
+    fn readiness_removes_no_record(before in any_tier(), heard in any_hearing()) {
+        let asked = Tier { neo4j: Readiness { heard, ..Readiness::default() }, ..before.clone() };
+        let (without, with) = (plan(&before, &policy()), plan(&asked, &policy()));
+        let deleted = |plan: &Plan| -> BTreeSet<String> {
+            let deleted = plan.changes.iter().filter(|change| matches!(change, Change::Delete(..)));
+            deleted.map(|change| change.record().to_string()).collect()
+        };
+        prop_assert!(deleted(&with).is_subset(&deleted(&without)), "{with}");
+        let after = apply(&asked, &with);
+        prop_assert!(ours(&after) > 0 || ours(&apply(&before, &without)) == 0 || ours(&before) == 0);
+        prop_assert_eq!(plan(&after, &policy()).changes, vec![]);
+    }
+
+    #[test]
+    fn a_silent_gateway_freezes_nothing(before in any_tier(), seconds in 301i64..10_000) {
+        let last: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
+        let silence = Some(Silence { since: last - SignedDuration::from_secs(seconds), last });
+        let heard = Some(Hearing { answers: [].into(), failure: Some("it timed out".to_owned()), silence });
+        let silent = Tier { neo4j: Readiness { heard, ..Readiness::default() }, ..before.clone() };
+        let plan_silent = plan(&silent, &policy());
+        prop_assert_eq!(
+            apply(&silent, &plan_silent).records,
+            apply(&before, &plan(&before, &policy())).records
+        );
+        let joined = plan_silent.changes.iter().filter(|change| matches!(change, Change::Create(_, Reason::Unasked(_))));
+        prop_assert_eq!(joined.count(), plan_silent.unproven.len());
+    }
+
+    #[test]
+    fn whoever_joins_is_asked(before in any_tier()) {
+        let asked = to_ask([&before], &policy());
+        let published = |id: &str| before.records.multivalue.iter().any(|set| policy().owner.member(&set.set_identifier) == Some(id));
+        for change in plan(&before, &policy()).changes {
+            if let Change::Create(record, _) = change {
+                let member = policy().owner.member(&record.set_identifier).unwrap().to_owned();
+                prop_assert!(published(&member) || asked.get(&member).map(ToString::to_string) == record.values.first().cloned());
+            }
+        }
     }
 }
