@@ -21,5 +21,5 @@ mod volumes;
 
 pub use config::Config;
 pub use function::Drainer;
-pub use neo4j::{Declared, Heard, Neo4jOutcome};
+pub use neo4j::{Heard, Monitor, Neo4jOutcome};
 pub use outcome::{Outcome, Tally};

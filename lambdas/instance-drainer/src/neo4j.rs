@@ -2,8 +2,11 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use cluster_core::{
     ids::InstanceId,
-    instance::{ContainerInstance, Policy, Seen, Task},
-    neo4j::{Answer, Asked, Declaration, DeclareUsers, Memory, Undeclared},
+    instance::{ContainerInstance, Phase, Policy, Seen, Task},
+    neo4j::{
+        Answer, Answers, Asked, Declaration, DeclareUsers, Memory,
+        monitor::{self, Decision, Trouble},
+    },
     quorum::{Going, Member, Observed, Quorum},
 };
 use cluster_gateway::{Gateway, Logins, Versioned};
@@ -90,7 +93,7 @@ impl Neo4j {
                 Err(failure) => gateway = Some(failed(&failure)),
             }
         }
-        if answers.values().any(Answer::refuses_login) {
+        if answers.values().any(|answer| matches!(monitor::trouble(answer), Some(Trouble::LoginRefused))) {
             // It may have been rotated.
             self.logins.forget(&self.monitor_secret);
         }
@@ -105,44 +108,56 @@ impl Neo4j {
         Heard { asked, members, gateway, monitor }
     }
 
-    /// Declares the user that asks the members, in the name of the administrator, and remembers what came of it.
-    pub(crate) async fn declare(&self, heard: &Heard, memory: &mut Memory, now: Timestamp) -> Declared {
+    /// Decides whether the user that asks has to be declared. The administrator's secret is read only where something is
+    /// wrong with that user.
+    pub(crate) async fn decide(&self, heard: &Heard, phase: Phase, memory: &Memory, now: Timestamp) -> Monitor {
+        let answers = Answers { members: heard.answers() };
+        if answers.logins_refused() + answers.rights_missing() == 0 {
+            return Monitor::default();
+        }
         // It may have been rotated, or corrected.
         self.logins.forget(&self.admin_secret);
-        let admin = match self.logins.of(&self.admin_secret, now).await {
-            Ok(admin) => admin,
-            Err(failure) => return Declared::Failed(failure.chain()),
-        };
-        let secret = &self.admin_secret;
-        let other = format!("put the password that the user {} has into the secret {secret}", admin.login.username);
-        if !memory.may_log_in(&admin.version, now) {
-            return Declared::Failed(format!("its login was refused less than an hour ago: {other}"));
+        match self.logins.of(&self.admin_secret, now).await {
+            Ok(admin) => {
+                let decision = monitor::decide(&answers, phase, &memory.monitor, &admin.version, now);
+                let declares = matches!(decision, Decision::Declare { .. });
+                Monitor { decision: Some(decision), admin: declares.then_some(admin), failure: None }
+            }
+            Err(failure) => Monitor { failure: Some(failure.chain()), ..Monitor::default() },
         }
-        let monitor = match self.logins.of(&self.monitor_secret, now).await {
-            Ok(Versioned { login, .. }) => login,
-            Err(failure) => return Declared::Failed(failure.chain()),
-        };
+    }
+
+    /// Declares the user that asks the members, in the name of the administrator, and remembers what came of it.
+    pub(crate) async fn declare(
+        &self,
+        heard: &Heard,
+        admin: Versioned,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<Declaration, String> {
+        let monitor = self.logins.of(&self.monitor_secret, now).await.map_err(|failure| failure.chain())?.login;
+        let user = admin.login.username.clone();
         let wanted = DeclareUsers { members: heard.asked.clone(), admin: admin.login, monitor };
-        let result = match self.gateway.declare_users(wanted).await {
-            Ok(declared) => declared.monitor,
-            Err(failure) => return Declared::Failed(failure.chain()),
-        };
-        let refused = memory.see_declaration(&result, &admin.version, now);
-        match result {
-            Ok(declaration) => Declared::Done(declaration),
-            Err(fault) if refused => Declared::Failed(format!("{fault}: {other}")),
-            Err(fault) => Declared::Failed(fault.to_string()),
-        }
+        let declared = self.gateway.declare_users(wanted).await.map_err(|failure| failure.chain())?.monitor;
+        memory.monitor.see(&declared, &admin.version, now);
+        declared.map_err(|fault| match memory.monitor.admin_refused {
+            Some(_) => {
+                format!("{fault}: put the password that the user {user} has into the secret {}", self.admin_secret)
+            }
+            None => fault.to_string(),
+        })
     }
 }
 
-/// What came of declaring the user that asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Declared {
-    /// It is as declared.
-    Done(Declaration),
-    /// It could not be declared, for this reason.
-    Failed(String),
+/// What is to be done about the user that asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Monitor {
+    /// The decision; nothing when nothing is wrong.
+    pub decision: Option<Decision>,
+    /// The administrator's login, if the user is to be declared.
+    pub(crate) admin: Option<Versioned>,
+    /// Why nothing can be done, or what was tried failed.
+    pub failure: Option<String>,
 }
 
 /// What came of asking Neo4j.
@@ -152,10 +167,8 @@ pub struct Neo4jOutcome {
     pub heard: Heard,
     /// Which core may be stopped.
     pub quorum: Quorum,
-    /// Why the user that asks has to be declared; nothing when it is fine.
-    pub undeclared: Option<Undeclared>,
-    /// What came of declaring it; nothing when that was not tried.
-    pub declared: Option<Declared>,
+    /// What is to be done about the user that asks.
+    pub monitor: Monitor,
 }
 
 impl Neo4jOutcome {
@@ -169,16 +182,14 @@ impl Neo4jOutcome {
     #[must_use]
     pub fn metrics(&self) -> Vec<Metric> {
         let members = &self.heard.members;
-        let count = |is_so: fn(&Answer) -> bool| {
-            members.iter().filter_map(|member| member.answer.as_ref()).filter(|a| is_so(a)).count()
-        };
+        let answers = Answers { members: self.heard.answers() };
         // Without a login nobody can be asked in Cypher.
-        let refused = if self.heard.monitor.is_some() { self.heard.asked.len() } else { count(Answer::refuses_login) };
+        let refused = if self.heard.monitor.is_some() { self.heard.asked.len() } else { answers.logins_refused() };
         let mut metrics = vec![
             Metric::count(MEMBERS_ANSWERING, members.iter().filter(|member| member.answers()).count()),
             Metric::count(MEMBERS_MISSING, self.quorum.missing().len()),
             Metric::count(LOGINS_REFUSED, refused),
-            Metric::count(RIGHTS_MISSING, count(Answer::lacks_rights)),
+            Metric::count(RIGHTS_MISSING, answers.rights_missing()),
         ];
         metrics.extend(self.quorum.margin().map(|margin| Metric::signed(QUORUM_MARGIN, margin)));
         metrics
@@ -212,7 +223,8 @@ impl Heard {
         let heard = members.into_iter().filter_map(|member| {
             let (core, answer) = (member.core?, member.answer.clone()?);
             let answered_before = memory.answered.contains_key(&member.task);
-            Some((core, cluster_core::instance::Heard { answer, answered_before }))
+            let pages_only = self.asked.iter().any(|asked| asked.task == member.task && asked.pages_only);
+            Some((core, cluster_core::instance::Heard { answer, answered_before, pages_only }))
         });
         Seen::Answers(heard.collect())
     }

@@ -3,20 +3,14 @@ use std::collections::BTreeMap;
 use cluster_core::{
     ids::VolumeId,
     instance::{self, Action, Observed, Phase, Plan, Policy, State, Step},
-    neo4j::{self, Memory},
+    neo4j::Memory,
     quorum::Quorum,
 };
 use cluster_lambda::{Failure, Mode, Reconciled, Round, SWEEP};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use crate::{
-    Drainer, Outcome, Tally,
-    groups::End,
-    neo4j::{Declared, Neo4jOutcome},
-    observe::Observation,
-    volumes::Attached,
-};
+use crate::{Drainer, Outcome, Tally, groups::End, neo4j::Neo4jOutcome, observe::Observation, volumes::Attached};
 
 /// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,24 +98,25 @@ impl Drainer {
             memory.see_down(quorum.down(), round.began);
         }
         observed.neo4j = heard.seen(memory);
-        let undeclared = neo4j::undeclared(&heard.answers(), memory, round.began);
-        Some(Neo4jOutcome { heard, quorum, undeclared, declared: None })
+        let monitor = self.neo4j.decide(&heard, observed.phase, memory, round.began).await;
+        Some(Neo4jOutcome { heard, quorum, monitor })
     }
 
     /// Declares the user that asks, if it has to be.
     async fn declare_monitor(&self, neo4j: &mut Neo4jOutcome, memory: &mut Memory, round: &Round) {
-        let Some(why) = &neo4j.undeclared else { return };
         let dry_run = round.mode != Mode::Act;
-        tracing::warn!(%why, dry_run, "the user monitor is to be declared");
-        if dry_run {
-            return;
+        if let Some(decision) = &neo4j.monitor.decision {
+            tracing::warn!(%decision, dry_run, "the user monitor is not as it should be");
         }
-        let declared = self.neo4j.declare(&neo4j.heard, memory, round.began).await;
-        match &declared {
-            Declared::Done(became) => tracing::info!(?became, "the user monitor is declared"),
-            Declared::Failed(why) => tracing::error!(why, "the user monitor could not be declared"),
+        if let Some(admin) = neo4j.monitor.admin.take().filter(|_| !dry_run) {
+            match self.neo4j.declare(&neo4j.heard, admin, memory, round.began).await {
+                Ok(became) => tracing::info!(?became, "the user monitor is declared"),
+                Err(why) => neo4j.monitor.failure = Some(why),
+            }
         }
-        neo4j.declared = Some(declared);
+        if let Some(why) = &neo4j.monitor.failure {
+            tracing::error!(why, "the user monitor could not be declared");
+        }
     }
 
     /// Applies every step, and returns the failures.

@@ -2,6 +2,7 @@
 //! and those that it retains; whether each core is whole, and whether each member runs what the last deployment wants.
 
 mod clocks;
+mod heard;
 mod launch;
 mod leave;
 mod observed;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use cluster_core::{
     instance::{Away, Clocks},
-    neo4j::{Down, Memory, Refused},
+    neo4j::{Down, Memory, monitor::AdminRefused},
 };
 use jiff::Timestamp;
 
@@ -53,8 +53,8 @@ impl Remembered {
             .servers
             .iter()
             .map(|(core, id)| (format!("{SERVER}{core}"), [("id".to_owned(), AttributeValue::S(id.clone()))].into()));
-        let declared = neo4j.declared.iter().map(|at| (DECLARED.to_owned(), started(*at)));
-        let refused = neo4j.admin_refused.iter().map(|Refused { version, at }| {
+        let declared = neo4j.monitor.declared.iter().map(|at| (DECLARED.to_owned(), started(*at)));
+        let refused = neo4j.monitor.admin_refused.iter().map(|AdminRefused { version, at }| {
             let version = ("version".to_owned(), AttributeValue::S(version.clone()));
             (ADMIN_REFUSED.to_owned(), [version, ("since".to_owned(), time(*at))].into())
         });
@@ -83,10 +83,10 @@ impl Remembered {
         let at = |name: &str| -> Option<Timestamp> { text(item, name)?.parse().ok() };
         let Some(since) = at("since") else { return false };
         if sort == DECLARED {
-            self.neo4j.declared = Some(since);
+            self.neo4j.monitor.declared = Some(since);
         } else if sort == ADMIN_REFUSED {
             let version = text(item, "version").unwrap_or_default().to_owned();
-            self.neo4j.admin_refused = Some(Refused { version, at: since });
+            self.neo4j.monitor.admin_refused = Some(AdminRefused { version, at: since });
         } else if let Some(arn) = sort.strip_prefix(DISCONNECTED) {
             self.clocks.disconnected.insert(arn.into(), Away { since, seen: at("seen").unwrap_or(since) });
         } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {

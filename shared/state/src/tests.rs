@@ -1,6 +1,9 @@
 use cluster_core::{
     instance::{Away, Clocks},
-    neo4j::{Down, Memory, Refused},
+    neo4j::{
+        Down, Memory,
+        monitor::{self, AdminRefused},
+    },
 };
 use cluster_lambda::Kind;
 
@@ -43,8 +46,10 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
         unanswered: [("0123456789abcdef".into(), at("10:00:00"))].into(),
         down: [("sales/2026".into(), down(1)), ("neo4j".into(), down(2))].into(),
         servers: [(1, "25a7efc7-d063-44b8-bdee-f23357f89f01".into())].into(),
-        declared: Some(at("09:00:00")),
-        admin_refused: Some(Refused { version: "v1".into(), at: at("08:00:00") }),
+        monitor: monitor::Remembered {
+            declared: Some(at("09:00:00")),
+            admin_refused: Some(AdminRefused { version: "v1".into(), at: at("08:00:00") }),
+        },
     };
     let remembered = Remembered { clocks, neo4j };
     assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 10]));
@@ -63,8 +68,10 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
             unanswered: [("task".into(), seen)].into(),
             down: [("sales".into(), Down { sweeps: 2, seen })].into(),
             servers: [(3, "id".into())].into(),
-            declared: Some(seen),
-            admin_refused: Some(Refused { version: "v1".into(), at: seen }),
+            monitor: monitor::Remembered {
+                declared: Some(seen),
+                admin_refused: Some(AdminRefused { version: "v1".into(), at: seen }),
+            },
         },
     };
     let time = string("2026-11-23T10:00:00.000Z");

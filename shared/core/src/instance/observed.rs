@@ -76,6 +76,8 @@ pub struct Heard {
     pub answer: Answer,
     /// Whether the Neo4j of this task has ever answered before.
     pub answered_before: bool,
+    /// Whether it was asked only for pages that need no login, because it left a statement unanswered not long ago.
+    pub pages_only: bool,
 }
 
 impl Observed {

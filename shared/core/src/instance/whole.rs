@@ -2,6 +2,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     ContainerInstance, Group, Instance, Observed, Phase, Plan, Policy, Reason, Standing, State, Task,
+    heard::neo4j_fault,
     launch::{agent_fault, current, own_volume},
 };
 use crate::ids::{CoreId, InstanceId, VolumeId};
@@ -50,7 +51,8 @@ pub struct Replica {
     pub standing: Standing,
 }
 
-/// Why a core is not whole: in service, with its own volume attached, its agent connected, its task running.
+/// Why a core is not whole: in service, with its own volume attached, its agent connected, its task running, and its Neo4j
+/// serving every database that it should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Nothing would replace its instance.
@@ -141,6 +143,51 @@ pub enum Fault {
         /// `lastStatus`.
         status: String,
     },
+    /// Its Neo4j has just started.
+    #[error("its Neo4j has not answered yet: {fault}; its task {task} has been running since {since}")]
+    Neo4jStarting {
+        /// The task's id.
+        task: String,
+        /// When it started.
+        since: Timestamp,
+        /// What was seen instead.
+        fault: String,
+    },
+    /// Its Neo4j hangs in its start, or recovers, which takes as long as it takes.
+    #[error(
+        "its Neo4j has never answered, and its task {task} has been running since {since}: {fault}: it may be recovering; look \
+         at its log, and at the free space of its volume"
+    )]
+    Neo4jNeverAnswered {
+        /// The task's id.
+        task: String,
+        /// When it started.
+        since: Timestamp,
+        /// What was seen instead.
+        fault: String,
+    },
+    /// Its Neo4j answered before.
+    #[error("its Neo4j (task {task}) does not answer any more: {fault}: look at its log")]
+    Neo4jSilent {
+        /// The task's id.
+        task: String,
+        /// What was seen instead.
+        fault: String,
+    },
+    /// Its Neo4j answers pages, but no statements.
+    #[error("its Neo4j answers no statements: {fault}: look at its log")]
+    Neo4jStuck {
+        /// What was seen instead.
+        fault: String,
+    },
+    /// One of its copies does not serve.
+    #[error("its copy of database {database} is {seen}")]
+    Database {
+        /// The database.
+        database: String,
+        /// What was seen.
+        seen: String,
+    },
 }
 
 fn last_failure(message: Option<&str>) -> String {
@@ -176,7 +223,10 @@ fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Time
     let fault = match groups[..] {
         _ if observed.phase == Phase::Deleting => None,
         [] => Some(Fault::NoGroup(number)),
-        [group] => fault(observed, plan, policy, group, service, now),
+        [group] => {
+            let fault = fault(observed, plan, policy, group, service, now);
+            fault.or_else(|| neo4j_fault(observed, number, task?, now))
+        }
         _ => Some(Fault::SeveralGroups(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", "))),
     };
     Core {

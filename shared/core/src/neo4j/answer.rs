@@ -47,25 +47,6 @@ impl Answer {
             millis: 0,
         }
     }
-
-    /// Returns whether the member refused the monitor's login, locks it, or wants its password changed.
-    #[must_use]
-    pub fn refuses_login(&self) -> bool {
-        let kinds = [Kind::LoginRefused, Kind::Locked, Kind::PasswordExpired];
-        self.view.as_ref().is_err_and(|fault| kinds.contains(&fault.kind))
-    }
-
-    /// Returns whether the monitor's user lacks rights there: something was forbidden, or it sees only `system`, as
-    /// everybody does without access to other databases.
-    #[must_use]
-    pub fn lacks_rights(&self) -> bool {
-        let forbidden = |fault: &Fault| fault.kind == Kind::Forbidden;
-        let blind = |view: &View| view.databases.iter().all(|database| database.name == "system");
-        match &self.view {
-            Ok(view) => blind(view) || self.check.as_ref().is_err_and(forbidden),
-            Err(fault) => forbidden(fault),
-        }
-    }
 }
 
 /// `GET /`.

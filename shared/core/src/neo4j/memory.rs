@@ -5,7 +5,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Answer, Asked, Kind, monitor::Refused};
+use super::{Answer, Asked, Kind, monitor};
 
 /// How long a member that left a statement unanswered is asked for pages only. The statement runs on in the server, and
 /// another would only be put beside it.
@@ -24,10 +24,8 @@ pub struct Memory {
     pub down: BTreeMap<String, Down>,
     /// The server id of each core.
     pub servers: BTreeMap<u8, String>,
-    /// When the user that asks was last declared.
-    pub declared: Option<Timestamp>,
-    /// The administrator's login that was refused last.
-    pub admin_refused: Option<Refused>,
+    /// What is remembered of declaring the user that asks.
+    pub monitor: monitor::Remembered,
 }
 
 /// How long a database has been down.

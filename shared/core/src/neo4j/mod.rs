@@ -2,7 +2,7 @@
 
 mod answer;
 mod memory;
-mod monitor;
+pub mod monitor;
 mod request;
 mod secret;
 pub mod statement;
@@ -11,6 +11,5 @@ pub use answer::{
     Answer, Answers, Check, Copy, Database, Declaration, Declared, Fault, Kind, Page, Raft, Server, View,
 };
 pub use memory::{Down, Memory};
-pub use monitor::{Refused, Undeclared, undeclared};
 pub use request::{Asked, DeclareUsers, Login, Observe, Request};
 pub use secret::Secret;

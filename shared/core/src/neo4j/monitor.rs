@@ -1,163 +1,209 @@
-//! When the user that asks the members is declared, in the name of the administrator.
+//! The login of the user `monitor`: when its password and its rights have to be declared again, by the administrator.
+
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Answer, Declaration, Fault, Kind, Memory};
+use super::{Answer, Answers, Declaration, Fault, Kind};
+use crate::instance::Phase;
 
-/// How long a declaration may take to reach every member, before another is made because of a refused login.
-const SPREADS: SignedDuration = SignedDuration::from_mins(5);
-/// How often a declaration is made because of missing rights, which somebody may have taken away on purpose.
-const RIGHTS: SignedDuration = SignedDuration::from_hours(1);
-/// How often an administrator's login is tried again that was refused. Each attempt counts towards a lock of the user, who
-/// may be a person.
-const REFUSED: SignedDuration = SignedDuration::from_hours(1);
+/// How long nothing is declared again for missing rights. Granting what is granted repairs nothing.
+const RIGHTS_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+/// How long nothing is declared again for a refused login: members take over what was declared one after the other.
+const LOGIN_AGAIN: SignedDuration = SignedDuration::from_mins(3);
+/// How long an administrator's login that was refused is not tried again with the same secret. Each attempt counts towards
+/// locking a person out, who may be logged in as the administrator at that moment.
+const ADMIN_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// A login of the administrator that was refused.
+/// What keeps a member from answering the user `monitor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Its login is refused.
+    LoginRefused,
+    /// It must change its password first.
+    PasswordExpired,
+    /// It is locked for some seconds, which passes by itself.
+    Locked,
+    /// It lacks rights: it is forbidden something, or sees nothing but `system`.
+    RightsMissing,
+}
+
+/// The beginning of a sentence that ends with the members.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LoginRefused => "the login of the user monitor is refused by",
+            Self::PasswordExpired => "the user monitor has to change its password on",
+            Self::Locked => "the user monitor is locked for some seconds on",
+            Self::RightsMissing => "the user monitor lacks rights on",
+        })
+    }
+}
+
+/// Returns what keeps a member from answering the user `monitor`. A member that does not answer at all says nothing.
+#[must_use]
+pub fn trouble(answer: &Answer) -> Option<Trouble> {
+    answer.page.as_ref().ok()?;
+    let fault = match &answer.view {
+        Ok(view) if view.databases.iter().all(|database| database.name == "system") => {
+            return Some(Trouble::RightsMissing);
+        }
+        Ok(_) => answer.check.as_ref().err(),
+        Err(fault) => Some(fault),
+    };
+    match fault?.kind {
+        Kind::LoginRefused => Some(Trouble::LoginRefused),
+        Kind::PasswordExpired => Some(Trouble::PasswordExpired),
+        Kind::Locked => Some(Trouble::Locked),
+        Kind::Forbidden => Some(Trouble::RightsMissing),
+        _ => None,
+    }
+}
+
+impl Answers {
+    /// Returns how many members refuse the monitor's login, want its password changed, or have locked it.
+    #[must_use]
+    pub fn logins_refused(&self) -> usize {
+        self.members.iter().filter_map(trouble).filter(|trouble| *trouble != Trouble::RightsMissing).count()
+    }
+
+    /// Returns on how many members the monitor lacks rights.
+    #[must_use]
+    pub fn rights_missing(&self) -> usize {
+        self.members.iter().filter_map(trouble).filter(|trouble| *trouble == Trouble::RightsMissing).count()
+    }
+}
+
+/// What is remembered of declarations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// When the user was last declared with success.
+    pub declared: Option<Timestamp>,
+    /// The administrator's login that was refused last; nothing after one that was not.
+    pub admin_refused: Option<AdminRefused>,
+}
+
+/// An administrator's login that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The version of its secret.
+pub struct AdminRefused {
+    /// The version id of the secret that it was tried with.
     pub version: String,
     /// When it was tried.
     pub at: Timestamp,
 }
 
-/// Why the user has to be declared.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Undeclared {
-    /// A member refuses its login, as when it has never been declared.
-    #[error("the member at {0} refuses the login of the user monitor")]
-    Login(String),
-    /// It would have to change its password first.
-    #[error("the member at {0} wants the user monitor to change its password")]
-    Password(String),
-    /// It lacks rights.
-    #[error("the member at {0} shows the user monitor no database but system, or forbids it what it asks")]
-    Rights(String),
-}
-
-/// Returns why the user has to be declared now; nothing when it is fine, or was declared not long ago.
-#[must_use]
-pub fn undeclared(answers: &[Answer], memory: &Memory, now: Timestamp) -> Option<Undeclared> {
-    let is_due = |pause| memory.declared.is_none_or(|at| now.duration_since(at) >= pause);
-    let refused = |answer: &Answer| {
-        let at = answer.address.to_string();
-        match answer.view.as_ref().err()?.kind {
-            Kind::LoginRefused => Some(Undeclared::Login(at)),
-            Kind::PasswordExpired => Some(Undeclared::Password(at)),
-            _ => None,
-        }
-    };
-    if let Some(why) = answers.iter().find_map(refused) {
-        return Some(why).filter(|_| is_due(SPREADS));
-    }
-    let lacks = answers.iter().find(|answer| answer.lacks_rights());
-    lacks.map(|answer| Undeclared::Rights(answer.address.to_string())).filter(|_| is_due(RIGHTS))
-}
-
-impl Memory {
-    /// Returns whether the administrator's login in this version of its secret may be tried.
-    #[must_use]
-    pub fn may_log_in(&self, version: &str, now: Timestamp) -> bool {
-        let refused = self.admin_refused.as_ref().filter(|refused| refused.version == version);
-        refused.is_none_or(|refused| now.duration_since(refused.at) >= REFUSED)
-    }
-
-    /// Remembers what came of a declaration with this version of the administrator's secret. Returns whether its login was
-    /// refused.
-    pub fn see_declaration(&mut self, result: &Result<Declaration, Fault>, version: &str, now: Timestamp) -> bool {
-        let refused = [Kind::LoginRefused, Kind::PasswordExpired, Kind::Forbidden];
-        match result {
-            Ok(_) => (self.declared, self.admin_refused) = (Some(now), None),
-            Err(fault) if refused.contains(&fault.kind) => {
-                self.admin_refused = Some(Refused { version: version.to_owned(), at: now });
-                return true;
+impl Remembered {
+    /// Remembers what came of a declaration with this version of the administrator's secret. What says nothing about the
+    /// administrator's login changes nothing.
+    pub fn see(&mut self, declared: &Result<Declaration, Fault>, version: &str, now: Timestamp) {
+        match declared {
+            Ok(_) => *self = Self { declared: Some(now), admin_refused: None },
+            Err(fault) if [Kind::LoginRefused, Kind::PasswordExpired, Kind::Forbidden].contains(&fault.kind) => {
+                self.admin_refused = Some(AdminRefused { version: version.to_owned(), at: now });
             }
             Err(_) => {}
         }
-        false
     }
+}
+
+/// What to do about the user `monitor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a decision that nobody follows changes nothing"]
+pub enum Decision {
+    /// Nothing.
+    Keep,
+    /// Nothing yet: it was declared not long ago.
+    Wait {
+        /// What is wrong.
+        why: Why,
+        /// When it was declared.
+        declared: Timestamp,
+        /// When it is declared again, if that is still wrong then.
+        until: Timestamp,
+    },
+    /// Declare it with the administrator's login.
+    Declare {
+        /// What is wrong.
+        why: Why,
+    },
+    /// It should be declared, but the administrator's login was refused.
+    AdminRefused {
+        /// What is wrong.
+        why: Why,
+        /// What was refused.
+        refused: AdminRefused,
+        /// When it is tried again although the secret is the same.
+        until: Timestamp,
+    },
+}
+
+/// Why the user `monitor` has to be declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// What keeps members from answering it.
+    pub trouble: Trouble,
+    /// Their addresses, and their tasks.
+    pub members: Vec<String>,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.trouble, self.members.join(", "))
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep => f.write_str("the user monitor is as it should be, as far as anybody answers"),
+            Self::Wait { why, declared, until } => {
+                write!(f, "{why}: it was declared at {declared}, and is declared again at {until} if that lasts")
+            }
+            Self::Declare { why } => write!(f, "{why}: it is declared with its password and its rights"),
+            Self::AdminRefused { why, refused, until } => write!(
+                f,
+                "{why}, and the administrator's login was refused at {} with version {} of its secret: put the password that \
+                 Neo4j has into the administrator's secret; the same one is tried again at {until}",
+                refused.at, refused.version
+            ),
+        }
+    }
+}
+
+/// Decides what to do about the user `monitor`. `admin` is the version id of the administrator's secret as it is now.
+///
+/// Only members that answer count. One that has locked the user says nothing about its password: the lock passes by itself,
+/// and whoever caused it is seen by the next round.
+pub fn decide(answers: &Answers, phase: Phase, remembered: &Remembered, admin: &str, now: Timestamp) -> Decision {
+    let troubled = |wanted: Trouble| {
+        let members: Vec<_> =
+            answers.members.iter().filter(|answer| trouble(answer) == Some(wanted)).map(name).collect();
+        (!members.is_empty()).then_some(Why { trouble: wanted, members })
+    };
+    let mut order = [Trouble::LoginRefused, Trouble::PasswordExpired, Trouble::RightsMissing].into_iter();
+    let Some(why) = order.find_map(troubled).filter(|_| phase != Phase::Deleting) else { return Decision::Keep };
+    let again = if why.trouble == Trouble::RightsMissing { RIGHTS_AGAIN } else { LOGIN_AGAIN };
+    if let Some(declared) = remembered.declared
+        && let Some(until) = ahead(declared, again, now)
+    {
+        return Decision::Wait { why, declared, until };
+    }
+    if let Some(refused) = remembered.admin_refused.as_ref().filter(|refused| refused.version == admin)
+        && let Some(until) = ahead(refused.at, ADMIN_AGAIN, now)
+    {
+        return Decision::AdminRefused { why, refused: refused.clone(), until };
+    }
+    Decision::Declare { why }
+}
+
+/// Returns when something may be done again, unless that is now.
+fn ahead(last: Timestamp, pause: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+    last.checked_add(pause).ok().filter(|until| *until > now)
+}
+
+fn name(answer: &Answer) -> String {
+    format!("{} (task {})", answer.address, answer.task)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::neo4j::{Asked, Database, View};
-
-    fn at(minute: i64) -> Timestamp {
-        "2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute)
-    }
-
-    fn answer(view: Result<&[&str], Kind>) -> Answer {
-        let address = [10, 0, 1, 11].into();
-        let asked = Asked { task: "task".into(), core: Some(1), address, pages_only: false };
-        let database = |name: &&str| Database {
-            name: (*name).to_owned(),
-            id: None,
-            kind: "standard".into(),
-            requested_status: "online".into(),
-            requested_primaries: None,
-            requested_secondaries: None,
-            current_primaries: None,
-            age: None,
-            copies: vec![],
-        };
-        let view =
-            view.map(|names| View { server: None, servers: vec![], databases: names.iter().map(database).collect() });
-        Answer {
-            view: view.map_err(|kind| Fault::new(kind, "no")),
-            ..Answer::unasked(&asked, &Fault::new(Kind::NotAsked, ""))
-        }
-    }
-
-    fn why(view: Result<&[&str], Kind>, declared: Option<i64>, now: i64) -> Option<String> {
-        let memory = Memory { declared: declared.map(at), ..Memory::default() };
-        let fine = answer(Ok(&["neo4j", "system"]));
-        undeclared(&[fine, answer(view)], &memory, at(now)).map(|why| why.to_string())
-    }
-
-    #[test]
-    fn a_refused_login_is_declared_again_when_the_last_declaration_has_spread() {
-        let refused = Some("the member at 10.0.1.11 refuses the login of the user monitor".to_owned());
-        let table = [(None, 0, true), (Some(0), 4, false), (Some(0), 5, true)];
-        for (declared, now, wanted) in table {
-            let found = why(Err(Kind::LoginRefused), declared, now);
-            assert_eq!(found, refused.clone().filter(|_| wanted), "{declared:?} {now}");
-        }
-        assert!(why(Err(Kind::PasswordExpired), None, 0).is_some_and(|why| why.contains("change its password")));
-    }
-
-    #[test]
-    fn missing_rights_are_given_again_once_an_hour() {
-        let blind: Result<&[&str], _> = Ok(&["system"]);
-        for view in [blind, Err(Kind::Forbidden)] {
-            let asked =
-                [(None, 0), (Some(0), 59), (Some(0), 60)].map(|(declared, now)| why(view, declared, now).is_some());
-            assert_eq!(asked, [true, false, true], "{view:?}");
-        }
-    }
-
-    #[test]
-    fn whatever_else_a_member_answers_is_no_reason() {
-        for kind in [Kind::Silent, Kind::Locked, Kind::NotAsked, Kind::Failed, Kind::NotFound, Kind::Unreadable] {
-            assert_eq!(why(Err(kind), None, 0), None, "{kind:?}");
-        }
-        assert_eq!(why(Ok(&["neo4j", "system"]), None, 0), None);
-    }
-
-    #[test]
-    fn an_administrators_login_that_was_refused_is_tried_with_another_version_or_after_an_hour() {
-        let mut memory = Memory::default();
-        for kind in [Kind::LoginRefused, Kind::PasswordExpired, Kind::Forbidden] {
-            assert!(memory.see_declaration(&Err(Fault::new(kind, "no")), "v1", at(0)));
-            assert!(
-                !memory.may_log_in("v1", at(59)) && memory.may_log_in("v1", at(60)) && memory.may_log_in("v2", at(1))
-            );
-        }
-        // Nobody knows whether it would have been refused.
-        let before = memory.clone();
-        assert!(!memory.see_declaration(&Err(Fault::new(Kind::Silent, "no")), "v1", at(2)));
-        assert_eq!(memory, before);
-        assert!(!memory.see_declaration(&Ok(Declaration::Left), "v2", at(3)));
-        assert_eq!((memory.declared, memory.admin_refused), (Some(at(3)), None));
-    }
-}
+mod tests;

@@ -5,9 +5,9 @@ use super::{
     databases::{Counted, Union, databases},
     gate::{replicates_nowhere, voters},
     voter::{Voter, not_online, voter},
-    witness::{Witness, Witnesses, sees_only_system},
+    witness::{Witness, Witnesses},
 };
-use crate::neo4j::{Answer, Kind};
+use crate::neo4j::monitor::trouble;
 
 /// What the cores say together, whoever of them is about to go.
 pub(super) struct Heard<'a> {
@@ -32,10 +32,11 @@ impl<'a> Heard<'a> {
         counted.filter(|(database, _)| database.never_online(&self.witnesses).is_none())
     }
 
-    /// Returns the margin. A core that refuses the monitor says nothing about its health: then it is not known.
+    /// Returns the margin. A core that refuses the monitor, or hides databases from it, says nothing
+    /// about its health: then it is not known.
     pub(super) fn margin(&self) -> Option<i64> {
         let cores = self.observed.members.iter().filter(|member| member.core.is_some());
-        if cores.filter_map(|member| member.answer.as_ref()).any(|answer| refusal(answer).is_some()) {
+        if cores.filter_map(|member| member.answer.as_ref()).any(|answer| trouble(answer).is_some()) {
             return None;
         }
         let margins = self.counted().map(|(database, requested)| {
@@ -92,11 +93,8 @@ impl<'a> Heard<'a> {
         }
         for member in &self.observed.members {
             let Some(answer) = &member.answer else { continue };
-            let fault = refusal(answer);
-            if let Some((what, fault)) = fault {
-                warnings.push(Warning::Login { member: member.name(), what, fault });
-            } else if answer.view.as_ref().is_ok_and(sees_only_system) {
-                warnings.push(Warning::OnlySystem { member: member.name() });
+            if let Some(trouble) = trouble(answer) {
+                warnings.push(Warning::Monitor { trouble, member: member.name() });
             }
         }
         warnings.sort();
@@ -132,19 +130,6 @@ fn silent(member: &Member) -> String {
         Some(Err(fault)) => format!("{name} does not answer: {fault}"),
         _ => format!("{name} does not answer: the gateway has no answer of its Neo4j (task {})", member.task),
     }
-}
-
-/// Returns how a member refuses the monitor, if it does. That is a fault of logins and rights, not of health.
-fn refusal(answer: &Answer) -> Option<(&'static str, String)> {
-    let fault = answer.view.as_ref().err().or(answer.check.as_ref().err())?;
-    let what = match fault.kind {
-        Kind::LoginRefused => "its Neo4j refuses the login of the user monitor",
-        Kind::Locked => "its Neo4j has locked the user monitor for some seconds",
-        Kind::PasswordExpired => "its Neo4j wants the password of the user monitor changed",
-        Kind::Forbidden => "its Neo4j forbids the user monitor to ask",
-        _ => return None,
-    };
-    Some((what, fault.to_string()))
 }
 
 fn signed(count: usize) -> i64 {

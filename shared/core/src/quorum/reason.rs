@@ -1,4 +1,5 @@
 use super::Going;
+use crate::neo4j::monitor::Trouble;
 
 /// Why a core must not be stopped, or is not back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -257,24 +258,13 @@ pub enum Warning {
         /// The database.
         database: String,
     },
-    /// The monitor lacks rights.
-    #[error(
-        "{member} shows the user monitor no database but system: it lacks rights, which the administrator's next \
-         declaration of the user repairs"
-    )]
-    OnlySystem {
-        /// The member.
-        member: String,
-    },
     /// The monitor cannot log in, or may not ask.
-    #[error("{member}: {what}: {fault}")]
-    Login {
+    #[error("{trouble} {member}: what it says there does not count")]
+    Monitor {
+        /// What is wrong.
+        trouble: Trouble,
         /// The member.
         member: String,
-        /// What is wrong.
-        what: &'static str,
-        /// The fault.
-        fault: String,
     },
 }
 

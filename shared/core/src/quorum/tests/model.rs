@@ -163,8 +163,7 @@ pub(super) fn look(truth: &Truth, seed: u64, often: u64) -> Observed {
     for sweep in 0..2 {
         // What is down in truth may have been seen so before, and nothing else.
         let down = truth.groups.iter().filter(|group| !group.has_majority(|_| false));
-        let seen: Vec<_> = down.filter(|_| dice.coin()).map(|group| group.name.clone()).collect();
-        observed.down_before[sweep] = seen.into_iter().collect();
+        observed.down_before[sweep] = down.filter(|_| dice.coin()).map(|group| group.name.clone()).collect();
     }
     for core in cores.clone() {
         if dice.distorts() && dice.coin() {
@@ -315,7 +314,12 @@ fn row_of(group: &Group, core: u8, behind: bool, tell: Option<Tell>, dice: &mut 
         }
         copy
     };
-    let copies = group.hosts.iter().filter_map(|host| (!dice.distorts()).then(|| copy(*host, dice))).collect();
+    let mut copies = Vec::new();
+    for host in &group.hosts {
+        if !dice.distorts() {
+            copies.push(copy(*host, dice));
+        }
+    }
     let mut row = Database {
         name: group.name.clone(),
         id: Some(format!("id-{}", group.name)),
