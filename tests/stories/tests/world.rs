@@ -3,6 +3,7 @@
 mod auto_scaling;
 mod ecs;
 mod invocations;
+mod neo4j;
 mod requests;
 mod route53;
 mod volumes;

@@ -13,6 +13,7 @@ use super::{
     cloudformation::{Change, Operation, Wanted},
     ec2,
     ec2::Ec2,
+    neo4j::Cause,
     service::{Asked, Service, Target, Touched},
 };
 
@@ -101,6 +102,8 @@ pub struct Member {
     pub waits: BTreeMap<String, Wait>,
     /// Whether the group itself has ended it.
     ending: bool,
+    /// Whose doing it is that it ends.
+    ended_by: Cause,
     next: Option<Timestamp>,
 }
 
@@ -328,6 +331,7 @@ impl World {
             template: (template, *number),
             waits: BTreeMap::new(),
             ending: false,
+            ended_by: Cause::default(),
             next: Some(now + SignedDuration::from_secs(arrives)),
         };
         if let Some(group) = self.auto_scaling.groups.get_mut(name) {
@@ -351,7 +355,8 @@ impl World {
             }
             _ => {
                 member.ending = true;
-                self.end_instance(id);
+                let cause = member.ended_by;
+                self.end_instance(id, cause);
             }
         }
     }
@@ -386,6 +391,7 @@ impl World {
         let Some(group) = self.auto_scaling.groups.get_mut(name) else { return };
         let retain = group.retain;
         let Some(member) = group.members.get_mut(id) else { return };
+        member.ended_by = self.actor;
         member.waits.remove(hook);
         if continues && !member.waits.is_empty() {
             return;
@@ -416,7 +422,7 @@ impl World {
     fn terminate_member(&mut self, id: &str) {
         let Some(member) = self.auto_scaling.member_mut(id) else { return };
         (member.state, member.ending, member.next) = ("Terminating", true, None);
-        self.end_instance(id);
+        self.end_instance(id, self.actor);
     }
 
     fn drop_member(&mut self, name: &str, id: &str) {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{
     ACCOUNT, Context, REGION, Refusal, World,
     cloudformation::{Change, Operation, Wanted},
+    neo4j::{self, Cause},
     query,
     service::{Asked, Service, Target, Touched},
 };
@@ -285,6 +286,9 @@ impl World {
         let size = self.ec2.volumes.get(volume)?.size;
         let id = format!("snap-{}", self.id(17));
         let (volume, description, started) = (volume.to_owned(), description.to_owned(), self.now);
+        // As if the power had failed at that moment.
+        let store = self.neo4j.stores.get(&volume).map(|store| neo4j::Store { clean: false, ..store.clone() });
+        self.neo4j.stores.extend(store.map(|store| (id.clone(), store)));
         self.ec2.snapshots.insert(id.clone(), Snapshot { volume, size, description, started });
         Some(id)
     }
@@ -314,20 +318,27 @@ impl World {
     }
 
     /// Begins to end an instance, whoever wants that.
-    pub(super) fn end_instance(&mut self, id: &str) {
+    pub(super) fn end_instance(&mut self, id: &str, cause: Cause) {
         let now = self.now;
         let Some(instance) = self.ec2.instances.get_mut(id).filter(|i| i.ended.is_none()) else { return };
         (instance.state, instance.ended) = ("shutting-down", Some(now));
         instance.next = Some((now + SignedDuration::from_secs(SHUTTING_DOWN), "terminated"));
         self.disconnect(id);
+        self.stop_members_on(id, cause);
         self.announce_instance(id, "shutting-down");
     }
 
     /// An instance ends without asking Auto Scaling, so that no hook runs: Spot takes it back, somebody terminates it in
     /// EC2, or it is shut down from inside.
     pub fn lose_instance(&mut self, id: &str) {
-        self.end_instance(id);
+        self.end_instance(id, Cause::Aws);
         self.settle();
+    }
+
+    /// An instance loses its power: nothing on it shuts down.
+    pub fn fell_instance(&mut self, id: &str) {
+        self.end_members_on(id);
+        self.lose_instance(id);
     }
 
     /// The status check of an instance fails, which its Auto Scaling group takes for its health.
@@ -375,11 +386,14 @@ impl World {
     /// An instance enters a state.
     fn enter(&mut self, id: &str, state: &'static str) {
         let now = self.now;
-        let Some(instance) = self.ec2.instances.get_mut(id) else { return };
         if state == "forgotten" {
             self.ec2.instances.remove(id);
             return;
         }
+        if state == "terminated" {
+            self.end_members_on(id);
+        }
+        let Some(instance) = self.ec2.instances.get_mut(id) else { return };
         (instance.state, instance.next) = (state, None);
         if state == "running" {
             instance.boot.begin(now);

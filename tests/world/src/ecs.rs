@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{
     ACCOUNT, Context, REGION, Refusal, World,
     cloudformation::{Change, Operation, Wanted},
+    neo4j::Cause,
     service::{self, Asked, Target, Touched},
 };
 pub use container_instances::ContainerInstance;
@@ -84,6 +85,8 @@ pub struct Service {
     pub definition: String,
     /// The number of its deployment. Tasks of earlier ones are replaced.
     pub deployment: u32,
+    /// Who last changed what it wants.
+    pub(super) changed_by: Cause,
     /// The Cloud Map service that its tasks are registered in.
     pub registry: Option<String>,
     /// Where its tasks may go, and how many stay.
@@ -110,6 +113,8 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// When it was told to stop.
     pub stopped_at: Option<Timestamp>,
+    /// Whose doing that was.
+    stopped_by: Cause,
     /// The ARN of its task definition.
     pub definition: String,
     /// The number of its service's deployment that started it.
@@ -139,6 +144,13 @@ impl Cluster {
     /// The tasks of a service that are wanted.
     pub fn wanted(&self, service: &str) -> impl Iterator<Item = (&String, &Task)> {
         self.tasks.iter().filter(move |(_, task)| task.service == service && task.wanted)
+    }
+
+    /// Whose doing it is that the scheduler stops a task of a service.
+    fn why_stopped(&self, service: &str, task: &str) -> Cause {
+        let found = self.tasks.get(task).and_then(|task| self.container_instances.get(&task.address));
+        let drained = found.filter(|found| found.status == "DRAINING").map(|found| found.status_by);
+        drained.or(self.services.get(service).map(|service| service.changed_by)).unwrap_or_default()
     }
 
     /// Whether ECS hears nothing of a task: its container instance's agent is silent.
@@ -235,7 +247,7 @@ impl World {
     pub fn scale(&mut self, cluster: &str, service: &str, desired: usize) {
         let service = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.services.get_mut(service));
         if let Some(service) = service {
-            service.desired = desired;
+            (service.desired, service.changed_by) = (desired, Cause::People);
         }
         self.settle();
     }
@@ -272,7 +284,10 @@ impl World {
         });
         match next {
             Some((cluster, service, Move::Start(address))) => self.start_one(&cluster, service, address),
-            Some((cluster, _, Move::Stop(id))) => self.stop(&cluster, &id),
+            Some((cluster, service, Move::Stop(id))) => {
+                let cause = self.ecs.clusters.get(&cluster).map(|state| state.why_stopped(&service, &id));
+                self.stop_for(&cluster, &id, cause.unwrap_or_default());
+            }
             None => return false,
         }
         true
@@ -294,6 +309,7 @@ impl World {
             address,
             started_at: None,
             stopped_at: None,
+            stopped_by: Cause::default(),
             definition,
             deployment,
             next,
@@ -313,6 +329,7 @@ impl World {
             address,
             started_at: Some(self.now),
             stopped_at: None,
+            stopped_by: Cause::default(),
             definition: String::new(),
             deployment: 0,
             next: None,
@@ -322,13 +339,19 @@ impl World {
         }
     }
 
-    /// Begins to stop a task.
+    /// People stop a task.
     pub fn stop(&mut self, cluster: &str, id: &str) {
+        self.stop_for(cluster, id, Cause::People);
+    }
+
+    /// Begins to stop a task.
+    pub(super) fn stop_for(&mut self, cluster: &str, id: &str, cause: Cause) {
         let next = Some((self.now + SignedDuration::from_secs(DEACTIVATE), Step::Deactivate));
         let task = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(id));
         let Some(task) = task.filter(|task| task.wanted) else { return };
         task.wanted = false;
         task.stopped_at = Some(self.now);
+        task.stopped_by = cause;
         task.next = next;
         self.announce(cluster, id);
     }
@@ -356,6 +379,14 @@ impl World {
     fn step(&mut self, cluster: &str, id: &str, step: Step) {
         let now = self.now;
         let after = |seconds: i64, step: Step| Some((now + SignedDuration::from_secs(seconds), step));
+        let by = self.ecs.clusters.get(cluster).and_then(|state| state.tasks.get(id)).map(|task| task.stopped_by);
+        // The agent sends the signal to stop, and waits for the process as long as the task definition says.
+        let exits = by.filter(|_| step == Step::Stopping).and_then(|by| self.stop_member(id, by));
+        match step {
+            Step::Run => self.start_member(cluster, id),
+            Step::Stop => self.exit(id),
+            _ => {}
+        }
         let Some(state) = self.ecs.clusters.get_mut(cluster) else { return };
         let Some(task) = state.tasks.get_mut(id) else { return };
         let registry = state.services.get(&task.service).and_then(|service| service.registry.clone());
@@ -392,14 +423,16 @@ impl World {
                 }
                 return;
             }
-            Step::Replace => return self.stop(cluster, id),
+            Step::Replace => return self.stop_for(cluster, id, Cause::Itself),
             Step::Deactivate => {
                 (task.status, task.next) = ("DEACTIVATING", after(STOPPING, Step::Stopping));
                 if let Some(registry) = registry {
                     self.cloud_map.deregister(&registry, id, now);
                 }
             }
-            Step::Stopping => (task.status, task.next) = ("STOPPING", after(STOP, Step::Stop)),
+            Step::Stopping => {
+                (task.status, task.next) = ("STOPPING", exits.map(|at| (at, Step::Stop)).or(after(STOP, Step::Stop)));
+            }
             Step::Stop => (task.status, task.next) = ("STOPPED", after(REMEMBERED, Step::Forget)),
             Step::Forget => {
                 state.tasks.remove(id);
@@ -426,7 +459,7 @@ impl World {
         };
         let absent = || Refusal::new("InvalidParameterException", "The referenced task was not found.");
         known(self).ok_or_else(absent)?;
-        self.stop(name, id);
+        self.stop_for(name, id, self.somebody());
         known(self).map(|task| json!({"task": task})).ok_or_else(absent)
     }
 

@@ -9,6 +9,7 @@
 #![allow(clippy::indexing_slicing, reason = "a key that a JSON value does not have is null")]
 
 mod cloudformation;
+pub mod neo4j;
 mod query;
 mod request;
 pub mod resolver;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use neo4j::Cause;
 use service::{Asked, Entry};
 
 pub use cloudformation::{Operation, Resource};
@@ -43,6 +45,8 @@ macro_rules! services {
             /// The present.
             pub now: Timestamp,
             $($(#[$what])* pub $module: $module::$state,)*
+            /// Members and what they make of their disks.
+            pub neo4j: neo4j::Neo4j,
             /// Messages that were sent to queues: (queue URL, body).
             pub messages: Vec<(String, String)>,
             /// Events for EventBridge that nobody has taken yet, as entries of `PutEvents`.
@@ -51,6 +55,8 @@ macro_rules! services {
             pub calls: Vec<Call>,
             /// The most items that a page holds. AWS may always return fewer than were asked for.
             pub page: usize,
+            /// Who does what happens now.
+            actor: Cause,
             ids: fastrand::Rng,
         }
 
@@ -63,10 +69,12 @@ macro_rules! services {
                 Self {
                     now,
                     $($module: Default::default(),)*
+                    neo4j: neo4j::Neo4j::new(seed),
                     messages: Vec::new(),
                     events: Vec::new(),
                     calls: Vec::new(),
                     page: 100,
+                    actor: Cause::Aws,
                     ids: fastrand::Rng::with_seed(seed),
                 }
             }
@@ -147,13 +155,29 @@ impl World {
         self.advance_to(self.now + jiff::SignedDuration::from_secs(seconds));
     }
 
+    /// Returns whose doing it is what somebody asks for now: a function's by a call, or that of people and CloudFormation.
+    fn somebody(&self) -> Cause {
+        if self.actor == Cause::Functions { Cause::Functions } else { Cause::People }
+    }
+
+    /// Lets somebody do something. What follows later was noted, or is AWS's doing.
+    fn acting<T>(&mut self, actor: Cause, act: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.actor, actor);
+        let done = act(self);
+        self.actor = before;
+        done
+    }
+
     fn next_due(&self) -> Option<Timestamp> {
-        SERVICES.iter().filter_map(|service| (service.next_due)(self)).min()
+        let services = SERVICES.iter().filter_map(|service| (service.next_due)(self));
+        services.chain(self.earliest(self.neo4j.next_due())).min()
     }
 
     /// Does what is due now.
     fn settle(&mut self) {
-        while SERVICES.iter().any(|service| (service.settle)(self)) {}
+        self.acting(Cause::Aws, |world| {
+            while SERVICES.iter().any(|service| (service.settle)(world)) || world.settle_neo4j() {}
+        });
     }
 
     /// Returns the earliest of these times that is still to come.
@@ -212,7 +236,7 @@ impl World {
         };
         let call = self.call_of(service, &asked);
         self.calls.push(call);
-        let result = (service.answer)(self, &asked);
+        let result = self.acting(Cause::Functions, |world| (service.answer)(world, &asked));
         self.settle();
         asked.wrap(result)
     }

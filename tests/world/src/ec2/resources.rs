@@ -46,6 +46,8 @@ impl World {
         let blank = text(properties, "SnapshotId").is_empty();
         let contents = if blank { Contents::Blank } else { Contents::Xfs };
         let id = self.add_volume(&zone, size.unwrap_or(100), tags(properties), contents);
+        let store = self.neo4j.stores.get(&text(properties, "SnapshotId")).cloned();
+        self.neo4j.stores.extend(store.map(|store| (id.clone(), store)));
         done(id.clone(), json!({"VolumeId": id}))
     }
 
@@ -65,6 +67,10 @@ impl World {
                 if size < volume.size {
                     let message = format!("New size cannot be smaller than existing size {} GiB.", volume.size);
                     return Err(format!("InvalidParameterValue: {message}"));
+                }
+                // The instance lets its file system grow within a minute.
+                if size > volume.size {
+                    self.neo4j.full.remove(id);
                 }
                 (volume.size, volume.tags) = (size, tags(properties));
                 done(id, json!({"VolumeId": id}))
@@ -96,6 +102,7 @@ impl World {
             self.snapshot(id, "");
         }
         self.ec2.volumes.remove(id);
+        self.neo4j.stores.remove(id);
         false
     }
 }

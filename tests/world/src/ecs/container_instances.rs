@@ -11,6 +11,7 @@ use super::{
     super::{
         World,
         ec2::{Contents, Ec2, Instance, boot::Agent, boot::Boot},
+        neo4j::Cause,
     },
     Cluster, arn,
 };
@@ -45,6 +46,8 @@ pub struct ContainerInstance {
     pub registered: Timestamp,
     /// `ACTIVE` or `DRAINING`.
     pub status: &'static str,
+    /// Who set it.
+    pub status_by: Cause,
     /// Whether its tasks write to the root disk: the agent started before a data volume was mounted, or there is none.
     pub root_disk: bool,
 }
@@ -113,6 +116,7 @@ impl World {
             silent_since: None,
             registered,
             status: "ACTIVE",
+            status_by: Cause::People,
             root_disk: false,
         };
         if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
@@ -152,7 +156,7 @@ impl World {
         let Some((cluster, address)) = self.registered(instance) else { return };
         let all = self.ecs.clusters.get_mut(&cluster).map(|cluster| &mut cluster.container_instances);
         if let Some(found) = all.and_then(|all| all.get_mut(&address)).filter(|found| found.status != status) {
-            found.status = status;
+            (found.status, found.status_by) = (status, Cause::People);
             self.announce_container_instance(&cluster, address);
         }
         self.settle();
@@ -184,6 +188,7 @@ impl World {
         if let Some(found) = self.ec2.instances.get_mut(instance).filter(|found| found.state == "running") {
             found.boot.begin_again(now);
             self.disconnect(instance);
+            self.reboot_members_on(instance);
         }
         self.settle();
     }
@@ -281,6 +286,7 @@ impl World {
             silent_since: None,
             registered: self.now,
             status: "ACTIVE",
+            status_by: Cause::People,
             root_disk: boot.root_disk,
         };
         if let Some(cluster) = self.ecs.clusters.get_mut(&boot.cluster) {

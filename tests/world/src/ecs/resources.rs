@@ -1,11 +1,14 @@
 //! Clusters, task definitions and services, as CloudFormation makes them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
     super::{
         World,
         cloudformation::{Change, Operation, Wanted, done, number, short, text},
+        neo4j::{Cause, Settings},
     },
     ContainerInstance, Definition, Placement, Service, arn,
 };
@@ -27,8 +30,9 @@ impl World {
                 let revision = known.map(|known| known.revision).max().unwrap_or_default() + 1;
                 let containers = properties["ContainerDefinitions"].as_array();
                 let checked = containers.into_iter().flatten().any(|container| !container["HealthCheck"].is_null());
+                let neo4j = Settings::read(properties).map(Arc::new);
                 let arn = arn("task-definition", &format!("{family}:{revision}"));
-                self.ecs.definitions.insert(arn.clone(), Definition { family, revision, checked, active: true });
+                self.ecs.definitions.insert(arn.clone(), Definition { family, revision, checked, active: true, neo4j });
                 done(arn.clone(), json!({"TaskDefinitionArn": arn}))
             }
             _ => self.create_service(&wanted.name("ServiceName"), properties),
@@ -46,7 +50,15 @@ impl World {
         let desired = number(properties, "DesiredCount").unwrap_or(1) as usize;
         let placement = Placement::read(properties)?;
         let found = self.ecs.clusters.get_mut(&cluster).ok_or_else(|| "ClusterNotFoundException".to_owned())?;
-        let service = Service { desired, definition, deployment: 1, registry, placement, active: true };
+        let service = Service {
+            desired,
+            definition,
+            deployment: 1,
+            changed_by: Cause::People,
+            registry,
+            placement,
+            active: true,
+        };
         found.services.insert(name.to_owned(), service);
         self.settle();
         let arn = arn("service", &format!("{cluster}/{name}"));
@@ -76,6 +88,7 @@ impl World {
         let service = self.ecs.clusters.get_mut(&cluster).and_then(|cluster| cluster.services.get_mut(&name));
         let service = service.ok_or_else(|| format!("ServiceNotFoundException: {}", change.physical_id))?;
         service.placement = Placement::read(properties)?;
+        service.changed_by = Cause::People;
         service.deploy(definition, false);
         if let Some(desired) = number(properties, "DesiredCount") {
             service.desired = desired as usize;
@@ -110,7 +123,7 @@ impl World {
             "AWS::ECS::Service" => {
                 let cluster = self.ecs.clusters.get_mut(&short(&text(properties, "Cluster")));
                 if let Some(service) = cluster.and_then(|cluster| cluster.services.get_mut(&short(id))) {
-                    service.active = false;
+                    (service.active, service.changed_by) = (false, Cause::People);
                 }
                 self.settle();
             }

@@ -1,10 +1,10 @@
 //! Revisions of task definitions, and the services that name them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{super::{Refusal, World}, Cluster, Ecs, Service, arn, short, strings};
+use super::{super::{Refusal, World, neo4j::Settings}, Cluster, Ecs, Service, arn, short, strings};
 
 /// A revision of a task definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Definition {
     pub checked: bool,
     /// False once it was deregistered.
     pub active: bool,
+    /// What it says to Neo4j, if it runs a member.
+    pub neo4j: Option<Arc<Settings>>,
 }
 
 impl Ecs {
@@ -58,8 +60,10 @@ impl World {
             }
             None => None,
         };
+        let somebody = self.somebody();
         let service = self.ecs.clusters.get_mut(name).and_then(|cluster| cluster.services.get_mut(asked));
         let service = service.ok_or_else(absent)?;
+        service.changed_by = somebody;
         if !service.active {
             return Err(Refusal::new("ServiceNotActiveException", "Service was not ACTIVE."));
         }

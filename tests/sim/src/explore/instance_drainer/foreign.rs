@@ -46,6 +46,7 @@ impl Foreign {
             silent_since: None,
             registered: world.now,
             status: "ACTIVE",
+            status_by: cluster_world::neo4j::Cause::People,
             root_disk: false,
         };
         let all = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
