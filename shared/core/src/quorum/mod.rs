@@ -7,6 +7,7 @@ mod gate;
 mod margin;
 mod observed;
 mod reason;
+mod table;
 #[cfg(test)]
 mod tests;
 mod voter;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use back::not_back;
 pub use observed::{Going, Member, Observed};
 pub use reason::{Reason, Silence, Warning};
+pub use table::table;
 
 /// What follows from one observation, made once before anything is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]

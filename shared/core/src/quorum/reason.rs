@@ -202,7 +202,10 @@ pub enum Silence {
     #[error("its Neo4j does not say which server it is")]
     NoServer,
     /// Another Neo4j answers.
-    #[error("its Neo4j is server {has}, but this core was server {remembered}")]
+    #[error(
+        "its Neo4j is server {has}, but this core was server {remembered}: it has lost its data, or its address is somebody \
+         else's now"
+    )]
     OtherServer {
         /// The server's id.
         has: String,

@@ -53,7 +53,7 @@ fn a_core_is_back_when_a_peer_vouches_for_it_in_every_database() {
     ## no answer
     core 2 cannot be relied on: its Neo4j gave no answer to GET /: no answer within 3 s
     ## another server
-    core 2 cannot be relied on: its Neo4j is server server-9, but this core was server server-2
+    core 2 cannot be relied on: its Neo4j is server server-9, but this core was server server-2: it has lost its data, or its address is somebody else's now
     ## voting, and not applying
     database neo4j: no status check of another core calls the copy on core 2 APPLYING: core 1 calls it REPLICATING; core 3 calls it REPLICATING
     ## catching up with system

@@ -116,7 +116,7 @@ fn a_core_that_did_not_answer_everything_is_silent_and_the_reason_says_what_is_m
     core 2 cannot be relied on: its Neo4j gave no answer to the status check: no answer within 3 s
     core 2 cannot be relied on: its Neo4j gave no answer to the status check: ProcedureNotFound
     core 2 cannot be relied on: its Neo4j does not say which server it is
-    core 2 cannot be relied on: its Neo4j is server server-9, but this core was server server-2
+    core 2 cannot be relied on: its Neo4j is server server-9, but this core was server server-2: it has lost its data, or its address is somebody else's now
     core 2 cannot be relied on: its Neo4j is server server-3, and so is that of core 3: an address is somebody else's now | core 3 cannot be relied on: its Neo4j is server server-3, and so is that of core 2: an address is somebody else's now
     core 2 cannot be relied on: several of its tasks answer: 2a5c0ffee0000000, second
     ");

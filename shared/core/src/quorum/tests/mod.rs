@@ -10,6 +10,7 @@ mod gate;
 mod model;
 mod properties;
 mod states;
+mod table;
 
 type Change = Box<dyn FnOnce(&mut Observed)>;
 
