@@ -7,11 +7,12 @@ use cluster_core::{
         Answer, Answers, Asked, Declaration, DeclareUsers, Memory,
         monitor::{self, Decision, Trouble},
     },
-    quorum::{Going, Member, Observed, Quorum},
+    quorum::{self, Going, Member, Observed, Quorum},
 };
 use cluster_gateway::{Gateway, Logins, Versioned};
 use cluster_lambda::{Aws, Failure, env::Lookup, telemetry::Metric};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::{Config, addresses::Addresses, ec2::Ec2};
 
@@ -165,6 +166,8 @@ pub struct Monitor {
 pub struct Neo4jOutcome {
     /// What was heard.
     pub heard: Heard,
+    /// What follows from it is decided by.
+    pub observed: Observed,
     /// Which core may be stopped.
     pub quorum: Quorum,
     /// What is to be done about the user that asks.
@@ -176,6 +179,41 @@ impl Neo4jOutcome {
     #[must_use]
     pub fn is_heard(&self) -> bool {
         self.heard.gateway.is_none()
+    }
+
+    /// Returns what the function answers about Neo4j.
+    #[must_use]
+    pub fn answer(&self) -> Value {
+        let lags = quorum::lags(&self.observed);
+        let members = self.observed.members.iter().map(|member| {
+            let page = member.answer.as_ref().map(|answer| &answer.page);
+            let version = page.and_then(|page| page.as_ref().ok()).map(|page| &page.version);
+            let why = match page {
+                Some(Ok(_)) => None,
+                Some(Err(fault)) => Some(fault.to_string()),
+                None => Some("it was not asked".to_owned()),
+            };
+            json!({
+                "member": member.name(),
+                "task": member.task,
+                "address": member.address,
+                "version": version,
+                "answers": why.is_none(),
+                "why": why,
+                "databases": quorum::roles(member),
+                "lag": lags.get(member.task.as_str()),
+                "going": member.going.as_ref().map(ToString::to_string),
+            })
+        });
+        let Monitor { decision, failure, .. } = &self.monitor;
+        json!({
+            "margin": self.quorum.margin(),
+            "missing": self.quorum.missing(),
+            "warnings": self.quorum.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "gateway": self.heard.gateway,
+            "monitor": failure.clone().or(decision.as_ref().map(ToString::to_string)).or(self.heard.monitor.clone()),
+            "members": members.collect::<Vec<_>>(),
+        })
     }
 
     /// Returns the metrics. The margin is absent when it is not known.

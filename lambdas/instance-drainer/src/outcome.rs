@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use cluster_core::{
     ids::{InstanceId, VolumeId},
     instance::{Action, Core, NOT_WHOLE, Observed, Phase, Plan, Replica, Step, Target},
+    quorum,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -50,6 +51,8 @@ impl Outcome {
                 "whole": core.fault.is_none(),
                 "since": since.map(|since| format!("{since:.0}")),
                 "why": self.why(core),
+                "safeToStop": self.unsafe_to_stop(core.number).map(|reasons| reasons.is_empty()),
+                "unsafe": self.unsafe_to_stop(core.number),
             })
         });
         let replicas = self.replicas.iter().map(|replica| {
@@ -76,10 +79,34 @@ impl Outcome {
             "target": target,
             "cores": cores.collect::<Vec<_>>(),
             "replicas": replicas.collect::<Vec<_>>(),
+            "neo4j": self.neo4j.as_ref().map(Neo4jOutcome::answer),
+            "table": self.table(),
             "steps": self.plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "applied": self.tally.applied,
             "dryRun": self.dry_run,
         })
+    }
+
+    /// Returns why a core must not be stopped; nothing when Neo4j was not asked.
+    fn unsafe_to_stop(&self, core: u8) -> Option<Vec<String>> {
+        let quorum = &self.neo4j.as_ref()?.quorum;
+        Some(quorum.unsafe_to_stop(core).iter().map(ToString::to_string).collect())
+    }
+
+    /// Returns the members as a table for people; nothing when Neo4j was not asked.
+    fn table(&self) -> Option<String> {
+        let neo4j = self.neo4j.as_ref()?;
+        let cores = self.cores.iter().map(|(core, _)| (core.task_id.clone(), &core.standing));
+        let replicas = self.replicas.iter().map(|replica| (replica.task_id.clone(), &replica.standing));
+        let outdated = cores.chain(replicas).filter_map(|(task, standing)| {
+            let outdated = match standing.word() {
+                "reached" => "no",
+                "outdated" => "yes",
+                other => other,
+            };
+            Some((task?, outdated.to_owned()))
+        });
+        Some(quorum::table(&neo4j.observed, &neo4j.quorum, &outdated.collect()))
     }
 
     /// Returns why a core is not whole, with AWS's own words where a step did not succeed.

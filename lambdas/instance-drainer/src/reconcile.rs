@@ -89,7 +89,8 @@ impl Drainer {
             return None;
         }
         let heard = self.neo4j.listen(&observed.container_instances, policy, memory, round.began).await;
-        let quorum = Quorum::of(&heard.observed(policy.cores, memory, round.began));
+        let judged = heard.observed(policy.cores, memory, round.began);
+        let quorum = Quorum::of(&judged);
         // Where the gateway failed, nothing is known that could be remembered.
         if heard.gateway.is_none() {
             let answers = heard.answers();
@@ -99,7 +100,7 @@ impl Drainer {
         }
         observed.neo4j = heard.seen(memory);
         let monitor = self.neo4j.decide(&heard, observed.phase, memory, round.began).await;
-        Some(Neo4jOutcome { heard, quorum, monitor })
+        Some(Neo4jOutcome { heard, observed: judged, quorum, monitor })
     }
 
     /// Declares the user that asks, if it has to be.

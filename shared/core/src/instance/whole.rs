@@ -30,6 +30,8 @@ pub struct Core {
     pub agent: Option<bool>,
     /// `lastStatus` of its task, if it has one.
     pub task: Option<String>,
+    /// The id of its task, if it has one.
+    pub task_id: Option<String>,
     /// Whether its task and its instance are what the last deployment wants.
     pub standing: Standing,
     /// Why it is not whole; nothing when it is.
@@ -47,6 +49,8 @@ pub struct Replica {
     pub zone: String,
     /// `lastStatus` of its task, if it has one.
     pub task: Option<String>,
+    /// The id of its task, if it has one.
+    pub task_id: Option<String>,
     /// Whether its task and its instance are what the last deployment wants.
     pub standing: Standing,
 }
@@ -237,6 +241,7 @@ fn core(observed: &Observed, plan: &Plan, policy: &Policy, number: u8, now: Time
         volume: groups.first().and_then(|group| group.volume.clone()),
         agent: registered.map(|found| found.connected),
         task: task.map(|task| task.status.clone()),
+        task_id: task.map(|task| task.id.clone()),
         standing: Standing::of(observed.target.as_ref(), Some(number), instance, task),
         fault,
     }
@@ -255,6 +260,7 @@ pub fn replicas(observed: &Observed, policy: &Policy) -> Vec<Replica> {
             state: instance.state.clone(),
             zone: instance.zone.clone(),
             task: task.map(|task| task.status.clone()),
+            task_id: task.map(|task| task.id.clone()),
             standing: Standing::of(observed.target.as_ref(), None, Some(instance), task),
         }
     };

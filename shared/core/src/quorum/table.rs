@@ -101,6 +101,19 @@ fn may_stop(name: &str, quorum: &Quorum, reasons: &mut Vec<String>) -> String {
     }
 }
 
+/// Returns what a member is to each database that it lists, by its own words.
+#[must_use]
+pub fn roles(member: &Member) -> BTreeMap<&str, String> {
+    databases_of(member).into_iter().map(|database| (database, role(member, database))).collect()
+}
+
+/// Returns how many entries each member is behind in the database in which it is furthest behind, by task.
+#[must_use]
+pub fn lags(observed: &Observed) -> BTreeMap<&str, i64> {
+    let ahead = most_applied(observed);
+    observed.members.iter().filter_map(|member| Some((member.task.as_str(), lag(member, &ahead)?))).collect()
+}
+
 fn databases_of(member: &Member) -> BTreeSet<&str> {
     let answer = member.answer.as_ref();
     let view = answer.and_then(|answer| answer.view.as_ref().ok());
