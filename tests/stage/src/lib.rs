@@ -19,6 +19,7 @@ pub mod given_zone;
 pub mod member;
 pub mod narrator;
 pub mod operations;
+mod proxy;
 pub mod serve;
 pub mod stage;
 pub mod story;

@@ -23,6 +23,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::proxy;
+
 /// A handle on a world that lives in real time.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<Shared>);
@@ -108,6 +110,10 @@ impl Live {
 }
 
 async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    // A proxy is sent whole addresses, and here the only ones that come are those of members.
+    if let Some(member) = uri.host().and_then(|host| host.parse().ok()) {
+        return proxy::ask(&live, member, &method, &uri, &headers, body).await;
+    }
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).map(str::to_owned);
     let kind = match target.as_deref() {
         Some(target) if target.starts_with("DynamoDB_") => "application/x-amz-json-1.0",

@@ -100,6 +100,9 @@ impl Stage {
             .arg(root.join("tests/local-aws/launch.py"))
             .args(["--port", &port.to_string(), "--door", &door.to_string(), "--world", &world_url])
             .envs(MODELLED.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), world_url.clone())))
+            // Functions inherit it: neo4j-gateway reaches the members of the world, whose addresses nobody has here.
+            .env("HTTP_PROXY", &world_url)
+            .env("NO_PROXY", "127.0.0.1,localhost")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
