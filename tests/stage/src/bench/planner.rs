@@ -65,6 +65,7 @@ fn tier(members: u8, records: Records) -> Tier {
         name: Name::new(&format!("core.{DOMAIN}")),
         registered: registered.collect(),
         unlisted: std::collections::BTreeMap::new(),
+        readiness: None,
         service: None,
         records,
         readiness: None,
