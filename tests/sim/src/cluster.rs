@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     events::{Rule, delivered, messages},
     functions::{DNS_REPLICATOR, Environment, Functions, INSTANCE_DRAINER, Metrics},
+    gateway,
     stacks::Made,
     time::{Within, minutes, play},
     wire::Wire,
@@ -57,8 +58,8 @@ pub struct Deployed {
     /// What waits for the cluster to have formed: the custom resource of its phase.
     phase: Option<(Made, String)>,
     environments: BTreeMap<String, Environment>,
-    /// The gateway's name in Lambda, and its environment.
-    gateway: Option<(String, Environment)>,
+    /// The gateway's name in Lambda, its environment, and its timeout.
+    gateway: Option<(String, Environment, Duration)>,
     /// Functions by the ARN that custom resources name.
     arns: BTreeMap<String, String>,
     rules: Vec<Rule>,
@@ -152,6 +153,9 @@ impl Cluster {
         // Back-off jitter comes from here; the same seed plays the same schedule.
         fastrand::seed(7);
         let (wire, metrics) = (Wire::new(deployed.world.clone()), Metrics::default());
+        if let Some((name, environment, timeout)) = &deployed.gateway {
+            wire.add_function(name, gateway::invocable(environment, *timeout));
+        }
         Self {
             functions: Functions::new(&wire, &metrics),
             wire,

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod events;
 pub mod explore;
 pub mod functions;
+pub mod gateway;
 pub mod stacks;
 pub mod time;
 pub mod wire;

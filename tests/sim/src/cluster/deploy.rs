@@ -1,6 +1,6 @@
 //! Creates and updates a deployment as CloudFormation does: each resource when all that it refers to is there.
 
-use std::{collections::BTreeMap, pin::Pin};
+use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use cluster_world::World;
 use serde_json::{Value, json};
@@ -226,7 +226,9 @@ impl Creation {
                 let variables = variables.iter().map(|(name, value)| (name.clone(), text(value))).collect();
                 // Functions invoke it; nothing wakes it.
                 if name == NEO4J_GATEWAY {
-                    self.deployed.gateway = Some((physical_id.clone(), variables));
+                    let timeout = Duration::from_secs(text(&properties["Timeout"]).parse().unwrap());
+                    self.deployed.gateway = Some((physical_id.clone(), variables, timeout));
+                    self.wire.world().lambda.functions.insert(physical_id.clone());
                     made.policy = json!({"function": name});
                     return;
                 }

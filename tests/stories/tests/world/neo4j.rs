@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod gateway;
 mod life;
 mod majority;
 mod users;
@@ -21,7 +22,7 @@ impl Asking {
     fn formed(cores: usize) -> Self {
         let asking = Self { cluster: Cluster::formed(cores) };
         let name = asking.cluster.ecs_cluster.clone();
-        assert!(asking.cluster.wire.world().declare_monitor(&name, "monitor", "monitor-password", "monitors"));
+        assert!(asking.cluster.wire.world().declare_monitor(&name, "watcher", "watcher-password", "watchers"));
         asking
     }
 
@@ -92,7 +93,7 @@ impl Asking {
 
     /// Puts a statement to a core as the user that looks, and returns the rows.
     fn rows(&self, core: usize, statement: Statement) -> Vec<Value> {
-        rows(&self.put(core, ("monitor", "monitor-password"), statement, &json!({"timeout": 1000})).1)
+        rows(&self.put(core, ("watcher", "watcher-password"), statement, &json!({"timeout": 1000})).1)
     }
 }
 

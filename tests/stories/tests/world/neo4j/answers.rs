@@ -16,7 +16,7 @@ fn every_statement_of_the_product_is_known() {
             "timeout": 1000, "user": "somebody", "ids": [], "password": "some-password", "role": "some-role",
         });
         for (name, statement) in statement::ALL {
-            let (_, answer) = asking.put(1, ("monitor", "monitor-password"), *statement, &parameters);
+            let (_, answer) = asking.put(1, ("watcher", "watcher-password"), *statement, &parameters);
             let known = !answer.to_string().contains("the world does not know");
             assert!(
                 known && answer["errors"][0]["code"] != "Neo.ClientError.Statement.SyntaxError",

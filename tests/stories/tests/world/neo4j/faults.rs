@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Asking, json_of, rows};
 
-const MONITOR: (&str, &str) = ("monitor", "monitor-password");
+const MONITOR: (&str, &str) = ("watcher", "watcher-password");
 
 fn databases(asking: &Asking) -> (u16, Value) {
     asking.put(1, MONITOR, statement::DATABASES, &json!({}))
@@ -133,7 +133,7 @@ fn a_statement_without_an_end_runs_on_until_somebody_ends_it() {
         let request = Request::query("system", Some(MONITOR), &body(statement::DATABASES.text));
         assert_eq!(asking.ask(1, &request), Reply::Silence, "5.26 does not know the limit");
         asking.sleep(20).await;
-        let of_monitor = json!({"user": "monitor"});
+        let of_monitor = json!({"user": "watcher"});
         let left = rows(&asking.put(1, MONITOR, statement::LEFT_OVERS, &of_monitor).1);
         let old: Vec<_> = left.iter().filter(|row| row["currentQuery"] == statement::DATABASES.text).collect();
         assert_eq!((old.len(), old[0]["millis"].as_i64().unwrap() / 1000), (1, 20));

@@ -198,7 +198,7 @@ fn a_full_disk_looks_online_stops_without_end_and_hangs_in_its_next_start() {
         }
         assert_eq!(json_of(asking.get(1, "/")).0, 200, "the first page answers as ever");
         let query = json!({"statement": "MATCH (n) RETURN count(n)", "accessMode": "Read"});
-        let login = Some(("monitor", "monitor-password"));
+        let login = Some(("watcher", "watcher-password"));
         let refused = asking.ask(1, &cluster_world::neo4j::Request::query("neo4j", login, &query));
         let (status, body) = json_of(refused);
         assert_eq!(

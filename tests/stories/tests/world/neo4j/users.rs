@@ -1,6 +1,6 @@
 //! Users, their rights, and logins that are refused.
 
-use cluster_core::neo4j::statement::{self, MONITOR_ROLE, Statement};
+use cluster_core::neo4j::statement::{self, Statement};
 use cluster_sim::{cluster::Cluster, time::play};
 use serde_json::{Value, json};
 
@@ -49,15 +49,15 @@ fn the_fourth_login_after_three_wrong_ones_waits_for_five_seconds_at_that_member
     play(async {
         let asking = Asking::formed(3);
         let put =
-            |core: usize, password: &str| asking.put(core, ("monitor", password), statement::DATABASES, &json!({}));
+            |core: usize, password: &str| asking.put(core, ("watcher", password), statement::DATABASES, &json!({}));
         for _ in 0..3 {
             assert_eq!(code(&put(1, "wrong")), (401, "Neo.ClientError.Security.Unauthorized"));
         }
         let limited = (429, "Neo.ClientError.Security.AuthenticationRateLimit");
-        assert_eq!(code(&put(1, "monitor-password")), limited, "also the right one");
-        assert_eq!(put(2, "monitor-password").0, 202, "elsewhere nobody knows");
+        assert_eq!(code(&put(1, "watcher-password")), limited, "also the right one");
+        assert_eq!(put(2, "watcher-password").0, 202, "elsewhere nobody knows");
         asking.sleep(5).await;
-        assert_eq!(put(1, "monitor-password").0, 202);
+        assert_eq!(put(1, "watcher-password").0, 202);
         for _ in 0..3 {
             put(1, "wrong");
         }
@@ -80,10 +80,10 @@ fn a_user_is_declared_step_by_step_and_sees_what_its_role_may() {
             assert_eq!(status, 202, "{answer}");
             answer["counters"]["systemUpdates"].as_u64().unwrap()
         };
-        let monitor = json!({"user": "monitor", "password": "monitor-password", "role": MONITOR_ROLE});
+        let monitor = json!({"user": "watcher", "password": "watcher-password", "role": "watchers"});
         assert_eq!([1, 0].map(|_| declare(statement::CREATE_USER, &monitor)), [1, 0]);
         let look =
-            |statement: Statement| asking.put(3, ("monitor", "monitor-password"), statement, &json!({"timeout": 1000}));
+            |statement: Statement| asking.put(3, ("watcher", "watcher-password"), statement, &json!({"timeout": 1000}));
         let sees = || {
             let mut names: Vec<_> =
                 rows(&look(statement::DATABASES).1).iter().map(|row| row["name"].to_string()).collect();
@@ -96,7 +96,7 @@ fn a_user_is_declared_step_by_step_and_sees_what_its_role_may() {
         assert_eq!(sees(), "\"system\"");
         assert_eq!(code(&look(statement::SERVERS)), forbidden);
         assert_eq!(code(&look(statement::CREATE_ROLE)), (400, "Neo.ClientError.Statement.ParameterMissing"));
-        assert_eq!(code(&asking.put(3, ("monitor", "monitor-password"), statement::CREATE_ROLE, &monitor)), forbidden);
+        assert_eq!(code(&asking.put(3, ("watcher", "watcher-password"), statement::CREATE_ROLE, &monitor)), forbidden);
         for statement in [
             statement::CREATE_ROLE,
             statement::GRANT_ROLE,
@@ -122,13 +122,13 @@ fn a_password_that_must_be_changed_is_no_login() {
     play(async {
         let asking = Asking::formed(3);
         let name = asking.cluster.ecs_cluster.clone();
-        asking.cluster.wire.world().administer(&name, |dbms, _| dbms.users.get_mut("monitor").unwrap().expired = true);
-        let answer = asking.put(1, ("monitor", "monitor-password"), statement::DATABASES, &json!({}));
+        asking.cluster.wire.world().administer(&name, |dbms, _| dbms.users.get_mut("watcher").unwrap().expired = true);
+        let answer = asking.put(1, ("watcher", "watcher-password"), statement::DATABASES, &json!({}));
         assert_eq!(code(&answer), (400, "Neo.ClientError.Security.CredentialsExpired"));
         let (user, password) = admin(&asking);
-        let other = json!({"user": "monitor", "password": "another-password"});
+        let other = json!({"user": "watcher", "password": "another-password"});
         assert_eq!(asking.put(1, (user, &password), statement::SET_PASSWORD, &other).0, 202);
-        assert_eq!(asking.put(1, ("monitor", "another-password"), statement::DATABASES, &json!({})).0, 202);
+        assert_eq!(asking.put(1, ("watcher", "another-password"), statement::DATABASES, &json!({})).0, 202);
     });
 }
 
@@ -141,7 +141,7 @@ fn nobody_is_declared_without_a_majority_of_system() {
             asking.hang(core, true);
         }
         asking.sleep(30).await;
-        let role = json!({"role": "monitors"});
+        let role = json!({"role": "watchers"});
         let answer = asking.put(1, (user, &password), statement::CREATE_ROLE, &role);
         assert_eq!(code(&answer), (400, "Neo.ClientError.Cluster.NotALeader"));
         assert_eq!(asking.put(1, (user, &password), statement::SERVERS, &json!({})).0, 202, "it still sees");
