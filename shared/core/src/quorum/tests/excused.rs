@@ -73,6 +73,9 @@ fn cores_whose_disks_filled_together_may_be_restarted_one_after_the_other() {
     let mut observed = healthy(3, &all);
     nowhere(&mut observed);
     assert_eq!(Quorum::of(&observed).down(), &["neo4j".to_owned()].into());
+    let mut unasked = observed.clone();
+    unasked.answer(1).check = Err(Fault::new(Kind::Silent, "no answer within 3 s"));
+    assert!(Quorum::of(&unasked).down().is_empty(), "core 1 answers, and was not asked");
     before(&mut observed, 2);
     assert!(Quorum::of(&observed).warnings().contains(&Warning::Down { database: "neo4j".into() }));
     // It replicates on core 3: then it is not down, and core 1 is not to be taken.

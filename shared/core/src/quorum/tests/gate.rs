@@ -165,6 +165,23 @@ fn a_member_that_hosts_nothing_may_go_and_does_not_count() {
 }
 
 #[test]
+fn a_broken_copy_has_lost_its_say_about_the_others() {
+    // Their status checks reach nobody.
+    let cut_off = |o: &mut Observed| {
+        for core in [2, 3] {
+            let checks = o.answer(core).check.clone();
+            full_disk(o, core, "wide");
+            o.answer(core).check = checks;
+            for check in o.answer(core).check.as_mut().unwrap().iter_mut().filter(|check| check.database == "wide") {
+                (check.replicated, check.status) = (Some(false), Some("UNAVAILABLE".into()));
+            }
+        }
+    };
+    assert_eq!(safe(7, &[], cut_off), [1, 2, 3, 4, 5, 6, 7], "four of seven voters remain");
+    assert_eq!(safe(5, &[], cut_off), [2, 3]);
+}
+
+#[test]
 fn a_core_at_odds_with_the_others_is_worth_no_less_than_a_silent_one() {
     let odd = |o: &mut Observed| o.raft(4, "system").voters = [1, 4].map(raft_id).into();
     assert_eq!(safe(5, &[], odd), safe(5, &[], |o| silence(o, 4)));
