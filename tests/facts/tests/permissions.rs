@@ -6,8 +6,8 @@ use cluster_facts::template::{all, deployments, read, rendered, resources};
 use cluster_sim::{
     cluster::{CLUSTER, Cluster, DOMAIN},
     events::messages,
-    functions::{FUNCTIONS, Registered},
-    time::play,
+    functions::{DNS_REPLICATOR, FUNCTIONS, Registered},
+    time::{minutes, play},
 };
 use cluster_world::{ACCOUNT, REGION, cloud_map, queue_arn, route53};
 use serde_json::{Value, json};
@@ -226,6 +226,38 @@ fn the_replicator_may_not_touch_what_is_not_its_own() {
     assert!(!asks("ecs:DescribeTasks", &task("neo4j-2"), &[]), "a cluster whose name begins alike");
     assert!(!asks("ecs:StopTask", &task(CLUSTER), &[]));
     assert!(!asks("sqs:SendMessage", &Around::of("discovery", "root").triggers, &[]), "it must not wake itself");
+}
+
+/// In a whole cluster a member that has just started is asked first, and what came of it is remembered.
+#[test]
+fn the_replicator_of_a_cluster_may_ask_the_gateway_and_remember_what_it_heard_and_does_so() {
+    let (cluster, asked) = play(async {
+        let cluster = Cluster::formed(3).only(DNS_REPLICATOR);
+        let before = cluster.wire.world().calls.len();
+        let functions = cluster.wire.world().lambda.functions.clone();
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core-2", 0);
+        cluster.live(minutes(3)).await;
+        // While the gateway is gone nobody answers, which is remembered, and then forgotten.
+        cluster.wire.world().lambda.functions.clear();
+        cluster.wire.world().scale(&cluster.ecs_cluster, "core-2", 1);
+        cluster.live(minutes(4)).await;
+        cluster.wire.world().lambda.functions = functions;
+        cluster.live(minutes(10)).await;
+        let asked = questions(&cluster.wire.world()).split_off(before);
+        (cluster, asked)
+    });
+    let replicator = Rendered::of("default", "Discovery");
+    let here = |name: &str| cluster.environment()[name].clone();
+    let names = ["GATEWAY_FUNCTION", "STATE_TABLE"].map(|name| (replicator.variable(name), here(name)));
+    let mine = |action: &str| action.starts_with("lambda:") || action.starts_with("dynamodb:");
+    let rights: Vec<_> = replicator.rights(&names).into_iter().filter(|s| s.actions.iter().all(|a| mine(a))).collect();
+    let asked: BTreeSet<_> = asked.into_iter().flatten().filter(|question| mine(&question.action)).collect();
+    for question in &asked {
+        assert!(rights.iter().any(|statement| statement.allows(question)), "not allowed: {question:?}");
+    }
+    let used: BTreeSet<_> = asked.iter().map(|question| question.action.as_str()).collect();
+    let given: BTreeSet<_> = rights.iter().flat_map(|statement| &statement.actions).map(String::as_str).collect();
+    assert_eq!(used, given, "left: what it did, right: what it may");
 }
 
 #[test]

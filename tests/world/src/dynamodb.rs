@@ -32,11 +32,10 @@ impl Service for DynamoDb {
     fn asked(_: &World, asked: &Asked<'_>) -> Touched {
         let body = &asked.body;
         let touched = Touched::resources(vec![arn(body["TableName"].as_str().unwrap_or_default())]);
-        if asked.operation != "DeleteItem" {
-            return touched;
-        }
-        // Service authorization reference of DynamoDB: the partition keys that a call reaches.
-        let leading = body["Key"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
+        // Service authorization reference of DynamoDB: the partition keys that a call reaches. No policy here asks for those of
+        // a query.
+        let given = if asked.operation == "PutItem" { &body["Item"] } else { &body["Key"] };
+        let Some(leading) = given["pk"]["S"].as_str().map(str::to_owned) else { return touched };
         let context = Context::from([("dynamodb:LeadingKeys".to_owned(), BTreeSet::from([leading]))]);
         Touched { context, ..touched }
     }
