@@ -1,4 +1,5 @@
 use aws_lambda_events::cloudformation::CloudFormationCustomResourceRequest;
+use cluster_core::instance::Phase;
 use cluster_lambda::{
     Aws, Failure, Frame, Function, Reconciled, Round, SWEEP, client,
     env::Lookup,
@@ -41,7 +42,7 @@ pub struct Drainer {
     pub(crate) volumes: Volumes,
     pub(crate) statuses: Statuses,
     pub(crate) state: StateTable,
-    pub(crate) neo4j: Neo4j,
+    pub(crate) neo4j: Option<Neo4j>,
 }
 
 impl Function for Drainer {
@@ -82,7 +83,7 @@ impl Function for Drainer {
             container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.ecs_cluster.clone()),
             volumes: Volumes::new(ec2.clone()),
             statuses: Statuses::new(ec2.clone()),
-            neo4j: Neo4j::new(&config, ec2, lookup, aws)?,
+            neo4j: config.asks.as_ref().map(|asks| Neo4j::new(asks, ec2, lookup, aws)).transpose()?,
             state: StateTable::new(client!(aws_sdk_dynamodb, aws), config.state_table.clone()),
             config,
         })
@@ -135,7 +136,9 @@ impl Function for Drainer {
             Metric::seconds(NOT_WHOLE_SECONDS, outcome.not_whole_for(now)),
             Metric::count(CORES_NOT_WHOLE, outcome.cores.iter().filter(|(core, _)| core.fault.is_some()).count()),
         ];
-        metrics.extend(outcome.neo4j.iter().flat_map(Neo4jOutcome::metrics));
+        // While a cluster forms nobody answers yet, and alarms look back at what was before they were created.
+        let formed = outcome.neo4j.iter().filter(|_| outcome.phase == Phase::Complete);
+        metrics.extend(formed.flat_map(Neo4jOutcome::metrics));
         metrics.extend(tally.attach_seconds.map(|seconds| Metric::seconds(ATTACH_SECONDS, seconds)));
         vec![MetricSet { dimensions: Vec::new(), metrics }]
     }

@@ -19,7 +19,7 @@ mod statuses;
 mod stub;
 mod volumes;
 
-pub use config::Config;
+pub use config::{Asks, Config};
 pub use function::Drainer;
 pub use neo4j::{Heard, Monitor, Neo4jOutcome};
 pub use outcome::{Outcome, Tally};

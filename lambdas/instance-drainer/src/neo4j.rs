@@ -14,7 +14,7 @@ use cluster_lambda::{Aws, Failure, env::Lookup, telemetry::Metric};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Config, addresses::Addresses, ec2::Ec2};
+use crate::{addresses::Addresses, config::Asks, ec2::Ec2};
 
 pub(crate) const LOGINS_REFUSED: &str = "MonitorLoginsRefused";
 pub(crate) const MEMBERS_ANSWERING: &str = "MembersAnswering";
@@ -47,13 +47,13 @@ pub struct Heard {
 
 impl Neo4j {
     /// Makes the clients. Refuses where no endpoint is known.
-    pub(crate) fn new(config: &Config, ec2: Ec2, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+    pub(crate) fn new(asks: &Asks, ec2: Ec2, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         Ok(Self {
-            gateway: Gateway::new(config.gateway.clone(), lookup, aws)?,
+            gateway: Gateway::new(asks.gateway.clone(), lookup, aws)?,
             logins: Logins::new(lookup, aws)?,
             addresses: Addresses::new(ec2),
-            admin_secret: config.admin_secret.clone(),
-            monitor_secret: config.monitor_secret.clone(),
+            admin_secret: asks.admin_secret.clone(),
+            monitor_secret: asks.monitor_secret.clone(),
         })
     }
 

@@ -88,7 +88,8 @@ impl Drainer {
         if !asks || observed.phase == Phase::Deleting {
             return None;
         }
-        let heard = self.neo4j.listen(&observed.container_instances, policy, memory, round.began).await;
+        let neo4j = self.neo4j.as_ref()?;
+        let heard = neo4j.listen(&observed.container_instances, policy, memory, round.began).await;
         let judged = heard.observed(policy.cores, memory, round.began);
         let quorum = Quorum::of(&judged);
         // Where the gateway failed, nothing is known that could be remembered.
@@ -99,7 +100,7 @@ impl Drainer {
             memory.see_down(quorum.down(), round.began);
         }
         observed.neo4j = heard.seen(memory);
-        let monitor = self.neo4j.decide(&heard, observed.phase, memory, round.began).await;
+        let monitor = neo4j.decide(&heard, observed.phase, memory, round.began).await;
         Some(Neo4jOutcome { heard, observed: judged, quorum, monitor })
     }
 
@@ -109,8 +110,9 @@ impl Drainer {
         if let Some(decision) = &neo4j.monitor.decision {
             tracing::warn!(%decision, dry_run, "the user monitor is not as it should be");
         }
-        if let Some(admin) = neo4j.monitor.admin.take().filter(|_| !dry_run) {
-            match self.neo4j.declare(&neo4j.heard, admin, memory, round.began).await {
+        let admin = neo4j.monitor.admin.take().filter(|_| !dry_run);
+        if let (Some(admin), Some(members)) = (admin, &self.neo4j) {
+            match members.declare(&neo4j.heard, admin, memory, round.began).await {
                 Ok(became) => tracing::info!(?became, "the user monitor is declared"),
                 Err(why) => neo4j.monitor.failure = Some(why),
             }
