@@ -67,6 +67,7 @@ fn tier(members: u8, records: Records) -> Tier {
         unlisted: std::collections::BTreeMap::new(),
         service: None,
         records,
+        readiness: None,
     }
 }
 
