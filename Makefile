@@ -178,13 +178,14 @@ deny: $(DENY)
 	cargo deny --log-level error check bans licenses sources
 
 # In a folder of its own, so that other flags of other builds do not make it start over.
-bench: prerequisites linux ## what the function costs beside a hello-world: size, start, events, memory, planning
+bench: prerequisites linux ## what functions cost beside a hello-world: size, start, events, memory, planning
 	@echo "building release binaries for this machine: about ten minutes the first time, one after a change"
 	@cargo build --quiet --release -p hello-world --target-dir target/bench
 	@cargo build --quiet --release -p dns-replicator --target-dir target/bench
+	@cargo build --quiet --release -p neo4j-gateway --target-dir target/bench
 	@echo "building the bench itself"
 	@cargo build --quiet --profile bench -p cluster-stage --features stage --bin bench --target-dir target/bench
-	@./target/bench/release/bench target/bench/release/hello-world target/bench/release/dns-replicator
+	@./target/bench/release/bench target/bench/release/hello-world target/bench/release/dns-replicator target/bench/release/neo4j-gateway
 
 linux:
 	@[ "$$(uname -s)" = Linux ] || { echo "missing: Linux" >&2; \

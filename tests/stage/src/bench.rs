@@ -2,6 +2,7 @@
 //! runtime and profile in the same run. It prints and asserts no times: machines differ, ratios less so.
 
 mod endpoint;
+mod members;
 mod planner;
 mod process;
 
@@ -19,7 +20,7 @@ use cluster_sim::{
 use cluster_world::{REGION, World};
 use serde_json::json;
 
-use self::{endpoint::Endpoints, process::Life};
+use self::{endpoint::Endpoints, members::Members, process::Life};
 use crate::serve::Live;
 
 /// How often each function is started.
@@ -60,20 +61,30 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     );
     let body = json!({"source": "neo4j.cluster", "detail-type": "Sweep", "detail": {}});
     let event = messages(&[body.to_string()]);
+    // The gateway asks members, not AWS.
+    let (three, large) = (Members::open(3, 0).await, Members::open(7, 20).await);
+    let given =
+        |binary: &Path| if is_gateway(binary) { (&three.variables, &three.event) } else { (&variables, &event) };
     // The first life publishes the members, so that all that are measured find nothing to change.
     for binary in &binaries {
-        process::live(binary, &variables, &event, &live).await;
+        let (variables, event) = given(binary);
+        process::live(binary, variables, event, &live).await;
     }
     let mut lives: Vec<Vec<Life>> = vec![Vec::new(); binaries.len()];
     for _ in 0..STARTS {
         // In turn, so that whatever else the machine does hits all of them.
         for (binary, lives) in binaries.iter().zip(&mut lives) {
-            lives.push(process::live(binary, &variables, &event, &live).await);
+            let (variables, event) = given(binary);
+            lives.push(process::live(binary, variables, event, &live).await);
         }
     }
     let published = live.world().route53.zones[&cluster.zone].addresses(&format!("core.{DOMAIN}")).len();
     assert_eq!(published, 3, "the function should have published its members");
     report(&binaries, &sizes, &lives);
+
+    for binary in binaries.iter().filter(|binary| is_gateway(binary)) {
+        sweep(binary, &large, &live).await;
+    }
 
     println!("measuring passes in process");
     let planned = tokio::task::spawn_blocking(|| {
@@ -94,6 +105,27 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
             pass.joining_calls,
         );
     }
+}
+
+fn is_gateway(binary: &Path) -> bool {
+    binary.file_name().is_some_and(|name| name == "neo4j-gateway")
+}
+
+/// What one look at a large cluster costs.
+async fn sweep(binary: &Path, members: &Members, aws: &Live) {
+    let before = members.answered();
+    let life = process::live(binary, &members.variables, &members.event, aws).await;
+    let after = members.answered();
+    let (calls, bytes) = ((after.0 - before.0) / process::EVENTS, (after.1 - before.1) / process::EVENTS);
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    println!("one sweep of 7 cores and 20 replicas with 11 databases, behind TLS");
+    println!(
+        "  first {:.0} ms ({:.0} ms of processor), later {:.0} ms",
+        ms(life.first),
+        ms(life.first_cpu),
+        ms(life.warm)
+    );
+    println!("  {calls} requests, {bytes} bytes of answers, peak memory {} MiB\n", life.peak / 1024);
 }
 
 /// The world of `cluster`, in real time and with its members up.

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -37,24 +37,14 @@ impl Endpoints {
     /// Opens the endpoints of a world, and writes a certificate store for them: the host's own, as a function parses one
     /// of that size, and the new authority.
     pub(super) async fn open(live: &Live, folder: &Path) -> Self {
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let server = server.signed_by(&key, &authority).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![server.der().clone()], key);
-        let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
-
-        let store =
-            STORES.iter().find_map(|store| fs::read_to_string(store).ok()).unwrap_or_default() + &authority.pem();
+        let Certified { authority, acceptor } = Certified::new("localhost");
+        let store = STORES.iter().find_map(|store| fs::read_to_string(store).ok()).unwrap_or_default() + &authority;
         let file: PathBuf = folder.join("certificates.pem");
         fs::write(&file, &store).unwrap();
 
         let mut variables = vec![("SSL_CERT_FILE".to_owned(), file.display().to_string())];
         for service in ["ECS", "ROUTE_53", "SERVICEDISCOVERY", "SQS"] {
-            let listener = Tls::listen(acceptor.clone()).await;
+            let listener = Tls::listen(acceptor.clone(), (Ipv4Addr::LOCALHOST, 0)).await;
             let url = format!("https://localhost:{}", listener.address.port());
             variables.push((format!("AWS_ENDPOINT_URL_{service}"), url));
             tokio::spawn(live.clone().serve(listener));
@@ -63,16 +53,38 @@ impl Endpoints {
     }
 }
 
+/// Somebody who is certified for a name.
+pub(super) struct Certified {
+    /// The certificate of the authority, as PEM.
+    pub(super) authority: String,
+    /// Speaks TLS as that name.
+    pub(super) acceptor: TlsAcceptor,
+}
+
+impl Certified {
+    pub(super) fn new(name: &str) -> Self {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let server = server.signed_by(&key, &authority).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![server.der().clone()], key);
+        Self { authority: authority.pem(), acceptor: TlsAcceptor::from(Arc::new(config.unwrap())) }
+    }
+}
+
 /// A socket whose connections speak TLS.
 #[derive(Debug)]
-struct Tls {
+pub(super) struct Tls {
     address: SocketAddr,
     open: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
 }
 
 impl Tls {
-    async fn listen(acceptor: TlsAcceptor) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(super) async fn listen(acceptor: TlsAcceptor, at: (Ipv4Addr, u16)) -> Self {
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, open) = mpsc::channel(16);
         tokio::spawn(async move {

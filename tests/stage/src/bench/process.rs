@@ -28,6 +28,9 @@ use crate::serve::Live;
 /// How many events follow the first one.
 const WARM_EVENTS: usize = 20;
 
+/// How many events there are in a life.
+pub(super) const EVENTS: usize = WARM_EVENTS + 1;
+
 /// What one life has cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
