@@ -6,7 +6,7 @@ mod picture;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -102,7 +102,8 @@ fn remembered(
     name: &str,
     story: impl AsyncFnOnce() -> Deployed + Send,
 ) -> Arc<Deployed> {
-    let mut memory = memory.get_or_init(Mutex::default).lock().unwrap();
+    // One that could not be deployed fails the stories that ask for it, and no other.
+    let mut memory = memory.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let known = memory.entry(name.to_owned()).or_insert_with(|| {
         let told = std::thread::scope(|scope| scope.spawn(|| play(story())).join());
         Arc::new(told.unwrap_or_else(|_| panic!("{name} could not be deployed")))
