@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Deployed, Node, request, updated};
 use crate::{
     events::Rule,
-    functions::{Functions, Metrics, NEO4J_GATEWAY},
+    functions::{Environment, Functions, Metrics, NEO4J_GATEWAY},
     stacks::{Made, Stack, Stacks, made_up},
     wire::Wire,
 };
@@ -26,6 +26,8 @@ struct Creation {
     deployed: Deployed,
     /// What an update finds.
     before: Vec<Made>,
+    /// Variables of functions where a template gives them none.
+    today: BTreeMap<String, Environment>,
     /// What an update has replaced.
     replaced: Vec<Made>,
     /// Physical ids of functions, to their names.
@@ -39,7 +41,7 @@ struct Creation {
 }
 
 /// Creates a deployment of the renderer's.
-pub(super) async fn deploy(name: &str) -> Deployed {
+pub(super) async fn deploy(name: &str, today: BTreeMap<String, Environment>) -> Deployed {
     fastrand::seed(7);
     let stacks = Stacks::of(name);
     let mut world = World::new("2026-11-23T10:00:00Z".parse().unwrap(), 1);
@@ -74,7 +76,8 @@ pub(super) async fn deploy(name: &str) -> Deployed {
         world.put_secret(arn, parameter, value.to_string());
     }
     let wire = Wire::new(world);
-    let mut deployed = Creation::of(stacks, wire.clone(), deployed, vec![]).carry_out().await.0;
+    let creation = Creation { today, ..Creation::of(stacks, wire.clone(), deployed, vec![]) };
+    let mut deployed = creation.carry_out().await.0;
     let mut world = wire.world().clone();
     if given.is_some() {
         others_services(&mut world, &deployed);
@@ -119,7 +122,8 @@ impl Creation {
     fn of(stacks: Stacks, wire: Wire, deployed: Deployed, before: Vec<Made>) -> Self {
         let (functions, queues) = (BTreeMap::new(), BTreeMap::new());
         let (replaced, rules, sweeps) = (vec![], vec![], vec![]);
-        Self { stacks, wire, deployed, before, replaced, functions, queues, rules, sweeps }
+        let today = BTreeMap::new();
+        Self { stacks, wire, deployed, before, today, replaced, functions, queues, rules, sweeps }
     }
 
     /// Returns what is deployed then, and what was replaced.
@@ -223,7 +227,9 @@ impl Creation {
             "AWS::Lambda::Function" => {
                 let name = text(&resource["Metadata"]["BuildProperties"]["Binary"]);
                 let variables = properties["Environment"]["Variables"].as_object().unwrap();
-                let variables = variables.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+                let mut all = self.today.get(&name).cloned().unwrap_or_default();
+                all.extend(variables.iter().map(|(name, value)| (name.clone(), text(value))));
+                let variables = all;
                 // Functions invoke it; nothing wakes it.
                 if name == NEO4J_GATEWAY {
                     let timeout = Duration::from_secs(text(&properties["Timeout"]).parse().unwrap());

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use cluster_core::neo4j::statement;
+use cluster_facts::answers::{Answers, User as Account};
 use cluster_sim::time::play;
+use cluster_world::neo4j::{Reply, Request, User, http::basic};
 use serde_json::{Value, json};
 
 use super::{Asking, json_of};
@@ -132,5 +134,48 @@ fn a_copy_that_lags_cannot_be_counted_on() {
             (behind.len(), &behind[0]["serverId"], &behind[0]["replicationSuccessful"]),
             (1, &json!(server), &json!(true))
         );
+    });
+}
+
+#[test]
+fn the_model_answers_what_the_real_one_answered_and_what_the_manual_says() {
+    play(async {
+        let asking = Asking { cluster: cluster_sim::cluster::Cluster::formed(3).only("nothing") };
+        let (name, address) = (asking.cluster.ecs_cluster.clone(), asking.member(1).address);
+        let admin = super::users::admin(&asking).1;
+        let list = Answers::read(&admin);
+        asking.cluster.wire.world().administer(&name, |dbms, _| {
+            dbms.users.remove("monitor");
+            for Account { username, password, change_required } in &list.users {
+                let user = User { expired: *change_required, ..User::new(password) };
+                dbms.users.insert(username.clone(), user);
+                dbms.users.get_mut(username).unwrap().roles.insert("admin".to_owned());
+            }
+        });
+        let mut compared = [0, 0];
+        for case in list.cases.iter().filter(|case| case.is_for_the_model) {
+            let asked = case.request.clone();
+            let request = Request {
+                method: asked.method.to_owned(),
+                path: asked.path,
+                authorization: asked.login.map(|(user, password)| basic(&user, &password)),
+                accept: Some(asked.accept),
+                content_type: asked.body.as_ref().map(|_| asked.content_type),
+                body: asked.body.unwrap_or_default().into_bytes(),
+            };
+            let reply = asking.cluster.wire.world().ask_neo4j(address, &request);
+            let Reply::Answer(answer) = reply else { panic!("{}: {reply:?}", case.name) };
+            let location = answer.headers.iter().find(|(name, _)| *name == "location").map(|(_, value)| value.as_str());
+            let difference = case.difference(answer.status, location, &answer.body);
+            assert_eq!(difference, None);
+            compared[usize::from(!case.is_real())] += 1;
+            // A user that the list makes may do everything, as every user of Community.
+            asking.cluster.wire.world().administer(&name, |dbms, _| {
+                if let Some(new) = dbms.users.get_mut("new") {
+                    new.roles.insert("admin".to_owned());
+                }
+            });
+        }
+        assert!(compared[0] >= 30 && compared[1] >= 9, "the list lost its cases: {compared:?}");
     });
 }

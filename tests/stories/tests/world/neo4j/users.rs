@@ -11,7 +11,7 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
 }
 
 /// The administrator's login, as the first formation took it from the secret.
-fn admin(asking: &Asking) -> (&'static str, String) {
+pub(super) fn admin(asking: &Asking) -> (&'static str, String) {
     let world = asking.cluster.wire.world();
     let arn = world.secrets_manager.secrets.keys().find(|arn| arn.contains("Admin")).unwrap();
     ("neo4j", world.secrets_manager.field(arn, "password").unwrap())
