@@ -68,7 +68,6 @@ fn tier(members: u8, records: Records) -> Tier {
         readiness: None,
         service: None,
         records,
-        readiness: None,
     }
 }
 
