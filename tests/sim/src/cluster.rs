@@ -6,7 +6,10 @@ mod picture;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -94,6 +97,24 @@ pub struct Cluster {
     running: Arc<Mutex<BTreeSet<String>>>,
     next_sweep: Arc<Mutex<Timestamp>>,
     failures: Arc<Mutex<Vec<String>>>,
+    ending: Arc<Ending>,
+}
+
+/// The end of a story, which says how long databases had no majority.
+#[derive(Debug)]
+struct Ending {
+    wire: Wire,
+    quiet: AtomicBool,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let lost = if self.quiet.load(Ordering::Relaxed) { BTreeMap::new() } else { self.wire.without_majority() };
+        for (database, lost) in lost {
+            let story = std::thread::current().name().unwrap_or("a story").to_owned();
+            println!("{story}: {database} had no majority for {lost}");
+        }
+    }
 }
 
 /// Plays something in a thread of its own, so that a story may ask for it, and remembers what came of it.
@@ -169,6 +190,7 @@ impl Cluster {
         fastrand::seed(7);
         let (wire, metrics) = (Wire::new(deployed.world.clone()), Metrics::default());
         deployed.add_gateway(&wire);
+        let ending = Arc::new(Ending { wire: wire.clone(), quiet: AtomicBool::new(false) });
         Self {
             functions: Functions::new(&wire, &metrics),
             wire,
@@ -183,7 +205,15 @@ impl Cluster {
             running: Arc::new(Mutex::new(deployed.environments.keys().cloned().collect())),
             next_sweep: Arc::new(Mutex::new(deployed.world.now + SignedDuration::from_mins(1))),
             failures: Arc::default(),
+            ending,
         }
+    }
+
+    /// Says nothing at its end.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        self.ending.quiet.store(true, Ordering::Relaxed);
+        self
     }
 
     /// Runs no other function than this one.
@@ -326,6 +356,8 @@ impl Cluster {
         self.until("every core's health check passes", Within(minutes(2)), healthy).await;
         self.live(minutes(1)).await;
         self.request_phase("Create").await;
+        // A round declares the user that looks, and the next one takes note of what that user sees.
+        self.live(minutes(2)).await;
     }
 
     /// Returns the core's instance that is in service with the core's volume and a running task.

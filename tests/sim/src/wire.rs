@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
-use cluster_world::{Answer, Kind, Request, World, lambda};
+use cluster_world::{Answer, Kind, Request, World, lambda, neo4j::Lost};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
@@ -162,6 +162,11 @@ impl Wire {
             world.advance_to(now);
         }
         world
+    }
+
+    /// How long databases had no majority, as of the last look at the world: also where no runtime keeps the time any more.
+    pub(crate) fn without_majority(&self) -> BTreeMap<String, Lost> {
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner).without_majority()
     }
 
     fn faults(&self) -> MutexGuard<'_, Faults> {

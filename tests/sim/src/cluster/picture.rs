@@ -35,6 +35,23 @@ impl Cluster {
                 _ = writeln!(text, "  task {id} of {service} on {on}: {status}, {health}{wanted}");
             }
         }
+        for (task, member) in &world.neo4j.members {
+            let (at, phase, hangs) = (member.address, member.phase, if member.hangs { ", stands still" } else { "" });
+            _ = writeln!(text, "  Neo4j {} in task {task} at {at}: {phase:?}{hangs}", member.server);
+        }
+        for (name, database) in world.neo4j.dbms.values().flat_map(|dbms| &dbms.databases) {
+            let unable: Vec<_> =
+                database.voters().filter(|(_, copy)| copy.unable.is_some()).map(|(id, _)| id).collect();
+            let (all, majority) = (database.voters().count(), database.majority());
+            _ = writeln!(
+                text,
+                "  database {name}: led by {:?}, {unable:?} of {all} cannot vote, {majority} are a majority",
+                database.leader
+            );
+        }
+        for (name, lost) in world.without_majority() {
+            _ = writeln!(text, "  database {name} had no majority for {lost}");
+        }
         for (name, zone) in &world.route53.zones {
             let names = zone.records.values().filter(|set| set.r#type == "A");
             for set in names {

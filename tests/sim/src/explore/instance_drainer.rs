@@ -106,6 +106,7 @@ pub(super) struct Instances {
     late: Vec<Value>,
     next_sweep: Timestamp,
     remembered: Timestamp,
+    /// Whether people have begun to delete the stack.
     deleted: bool,
     foreign: Foreign,
 }
@@ -122,7 +123,7 @@ impl Explored for Instances {
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
         let cluster = if boots { Cluster::new(3) } else { Cluster::formed(3) };
-        let cluster = cluster.only(INSTANCE_DRAINER);
+        let cluster = cluster.only(INSTANCE_DRAINER).quiet();
         cluster.wire.world().page = page;
         let foreign = Foreign::set(&cluster);
         let table = cluster.variable("STATE_TABLE").to_owned();
@@ -254,6 +255,12 @@ impl Instances {
         }
         self.foreign.stands(&self.cluster)?;
         let world = self.cluster.wire.world();
+        // Whatever AWS and people took by themselves: no function may take a majority. Once the stack goes, all members do.
+        for (database, lost) in world.without_majority() {
+            if !lost.functions.is_zero() && !self.deleted {
+                return Err(format!("functions took the majority of {database}: {lost}"));
+            }
+        }
         for (core, node) in (1..).zip(&self.cluster.nodes) {
             let holder = world.ec2.volumes.get(&node.volume).and_then(|volume| volume.attachment.as_ref());
             let group = holder.and_then(|held| world.auto_scaling.group_of(&held.instance));
@@ -325,9 +332,11 @@ impl Instances {
             self.help();
             self.live(30).await?;
         }
-        // A core counts as whole when its task has run for five minutes, of which one round takes note.
+        // A core counts as whole when its task has run for five minutes. One round takes note of that, and may declare the user
+        // that looks; the next one takes note of what that user sees.
         self.cluster.wire.sleep(5 * MINUTE + 10).await;
         self.reconcile(&[]).await?;
+        self.live(2 * MINUTE).await?;
         let from = self.cluster.wire.world().calls.len();
         let answer =
             self.cluster.sweep().await.map_err(|failure| format!("the idle round failed: {}", failure.chain()))?;
@@ -342,6 +351,7 @@ impl Instances {
 
     /// CloudFormation says that the stack goes, tried as Lambda tries it; then it deletes the cores with their services.
     async fn delete(&mut self) -> Result<(), Wrong> {
+        self.deleted = true;
         for pause in [60, 120, 0] {
             if invoke(&self.cluster, self.cluster.phase_request("Delete")).await {
                 break;
@@ -352,10 +362,7 @@ impl Instances {
     }
 
     async fn is_deleted(&mut self) -> Result<(), Wrong> {
-        if !self.deleted {
-            self.deleted = true;
-            self.delete().await?;
-        }
+        self.delete().await?;
         let ecs_cluster = &self.cluster.ecs_cluster;
         let mut all = Vec::new();
         for (core, node) in (1..).zip(&self.cluster.nodes) {
