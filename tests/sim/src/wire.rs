@@ -99,6 +99,8 @@ struct Faults {
     calls: Vec<Kind>,
     /// By the number of the call, counted from 1.
     planned: BTreeMap<usize, Fault>,
+    /// By action: for how many calls.
+    of_actions: BTreeMap<String, (usize, Fault)>,
     /// What made a difference, and to which call.
     struck: Vec<(usize, Fault)>,
     /// What stale reads see.
@@ -109,6 +111,18 @@ struct Faults {
     guard: Option<Guard>,
     /// What the guard found wrong first.
     wrong: Option<String>,
+}
+
+impl Faults {
+    /// Takes the fault that is planned for the action of a request.
+    fn of_action(&mut self, request: &Request) -> Option<Fault> {
+        if self.of_actions.is_empty() {
+            return None;
+        }
+        let (times, fault) = self.of_actions.get_mut(&cluster_world::read(request)?.0)?;
+        *times = times.checked_sub(1)?;
+        Some(*fault)
+    }
 }
 
 /// Says what is wrong with a write, given the world that it is about to reach.
@@ -186,9 +200,16 @@ impl Wire {
         faults.planned.insert(call, fault);
     }
 
+    /// Plans a fault for the next so many calls of an action, such as `ecs:DescribeTasks`.
+    pub fn plan_for(&self, action: &str, times: usize, fault: Fault) {
+        self.faults().of_actions.insert(action.to_owned(), (times, fault));
+    }
+
     /// Forgets faults that have not come.
     pub fn calm(&self) {
-        self.faults().planned.clear();
+        let mut faults = self.faults();
+        faults.planned.clear();
+        faults.of_actions.clear();
     }
 
     /// The faults that made a difference: (call, fault).
@@ -304,7 +325,7 @@ impl Wire {
         let kind = request.kind();
         faults.calls.push(kind);
         let call = faults.calls.len();
-        let fault = faults.planned.remove(&call)?;
+        let fault = faults.planned.remove(&call).or_else(|| faults.of_action(request))?;
         if fault == Fault::Outage {
             // The SDK tries three times.
             for next in 1..3 {

@@ -12,7 +12,7 @@ use cluster_sim::{
 };
 use serde_json::json;
 
-use super::{core, nth};
+use super::core;
 
 #[test]
 fn a_task_that_ends_soon_after_each_start_alarms() {
@@ -231,10 +231,7 @@ fn an_explanation_that_does_not_come_holds_nothing_up() {
         cluster.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
         cluster.wire.world().lose_instance(&lost);
         cluster.live(minutes(3)).await;
-        let asked = nth(&cluster, "autoscaling:DescribeScalingActivities").await;
-        for attempt in 0..3 {
-            cluster.wire.plan(asked + attempt, Fault::Hang);
-        }
+        cluster.wire.plan_for("autoscaling:DescribeScalingActivities", 3, Fault::Hang);
         let began = cluster.wire.world().now;
         let answer = cluster.sweep().await.unwrap();
         let took = cluster.wire.world().now.duration_since(began).as_secs();

@@ -70,8 +70,8 @@ pub struct Member {
     pub busy: bool,
     /// When it started.
     pub started: Timestamp,
-    /// Whether it has answered a statement: the first one takes longer.
-    pub(super) warm: bool,
+    /// How many statements it was given. The first one takes longer.
+    pub(super) statements: usize,
     pub(super) logins: BTreeMap<String, Attempts>,
     /// What runs in it.
     pub(super) transactions: Vec<Transaction>,
@@ -154,7 +154,7 @@ impl World {
             hangs: false,
             busy: false,
             started: now,
-            warm: false,
+            statements: 0,
             logins: BTreeMap::new(),
             transactions: Vec::new(),
             next: (!full).then(|| now + spread(task, low, high)),

@@ -45,6 +45,7 @@ fn name_of(text: &str) -> Option<&'static str> {
 /// Runs a statement on a member.
 pub(super) fn run(member: &mut Member, dbms: &mut Dbms, asked: &Asked<'_>) -> Reply {
     let Asked { query, now, .. } = *asked;
+    member.statements += 1;
     member.transactions.retain(|transaction| transaction.ends.is_none_or(|at| at > now));
     let kind = dbms.databases.get(asked.database).map(|database| database.kind);
     if kind == Some(Kind::Standard) && dbms.servers.get(&member.server).is_some_and(|server| server.full) {
@@ -71,7 +72,7 @@ pub(super) fn run(member: &mut Member, dbms: &mut Dbms, asked: &Asked<'_>) -> Re
     if asked.faults.contains(&Fault::EndlessStatements) && !looks_at_transactions {
         return endless(member, asked);
     }
-    let first = if std::mem::replace(&mut member.warm, true) { 0 } else { FIRST };
+    let first = if member.statements == 1 { FIRST } else { 0 };
     let result = if writes { change(dbms, name, asked) } else { look(member, dbms, name, asked) };
     let mut answer = match result {
         Ok(outcome) => outcome.answer(query, &member.settings),
@@ -85,7 +86,7 @@ pub(super) fn run(member: &mut Member, dbms: &mut Dbms, asked: &Asked<'_>) -> Re
 fn endless(member: &mut Member, asked: &Asked<'_>) -> Reply {
     let Asked { user, database, query, now, .. } = *asked;
     let patience = query.patience.filter(|_| !member.settings.is_5());
-    let number = member.transactions.len() + usize::try_from(now.as_second() % 1_000_000).unwrap_or_default();
+    let number = member.statements;
     member.transactions.push(Transaction {
         id: format!("{database}-transaction-{number}"),
         user: user.to_owned(),
@@ -140,7 +141,7 @@ fn look(member: &mut Member, dbms: &Dbms, name: &str, asked: &Asked<'_>) -> Resu
 fn left_overs(member: &Member, dbms: &Dbms, asked: &Asked<'_>) -> Vec<Row> {
     let Asked { user, database, query, now, .. } = *asked;
     let own = Transaction {
-        id: format!("{database}-transaction-1"),
+        id: format!("{database}-transaction-{}", member.statements),
         user: user.to_owned(),
         query: query.statement.clone(),
         began: now,
