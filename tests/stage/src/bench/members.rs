@@ -43,8 +43,8 @@ struct Member {
 }
 
 impl Members {
-    /// Opens a cluster.
-    pub(super) async fn open(cores: u8, replicas: u8) -> Self {
+    /// Opens a cluster, for a function that has these variables as well.
+    pub(super) async fn open(cores: u8, replicas: u8, others: &[(String, String)]) -> Self {
         let certified = Certified::new(NAME);
         let answered = Arc::<Answered>::default();
         let all = u8::try_from(usize::from(cores) + usize::from(replicas)).unwrap();
@@ -60,9 +60,9 @@ impl Members {
         }
         let monitor = Login { username: "monitor".to_owned(), password: Secret::new("a-password".to_owned()) };
         let event = serde_json::to_value(Request::Observe(Observe { members, monitor: Some(monitor) })).unwrap();
-        let variables =
-            [("TLS_NAME", NAME), ("TLS_CA", certified.authority.as_str()), ("AWS_LAMBDA_LOG_LEVEL", "INFO")];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let own = [("TLS_NAME", NAME), ("TLS_CA", certified.authority.as_str())];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let variables = others.iter().cloned().chain(own).collect();
         Self { variables, event, answered }
     }
 

@@ -9,7 +9,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -68,6 +69,7 @@ pub(super) async fn live(binary: &Path, variables: &[(String, String)], event: &
         .route(&format!("{invocation}/next"), get(next))
         .route(&format!("{invocation}/{{id}}/response"), post(answered))
         .fallback(failed)
+        .layer(DefaultBodyLimit::disable())
         .with_state(tell);
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
 
@@ -157,7 +159,8 @@ async fn next(State(tell): State<mpsc::Sender<Heard>>) -> Response {
     (headers, axum::Json(event)).into_response()
 }
 
-async fn answered(State(tell): State<mpsc::Sender<Heard>>) -> StatusCode {
+/// Reads the whole answer: a connection with an unread rest is closed, and the function would lose its runtime.
+async fn answered(State(tell): State<mpsc::Sender<Heard>>, _: Bytes) -> StatusCode {
     _ = tell.send((Instant::now(), Said::Answered(StatusCode::OK))).await;
     StatusCode::ACCEPTED
 }
