@@ -10,6 +10,8 @@ use super::{Answer, Asked, Kind, monitor};
 /// How long a member that left a statement unanswered is asked for pages only. The statement runs on in the server, and
 /// another would only be put beside it.
 const PAGES_ONLY: SignedDuration = SignedDuration::from_mins(10);
+/// How long a member may take for its first statements: Neo4j has to warm up its planner, which took 7 s on a busy machine.
+const WARMING: SignedDuration = SignedDuration::from_mins(2);
 /// The longest time between two sweeps that count as one after the other.
 const GAP: SignedDuration = SignedDuration::from_mins(3);
 
@@ -63,7 +65,8 @@ impl Memory {
             if let Some(at) = first.or(answer.is_some_and(|answer| answer.page.is_ok()).then_some(now)) {
                 self.answered.insert(member.task.clone(), at);
             }
-            let silent = answer.is_some_and(Answer::left_statement_unanswered);
+            let warm = first.is_some_and(|first| now.duration_since(first) >= WARMING);
+            let silent = warm && answer.is_some_and(Answer::left_statement_unanswered);
             let before = known.get(&member.task).copied().filter(|at| now.duration_since(*at) < PAGES_ONLY);
             if let Some(at) = before.or(silent.then_some(now)) {
                 self.unanswered.insert(member.task.clone(), at);
@@ -160,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_member_that_left_a_statement_unanswered_gets_pages_only_for_ten_minutes() {
-        let mut memory = Memory::default();
+        let long_ago = [("task-1".to_owned(), at(-60)), ("task-2".to_owned(), at(-60))];
+        let mut memory = Memory { answered: long_ago.into(), ..Memory::default() };
         memory.see_answers(&[asked(1), asked(2)], &[answer(1, None, &[]), answer(2, Some("b"), &[])], at(0));
         assert!(memory.pages_only("task-1", at(9)) && !memory.pages_only("task-2", at(0)));
         assert!(!memory.pages_only("task-1", at(10)));
@@ -177,6 +181,15 @@ mod tests {
         memory.see_answers(&[asked(1)], &[answer(1, None, &[])], at(12));
         memory.see_answers(&[asked(2)], &[], at(13));
         assert!(memory.unanswered.is_empty(), "its task is gone");
+    }
+
+    #[test]
+    fn a_member_that_has_just_started_may_take_long_for_its_first_statements() {
+        let mut memory = Memory::default();
+        for (minute, unanswered) in [(0, false), (1, false), (2, true)] {
+            memory.see_answers(&[asked(1)], &[answer(1, None, &[])], at(minute));
+            assert_eq!(memory.unanswered.contains_key("task-1"), unanswered, "minute {minute}");
+        }
     }
 
     #[test]
