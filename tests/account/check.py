@@ -34,7 +34,8 @@ BY_HAND = {
         forced-deregistration empty-deregistration foreign-daemon two-registrations service-deletion registry-lag late-names
         enterprise-settings entry-point cluster-certificates one-name
         later-settings same-server volume-rollback template-rollback pass-role
-        interfaces-go interfaces-unseen own-code-denied pem-parameter full-subnet""",
+        interfaces-go interfaces-unseen own-code-denied pem-parameter full-subnet
+        server-id away-hosting away-databases monitor-shards""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",
