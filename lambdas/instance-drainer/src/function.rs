@@ -134,7 +134,7 @@ impl Function for Drainer {
             Metric::count(ATTACHED, tally.attached),
             Metric::count(ADMITTED, tally.admitted),
             Metric::seconds(NOT_WHOLE_SECONDS, outcome.not_whole_for(now)),
-            Metric::count(CORES_NOT_WHOLE, outcome.cores.iter().filter(|(core, _)| core.fault.is_some()).count()),
+            Metric::count(CORES_NOT_WHOLE, outcome.cores.iter().filter(|(_, since)| since.is_some()).count()),
         ];
         // While a cluster forms nobody answers yet, and alarms look back at what was before they were created.
         let formed = outcome.neo4j.iter().filter(|_| outcome.phase == Phase::Complete);

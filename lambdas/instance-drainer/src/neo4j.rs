@@ -141,11 +141,11 @@ impl Neo4j {
         let wanted = DeclareUsers { members: heard.asked.clone(), admin: admin.login, monitor };
         let declared = self.gateway.declare_users(wanted).await.map_err(|failure| failure.chain())?.monitor;
         memory.monitor.see(&declared, &admin.version, now);
-        declared.map_err(|fault| match memory.monitor.admin_refused {
-            Some(_) => {
-                format!("{fault}: put the password that the user {user} has into the secret {}", self.admin_secret)
-            }
-            None => fault.to_string(),
+        let refused = memory.monitor.admin_refused.as_ref().is_some_and(|refused| refused.at == now);
+        let secret = &self.admin_secret;
+        declared.map_err(|fault| match refused {
+            true => format!("{fault}: put the password that the user {user} has into the secret {secret}"),
+            false => fault.to_string(),
         })
     }
 }

@@ -2,7 +2,7 @@ use cluster_core::neo4j::{
     Declaration, DeclareUsers, Declared, Fault, Kind,
     statement::{
         CREATE_ROLE, CREATE_USER, GRANT_ACCESS, GRANT_ROLE, GRANT_SHOW_SERVERS, GRANT_STATUS_CHECK,
-        GRANT_STATUS_CHECK_BOOSTED, MONITOR_ROLE, SET_PASSWORD, Statement,
+        GRANT_STATUS_CHECK_BOOSTED, KEEP_PASSWORD, MONITOR_ROLE, SET_PASSWORD, Statement,
     },
 };
 use futures_util::future::join_all;
@@ -67,6 +67,10 @@ async fn through(
         },
     };
     *became = Some(declaration);
+    // The password that stands already is refused also where the user would have to change it.
+    if declaration == Declaration::Left {
+        send("KEEP_PASSWORD", &KEEP_PASSWORD).await?;
+    }
     for (name, statement) in [
         ("CREATE_ROLE", &CREATE_ROLE),
         ("GRANT_ROLE", &GRANT_ROLE),

@@ -22,7 +22,7 @@ fn sent(members: &Members, core: u8) -> Vec<String> {
 async fn a_user_is_created_changed_or_left() {
     for (created, password, want, first) in [
         (1, None, Declaration::Created, &["/", "CREATE_USER"][..]),
-        (0, None, Declaration::Left, &["/", "CREATE_USER", "SET_PASSWORD"]),
+        (0, None, Declaration::Left, &["/", "CREATE_USER", "SET_PASSWORD", "KEEP_PASSWORD"]),
         (0, Some(updates(1)), Declaration::Changed, &["/", "CREATE_USER", "SET_PASSWORD"]),
     ] {
         let mut members = Members::default().says(1, "CREATE_USER", [updates(created)]);

@@ -12,6 +12,8 @@ use super::{Answer, Asked, Kind, monitor};
 const PAGES_ONLY: SignedDuration = SignedDuration::from_mins(10);
 /// How long a member may take for its first statements: Neo4j has to warm up its planner, which took 7 s on a busy machine.
 const WARMING: SignedDuration = SignedDuration::from_mins(2);
+/// The shortest time between two sweeps: what people ask for in between is none.
+const SWEEP: SignedDuration = SignedDuration::from_secs(45);
 /// The longest time between two sweeps that count as one after the other.
 const GAP: SignedDuration = SignedDuration::from_mins(3);
 
@@ -80,8 +82,13 @@ impl Memory {
         self.down = down
             .iter()
             .map(|database| {
-                let before = known.get(database).filter(|down| down.is_last(now)).map_or(0, |down| down.sweeps);
-                (database.clone(), Down { sweeps: (before + 1).min(2), seen: now })
+                let before = known.get(database).copied().filter(|down| down.is_last(now));
+                let down = match before {
+                    Some(down) if now.duration_since(down.seen) < SWEEP => down,
+                    Some(down) => Down { sweeps: (down.sweeps + 1).min(2), seen: now },
+                    None => Down { sweeps: 1, seen: now },
+                };
+                (database.clone(), down)
             })
             .collect();
     }
@@ -212,6 +219,8 @@ mod tests {
         let before = |memory: &Memory, minute| memory.down_before(at(minute)).map(|down| down.len());
         memory.see_down(&down, at(0));
         assert_eq!(before(&memory, 1), [1, 0]);
+        memory.see_down(&down, at(0) + SignedDuration::from_secs(30));
+        assert_eq!(before(&memory, 1), [1, 0], "a person has looked in between");
         memory.see_down(&down, at(1));
         assert_eq!(before(&memory, 2), [1, 1]);
         assert_eq!(before(&memory, 5), [0, 0], "the drainer was away");

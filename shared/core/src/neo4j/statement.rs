@@ -61,6 +61,8 @@ statements! {
     CREATE_USER: Write ["user", "password"] "CREATE USER $user IF NOT EXISTS SET PASSWORD $password CHANGE NOT REQUIRED";
     /// Sets the password of the user. The one that it has already is refused.
     SET_PASSWORD: Write ["user", "password"] "ALTER USER $user SET PASSWORD $password CHANGE NOT REQUIRED";
+    /// Lets the user keep its password, which it would otherwise have to change before anything else.
+    KEEP_PASSWORD: Write ["user"] "ALTER USER $user SET PASSWORD CHANGE NOT REQUIRED";
     /// Creates the role of the user.
     CREATE_ROLE: Write ["role"] "CREATE ROLE $role IF NOT EXISTS";
     /// Gives the user its role.

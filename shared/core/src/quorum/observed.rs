@@ -34,7 +34,7 @@ pub struct Member {
     pub address: Option<Ipv4Addr>,
     /// What its Neo4j answered; nothing when the gateway had no answer for it, or was not asked.
     pub answer: Option<Answer>,
-    /// Why it is about to go; nothing when it stays. Read after Neo4j's answers.
+    /// Why it is about to go; nothing when it stays.
     pub going: Option<Going>,
 }
 

@@ -215,6 +215,10 @@ fn change(dbms: &mut Dbms, name: &str, asked: &Asked<'_>) -> Result<Outcome, Ans
             (found.password, found.expired) = (password, false);
             true
         }
+        "KEEP_PASSWORD" => {
+            let failed = || wrong(&format!("Failed to alter the specified user '{subject}': User does not exist."));
+            std::mem::take(&mut dbms.users.get_mut(&subject).ok_or_else(failed)?.expired)
+        }
         "CREATE_ROLE" => {
             let is_new = !dbms.roles.contains_key(&role);
             dbms.roles.entry(role).or_default();
