@@ -143,9 +143,9 @@ impl Neo4j {
         memory.monitor.see(&declared, &admin.version, now);
         let refused = memory.monitor.admin_refused.as_ref().is_some_and(|refused| refused.at == now);
         let secret = &self.admin_secret;
-        declared.map_err(|fault| match refused {
-            true => format!("{fault}: put the password that the user {user} has into the secret {secret}"),
-            false => fault.to_string(),
+        declared.map_err(|fault| {
+            let remedy = format!(": put the password that the user {user} has into the secret {secret}");
+            format!("{fault}{}", if refused { remedy.as_str() } else { "" })
         })
     }
 }

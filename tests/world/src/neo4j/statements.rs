@@ -217,7 +217,8 @@ fn change(dbms: &mut Dbms, name: &str, asked: &Asked<'_>) -> Result<Outcome, Ans
         }
         "KEEP_PASSWORD" => {
             let failed = || wrong(&format!("Failed to alter the specified user '{subject}': User does not exist."));
-            std::mem::take(&mut dbms.users.get_mut(&subject).ok_or_else(failed)?.expired)
+            dbms.users.get_mut(&subject).ok_or_else(failed)?.expired = false;
+            true
         }
         "CREATE_ROLE" => {
             let is_new = !dbms.roles.contains_key(&role);
