@@ -11,6 +11,7 @@ from pathlib import Path
 COLUMNS, SPEED = 96, 10
 STEP, LEFT, TOP = 19, 20, 62
 LINE = re.compile(r"^ *(\d+):(\d\d\.\d) ([✓✗… ]) (.*)$")
+MEMBERS, INDENT = "ShowMembers:", " " * 11
 STYLE = """
     text { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace; white-space: pre }
     text { fill: #d8dee6 }
@@ -25,12 +26,25 @@ def span(text, kind=""):
 
 
 def lines(output):
-    """Yields the lines to show, each with the second in which it appeared; progress is left out."""
-    second, table = 0.0, False
+    """Yields the lines to show, each with the second in which it appeared. Progress is left out, and all tables of members but
+    the last one."""
+    second, table, members = 0.0, False, False
     yield second, span("$ ", "dim") + span("make demo", "bold")
     shown = output[next(n for n, line in enumerate(output) if line.startswith("A cluster")) :]
-    for line in shown:
+    last = max((n for n, line in enumerate(shown) if MEMBERS in line), default=None)
+    for n, line in enumerate(shown):
         found = LINE.match(line)
+        if MEMBERS in line:
+            members = n == last
+            if not members:
+                continue
+        elif found:
+            members = False
+        if line.startswith(INDENT):
+            if members:
+                text = line[len(INDENT) - 2 :]
+                yield second, span(text if len(text) <= COLUMNS else text[: COLUMNS - 1] + "…")
+            continue
         if found:
             minutes, seconds, mark, text = found.groups()
             second = 60 * int(minutes) + float(seconds)

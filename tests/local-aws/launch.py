@@ -180,6 +180,28 @@ def named_log_groups(known: Handlers) -> None:
     known["create"] = create
 
 
+def functions_in_a_vpc(known: Handlers) -> None:
+    """Keeps what a template says of a function's VPC, which the emulator's Lambda knows and its CloudFormation leaves out."""
+    from ministack.services import lambda_svc
+
+    def keep(name: str, props: Props) -> None:
+        lambda_svc._functions[name]["config"]["VpcConfig"] = lambda_svc._vpc_config_with_id(props.get("VpcConfig"))
+
+    create_plain, update_plain = known["create"], known["update"]
+
+    def create(logical_id: str, props: Props, stack: str) -> tuple[str, Props]:
+        made = create_plain(logical_id, props, stack)
+        keep(made[0], props)
+        return made
+
+    def update(physical_id: str, old: Props, new: Props, stack: str, logical_id: str) -> tuple[str, Props]:
+        made = update_plain(physical_id, old, new, stack, logical_id)
+        keep(made[0], new)
+        return made
+
+    known |= {"create": create, "update": update}
+
+
 def metric_math() -> None:
     """Lets an alarm on metric math be one on the first of its metrics: the emulator refuses it, and evaluates no alarms."""
     from ministack.services.cloudformation import provisioners
@@ -267,6 +289,7 @@ def resource_types(world: World) -> None:
     known |= {kind: world.handlers(kind) for kind in FORWARDED}
     known[SECRET] = secrets_of_both(known[SECRET], world.handlers(SECRET))
     named_log_groups(known["AWS::Logs::LogGroup"])
+    functions_in_a_vpc(known["AWS::Lambda::Function"])
     metric_math()
     # Handlers run on the event loop. Waiting there for a world that may itself call the gateway
     # or the door would stop both.

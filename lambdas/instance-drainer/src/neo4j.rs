@@ -205,15 +205,21 @@ impl Neo4jOutcome {
                 "going": member.going.as_ref().map(ToString::to_string),
             })
         });
-        let Monitor { decision, failure, .. } = &self.monitor;
         json!({
             "margin": self.quorum.margin(),
             "missing": self.quorum.missing(),
             "warnings": self.quorum.warnings().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "gateway": self.heard.gateway,
-            "monitor": failure.clone().or(decision.as_ref().map(ToString::to_string)).or(self.heard.monitor.clone()),
+            "monitor": self.monitor(),
             "members": members.collect::<Vec<_>>(),
         })
+    }
+
+    /// Returns what is wrong with the user that asks, and what is done about it; nothing when nothing is.
+    #[must_use]
+    pub fn monitor(&self) -> Option<String> {
+        let Monitor { decision, failure, .. } = &self.monitor;
+        failure.clone().or(decision.as_ref().map(ToString::to_string)).or(self.heard.monitor.clone())
     }
 
     /// Returns the metrics. The margin is absent when it is not known.

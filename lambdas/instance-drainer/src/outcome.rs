@@ -106,7 +106,11 @@ impl Outcome {
             };
             Some((task?, outdated.to_owned()))
         });
-        Some(quorum::table(&neo4j.observed, &neo4j.quorum, &outdated.collect()))
+        let mut table = quorum::table(&neo4j.observed, &neo4j.quorum, &outdated.collect());
+        for (title, what) in [("neo4j-gateway", neo4j.heard.gateway.clone()), ("user monitor", neo4j.monitor())] {
+            quorum::section(&mut table, title, what.into_iter().map(|what| ("*".to_owned(), what)));
+        }
+        Some(table)
     }
 
     /// Returns why a core is not whole, with AWS's own words where a step did not succeed.

@@ -1,10 +1,11 @@
 //! The whole cluster on a stage: the real root template, its instances and volumes in the world.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use cluster_world::ec2::Contents;
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::{
     narrator::Narrator,
@@ -185,6 +186,44 @@ impl<'a> Cluster<'a> {
             Ok(self.cores().len() == cores)
         })
         .await
+    }
+
+    /// What instance-drainer would answer to a person now: what each member says, and which core may be stopped.
+    pub async fn plan(&self) -> Result<Value, Trouble> {
+        let function = self.output("InstanceDrainerFunction").await?;
+        self.stage.invoke(&function, &json!({"dryRun": true})).await
+    }
+
+    /// The log group of instance-drainer.
+    pub async fn drainer_log(&self) -> Result<String, Trouble> {
+        let follow = self.output("FollowInstanceDrainerLog").await?;
+        let group = follow.strip_prefix("aws logs tail ").and_then(|rest| rest.split_whitespace().next());
+        group.map(str::to_owned).ok_or_else(|| format!("{follow} names no log group"))
+    }
+
+    /// An output of the stack.
+    pub async fn output(&self, name: &str) -> Result<String, Trouble> {
+        let found = self.stage.outputs(self.stack).await?.remove(name);
+        found.ok_or_else(|| format!("the stack {} has no output {name}", self.stack))
+    }
+
+    /// Waits until all members answer and every core may be stopped, and says what instance-drainer then shows.
+    pub async fn is_whole(&self) -> Result<(Duration, Value), Trouble> {
+        let last = RefCell::new(Value::Null);
+        let whole = self.until("every member answers and every core may be stopped", async || {
+            let plan = self.plan().await?;
+            let whole = plan["neo4j"]["missing"] == json!([])
+                && plan["cores"].as_array().is_some_and(|cores| cores.iter().all(|core| core["safeToStop"] == true))
+                && plan["neo4j"]["members"].as_array().is_some_and(|all| all.iter().all(|one| one["answers"] == true));
+            last.replace(plan);
+            Ok(whole)
+        });
+        let took = whole.await;
+        let last = last.into_inner();
+        match took {
+            Ok(took) => Ok((took, last)),
+            Err(why) => Err(format!("{why}:\n{}", last["table"].as_str().map_or(last.to_string(), str::to_owned))),
+        }
     }
 
     /// Deletes the stack, and says what is left of it that should not be.

@@ -10,6 +10,8 @@ use crate::stage::Trouble;
 
 /// How long nothing may be said.
 const STILL: Duration = Duration::from_secs(5);
+/// What lines that belong together begin with.
+const INDENT: &str = "           ";
 
 /// Prints as the story goes.
 #[derive(Debug)]
@@ -78,6 +80,18 @@ impl Narrator {
     /// Something worth knowing.
     pub fn note(&self, text: &str) {
         println!("{}   {}", self.clock(), self.paint("2", text));
+    }
+
+    /// Lines that belong together, indented. Not even a narrow terminal wraps them: it cuts them off.
+    pub fn lines(&self, text: &str) {
+        // DECAWM: <https://vt100.net/docs/vt510-rm/DECAWM.html>
+        let (cut, wrap) = if self.colour { ("\x1b[?7l", "\x1b[?7h") } else { ("", "") };
+        print!("{cut}");
+        for line in text.lines() {
+            println!("{}", format!("{INDENT}{line}").trim_end());
+        }
+        print!("{wrap}");
+        _ = std::io::stdout().flush();
     }
 
     /// Waits for some work; on a terminal the clock runs meanwhile, elsewhere a line tells from time to time that it does.

@@ -2,6 +2,7 @@
 //! would.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::Path,
     process::Stdio,
@@ -34,6 +35,8 @@ const RUN: &[(&str, usize)] = &[
     ("Before you start", 0),
     ("Before you start", 1),
     ("Before you start", 2),
+    ("See the members", 0),
+    ("Is the cluster whole?", 0),
     ("Deploy a change", 1),
     ("Look at the cluster", 0),
     ("Roll the members one at a time", 0),
@@ -76,6 +79,7 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
 
 /// The outputs that hold commands, and are run.
 const OUTPUTS: &[&str] = &[
+    "ShowMembers",
     "ShowInstanceDrainerPlan",
     "ShowDnsReplicatorPlan",
     "ReadAdminPassword",
@@ -202,7 +206,11 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     let replicas = REPLICAS.to_string();
     let parameters = [("ReplicaCount", replicas.as_str())];
     narrator.work("sam deploy: the whole cluster", cluster.deploy(&parameters)).await?;
-    narrator.work("it forms", cluster.formed(CORES, REPLICAS)).await?;
+    let forms = async {
+        cluster.formed(CORES, REPLICAS).await?;
+        cluster.is_whole().await
+    };
+    narrator.work("it forms", forms).await?;
     let prelude = documents.block("Before you start", 0)?;
     let named = format!("export NAME={STACK}\n{prelude}");
     let (prelude, outputs) = (format!("{}\n{named}", stage.exports()), BTreeSet::new());
@@ -213,6 +221,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     let prelude = lines.collect::<Vec<_>>().join("\n");
     person.prelude = format!("{prelude}\nCLUSTER={ecs}");
     person.looks().await?;
+    person.looks_at_the_members().await?;
     person.checks_the_account().await?;
     person.reads_dead_letters().await?;
     person.reads_what_was_not_delivered().await?;
@@ -222,6 +231,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     person.replaces_an_instance().await?;
     person.empties_a_retained_instance().await?;
     person.forgets_a_replica().await?;
+    person.took_no_majority()?;
     person.stops_and_starts().await?;
     person.removes_it().await?;
     let taken = person.documents.taken.lock().map_err(|e| e.to_string())?.clone();
@@ -308,7 +318,11 @@ impl Person<'_> {
     }
 
     async fn formed(&mut self) -> Result<(), Trouble> {
-        self.narrator.work("all answer again", self.cluster.formed(CORES, REPLICAS)).await?;
+        let again = async {
+            self.cluster.formed(CORES, REPLICAS).await?;
+            self.cluster.is_whole().await
+        };
+        self.narrator.work("all answer again, and every core may be stopped", again).await?;
         Ok(())
     }
 
@@ -344,15 +358,45 @@ impl Person<'_> {
         Ok(())
     }
 
-    /// Has the stack looked at for what only an account shows. Nobody runs the tasks' containers here, so that nothing
-    /// reports free disk until that is done for them.
+    /// Prints the table of the members in each of the ways that the documents name.
+    async fn looks_at_the_members(&mut self) -> Result<(), Trouble> {
+        let (of_readme, whole) =
+            (self.documents.block("See the members", 0)?, self.documents.block("Is the cluster whole?", 0)?);
+        ensure(of_readme.contains("NAME=neo4j-dev\n"), || format!("the README names no stack: {of_readme}"))?;
+        let of_readme = of_readme.replace("NAME=neo4j-dev\n", &format!("NAME={STACK}\n"));
+        let tables =
+            [self.output("ShowMembers").await?, self.run(&whole, false).await?, self.run(&of_readme, false).await?];
+        let cores = self.cluster.cores();
+        for table in tables {
+            let may_stop = |begins: &str, address: &str| {
+                let mut rows = table.lines().filter(|row| row.starts_with(begins));
+                rows.any(|row| row.contains(address) && row.contains(" 5.26.33 ") && row.contains(" yes "))
+            };
+            let all = cores.iter().all(|(number, core)| may_stop(&format!("core {number} "), &core.address));
+            let replicas = table.lines().filter(|row| row.starts_with("replica ") && row.contains(" yes ")).count();
+            ensure(cores.len() == CORES && all && replicas == REPLICAS, || {
+                format!("every member should be there, and every core may be stopped:\n{table}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whoever follows the documents takes the majority from no database.
+    fn took_no_majority(&self) -> Result<(), Trouble> {
+        let lost = self.stage.live.world().without_majority();
+        let taken: Vec<_> = lost.iter().filter(|(_, lost)| !lost.voluntary().is_zero()).collect();
+        ensure(taken.is_empty(), || format!("the commands took the majority from databases: {taken:?}"))
+    }
+
+    /// Has the stack looked at for what only an account shows. Nobody runs the tasks' containers here, and nobody makes
+    /// metrics of lines in logs, so that nothing reports free disk or members until that is done for them.
     async fn checks_the_account(&mut self) -> Result<(), Trouble> {
         // The world knows no Systems Manager, and another make is none of this one's business.
         let alone = "export AWS_ENDPOINT_URL_SSM=\"$AWS_ENDPOINT_URL_ECS\"\nunset MAKEFLAGS MFLAGS MAKELEVEL";
         let check = format!("{alone}\n{}", self.documents.block("Check an account", 0)?);
         let before = self.run(&format!("{check} && echo ended with 0 || true"), false).await?;
-        let missed = before.lines().any(|line| line == "not as expected: free-disk-metric");
-        ensure(missed && !before.contains("ended with 0"), || format!("only free disk should be missed:\n{before}"))?;
+        let missed = before.lines().any(|line| line == "not as expected: free-disk-metric, members-answer");
+        ensure(missed && !before.contains("ended with 0"), || format!("only metrics should be missed:\n{before}"))?;
 
         let tiers = ["core", "replica"].map(|tier| json!([{"Name": "Tier", "Value": tier}]));
         let cores = (1..=CORES)
@@ -362,7 +406,11 @@ impl Person<'_> {
             dimensions.as_array_mut().into_iter().for_each(|all| all.insert(0, of_cluster.clone()));
             json!({"MetricName": "DataDiskFreePercent", "Value": 80, "Unit": "Percent", "Dimensions": dimensions})
         });
-        let reports = Value::from(reports.collect::<Vec<_>>());
+        let neo4j = self.reported().await?.into_iter().map(|(name, value)| {
+            let of_cluster = json!([{"Name": "Cluster", "Value": STACK}]);
+            json!({"MetricName": name, "Value": value, "Dimensions": of_cluster})
+        });
+        let reports = Value::from(reports.chain(neo4j).collect::<Vec<_>>());
         let put = format!("aws cloudwatch put-metric-data --namespace Neo4jCluster --metric-data '{reports}'");
         self.run(&put, false).await?;
         let after = self.run(&check, false).await?;
@@ -373,6 +421,24 @@ impl Person<'_> {
         // Time flies in the world, but not for the functions.
         let told = ["3 cores are whole, and nothing is to do", "the core counts as whole after five minutes"];
         ensure(told.iter().any(|words| plan.contains(words)), || format!("the plan should be shown: {plan}"))
+    }
+
+    /// Waits until a sweep has heard every member in Cypher, and returns what it reported of Neo4j.
+    async fn reported(&self) -> Result<BTreeMap<String, f64>, Trouble> {
+        let log = self.cluster.drainer_log().await?;
+        let expected = f64::from(u32::try_from(CORES + REPLICAS).map_err(|e| e.to_string())?);
+        let last = RefCell::new(BTreeMap::new());
+        let heard = async || {
+            let metrics = self.stage.metrics(&log).await?;
+            let is = |name: &str, value: f64| metrics.get(name) == Some(&value);
+            let heard = is("MembersAnswering", expected) && is("QuorumMargin", 1.0) && is("MonitorLoginsRefused", 0.0);
+            last.replace(metrics);
+            Ok(heard)
+        };
+        self.cluster.until("a sweep has heard every member", heard).await?;
+        let mut reported = last.into_inner();
+        reported.retain(|name, _| ["Members", "Monitor", "Quorum"].iter().any(|begins| name.starts_with(begins)));
+        Ok(reported)
     }
 
     async fn reads_dead_letters(&mut self) -> Result<(), Trouble> {

@@ -47,6 +47,7 @@ pub(crate) async fn ask(
             response
         }
         Reply::Silence | Reply::Unreachable | Reply::HalfClosed(_) => std::future::pending().await,
-        Reply::Refused | Reply::Reset => StatusCode::BAD_GATEWAY.into_response(),
+        Reply::Refused => (StatusCode::BAD_GATEWAY, "it refuses the connection").into_response(),
+        Reply::Reset => (StatusCode::BAD_GATEWAY, "it resets the connection").into_response(),
     }
 }

@@ -219,6 +219,45 @@ impl Stage {
         response.text().await.map_err(|e| trouble("CloudWatch's answer broke off")(&e))
     }
 
+    /// A request to a service that speaks JSON.
+    async fn ask_json(&self, service: &str, target: &str, body: &Value) -> Result<Value, Trouble> {
+        let headers = [("Content-Type", "application/x-amz-json-1.1"), ("X-Amz-Target", target)];
+        let response = self.ask_aws(service, "/", &headers, body.to_string()).await?;
+        let status = response.status();
+        let answer: Value = response.json().await.map_err(|e| trouble(&format!("{target} answers no JSON"))(&e))?;
+        if status.is_success() { Ok(answer) } else { Err(format!("{target} failed: {answer}")) }
+    }
+
+    /// Makes a secret that no stack has, under one ARN for whoever reads it and for the tasks of the world.
+    pub async fn make_secret(&self, name: &str, value: &str) -> Result<String, Trouble> {
+        let secret = json!({"Name": name, "SecretString": value, "ClientRequestToken": format!("{name:0>32}")});
+        let made = self.ask_json("secretsmanager", "secretsmanager.CreateSecret", &secret).await?;
+        let arn = made["ARN"].as_str().ok_or_else(|| format!("the secret {name} has no ARN: {made}"))?;
+        self.live.world().put_secret(arn, name, value.to_owned());
+        Ok(arn.to_owned())
+    }
+
+    /// The latest value of each metric in the lines that a function has written. CloudWatch makes metrics of them, the
+    /// emulator does not.
+    pub async fn metrics(&self, log_group: &str) -> Result<BTreeMap<String, f64>, Trouble> {
+        let mut question = json!({"logGroupName": log_group, "filterPattern": "CloudWatchMetrics"});
+        let mut metrics = BTreeMap::new();
+        loop {
+            let page = self.ask_json("logs", "Logs_20140328.FilterLogEvents", &question).await?;
+            let events = page["events"].as_array().into_iter().flatten().filter_map(|event| event["message"].as_str());
+            for line in events.filter_map(|message| serde_json::from_str::<Value>(message.trim()).ok()) {
+                let named = line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten();
+                let named = named.flat_map(|directive| directive["Metrics"].as_array().into_iter().flatten());
+                let values = named.filter_map(|metric| metric["Name"].as_str());
+                metrics.extend(values.filter_map(|name| Some((name.to_owned(), line[name].as_f64()?))));
+            }
+            match page.get("nextToken").filter(|token| token.is_string()) {
+                Some(token) => question["nextToken"] = token.clone(),
+                None => return Ok(metrics),
+            }
+        }
+    }
+
     /// A signed request, as the account's root.
     async fn ask_aws(
         &self,

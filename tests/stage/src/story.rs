@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use cluster_world::ec2::Contents;
+use cluster_world::{
+    ec2::Contents,
+    neo4j::{Lost, Member},
+};
 use hickory_proto::rr::RecordType;
-use serde_json::json;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
 
 use crate::{
     cluster::{Build, Cluster, NAMES},
@@ -15,6 +19,11 @@ use crate::{
 const STACK: &str = "neo4j-local";
 const CORES: usize = 3;
 const REPLICAS: usize = 2;
+/// How often both functions call the world when nothing is to do. dns-replicator: the registry of each tier, the tasks in
+/// them, the zone. instance-drainer: groups, volumes, container instances (a list and their description), tasks (the same),
+/// and the instances' addresses, at which it has Neo4j asked. Secrets, the state table, and neo4j-gateway itself are the
+/// emulator's.
+const CALLS_OF_A_SWEEP: usize = 4 + 7;
 
 /// Plays the whole story on a stage of its own. `Err` tells the first step that did not hold.
 pub async fn play(build: Build, narrator: &mut Narrator) -> Result<(), Trouble> {
@@ -44,6 +53,7 @@ async fn tell(stage: &Stage, build: Build, narrator: &mut Narrator) -> Result<()
     story.is_idle().await?;
     story.loses_an_instance().await?;
     story.reboots_an_instance().await?;
+    story.kept_its_majority().await?;
     story.is_deleted().await
 }
 
@@ -66,8 +76,13 @@ struct Story<'a> {
 impl Story<'_> {
     async fn forms(&mut self) -> Result<(), Trouble> {
         let from = self.stage.live.world().calls.len();
+        let (stage, cluster) = (self.stage, &self.cluster);
+        let answering = || stage.live.world().neo4j.members.values().any(Member::answers);
+        let first = cluster.until("a member answers", async || Ok(answering()));
+        let began = self.narrator.work("instances boot, get their volumes, Neo4j starts", first).await?;
+        self.shows_rows("the members appear, before they know the user monitor", &self.cluster.plan().await?)?;
         let forming = self.cluster.formed(CORES, REPLICAS);
-        let took = self.narrator.work("instances boot, get their volumes, join", forming).await?;
+        let took = self.narrator.work("members form a cluster and get their names", forming).await? + began;
         for (number, core) in self.cluster.cores() {
             let (volume, instance, address) = (core.volume, core.instance, core.address);
             self.narrator.note(&format!("core {number}: {volume} on {instance} at {address}"));
@@ -80,7 +95,28 @@ impl Story<'_> {
                 return Err(format!("{name} answers {answers:?}, not {CORES} members"));
             }
         }
+        let whole = self.cluster.is_whole();
+        let (_, plan) = self.narrator.work("instance-drainer declares the user monitor, and hears all", whole).await?;
+        self.shows("every core may be stopped, one at a time", &plan)?;
+        let ecs = self.cluster.output("EcsClusterName").await?;
+        let declared =
+            self.stage.live.world().neo4j.dbms_in(&ecs).is_some_and(|dbms| dbms.users.contains_key("monitor"));
+        if declared { Ok(()) } else { Err("Neo4j has no user monitor, although every member answered one".to_owned()) }
+    }
+
+    /// Shows what a person sees who looks at the members.
+    fn shows(&self, what: &str, plan: &Value) -> Result<(), Trouble> {
+        let table = plan["table"].as_str().ok_or_else(|| format!("the dry run shows no table: {plan}"))?;
+        self.narrator.note(&format!("ShowMembers: {what}"));
+        self.narrator.lines(table);
         Ok(())
+    }
+
+    /// Shows the rows of it alone, while everything is missing something.
+    fn shows_rows(&self, what: &str, plan: &Value) -> Result<(), Trouble> {
+        let table = plan["table"].as_str().unwrap_or_default();
+        let sections = table.split("\n\n").filter(|one| one.starts_with("member ") || one.starts_with("user monitor:"));
+        self.shows(what, &json!({"table": sections.collect::<Vec<_>>().join("\n\n")}))
     }
 
     async fn is_idle(&mut self) -> Result<(), Trouble> {
@@ -94,13 +130,29 @@ impl Story<'_> {
         };
         stage.until("all is quiet", quiet).await?;
         let from = stage.live.world().calls.len();
-        for calls in [9, 18] {
+        for sweeps in 1..=2 {
             stage.wind(60).await?;
-            let counted = || async move { Ok(stage.live.world().count_calls(from).0 >= calls) };
+            let counted = || async move { Ok(stage.live.world().count_calls(from).0 >= sweeps * CALLS_OF_A_SWEEP) };
             stage.until("both sweeps have looked", counted).await?;
         }
         let writes = stage.live.world().count_calls(from).1;
-        self.row("two idle minutes", "unchanged".into(), writes == 0, None, from)
+        self.row("two idle minutes", "unchanged".into(), writes == 0, None, from)?;
+        self.reports_the_margin().await
+    }
+
+    /// Looks at the metrics of the last sweep.
+    async fn reports_the_margin(&self) -> Result<(), Trouble> {
+        let log = self.cluster.drainer_log().await?;
+        let metrics = self.stage.metrics(&log).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a handful of members")]
+        let wanted = [("QuorumMargin", 1.0), ("MembersMissing", 0.0), ("MembersAnswering", (CORES + REPLICAS) as f64)];
+        for (name, value) in wanted {
+            if metrics.get(name) != Some(&value) {
+                return Err(format!("{name} should be {value} in the metrics of {log}: {metrics:?}"));
+            }
+        }
+        self.narrator.note("QuorumMargin is 1: one core may be lost");
+        Ok(())
     }
 
     async fn loses_an_instance(&mut self) -> Result<(), Trouble> {
@@ -113,10 +165,24 @@ impl Story<'_> {
             Ok(!stage.ask(NAMES[0].1, RecordType::A).await?.contains(&lost.address))
         });
         let took = self.narrator.work("the instance of core 2 is lost", gone).await?;
+        let plan = self.cluster.plan().await?;
+        self.shows("no other core may be stopped now", &plan)?;
+        let missing = plan["neo4j"]["missing"].as_array().is_some_and(|all| {
+            all.len() == 1 && all.iter().all(|one| one.as_str().is_some_and(|one| one.starts_with("core 2 ")))
+        });
+        let held = plan["cores"].as_array().is_some_and(|cores| {
+            cores.len() == CORES && cores.iter().all(|core| (core["safeToStop"] == true) == (core["core"] == 2))
+        });
+        if !(missing && held) {
+            return Err(format!("core 2 alone should be missing, and hold the others: {plan}"));
+        }
         self.row("core 2 out of DNS", "2 cores left".into(), true, Some(Took::Modelled(took)), from)?;
 
         let from = stage.live.world().calls.len();
-        let healed = self.cluster.formed(CORES, REPLICAS);
+        let healed = async {
+            let published = self.cluster.formed(CORES, REPLICAS).await?;
+            Ok(published + self.cluster.is_whole().await?.0)
+        };
         let healed = self.narrator.work("a new instance gets the same volume", healed).await? + took;
         let now = self.cluster.cores();
         let core = now.get("2").ok_or("core 2 did not come back")?;
@@ -138,15 +204,33 @@ impl Story<'_> {
         let back = async {
             let away = cluster.until("its agent is away", async || Ok(connected(false))).await?;
             let back = cluster.until("its agent is back", async || Ok(connected(true))).await?;
-            Ok(away + back + cluster.formed(CORES, REPLICAS).await?)
+            Ok(away + back + cluster.is_whole().await?.0 + cluster.formed(CORES, REPLICAS).await?)
         };
         let took = self.narrator.work("the instance of core 1 reboots", back).await?;
         let same = self.cluster.cores().remove("1") == Some(core);
         self.row("core 1 rebooted", "same instance, same volume".into(), same, Some(Took::Modelled(took)), from)?;
-        let function = stage.outputs(STACK).await?.remove("InstanceDrainerFunction").unwrap_or_default();
-        let plan = stage.invoke(&function, &json!({"dryRun": true})).await?;
-        self.narrator.note(&format!("dry run by hand: {plan}"));
+        let plan = self.cluster.plan().await?;
         if plan["steps"] == json!([]) { Ok(()) } else { Err(format!("the dry run answered {plan}")) }
+    }
+
+    /// Sums up how long each database had no majority. What AWS takes is its own business; functions may take nothing, and
+    /// nobody else has taken anything here.
+    async fn kept_its_majority(&mut self) -> Result<(), Trouble> {
+        let ecs = self.cluster.output("EcsClusterName").await?;
+        let (lost, mut databases) = {
+            let world = self.stage.live.world();
+            let databases = world.neo4j.dbms_in(&ecs).map(|dbms| dbms.databases.keys().cloned().collect::<Vec<_>>());
+            (world.without_majority(), databases.ok_or("no Neo4j has formed")?)
+        };
+        databases.extend(lost.keys().filter(|name| !databases.contains(name)).cloned().collect::<Vec<_>>());
+        let of = |name: &String| lost.get(name).map_or_else(|| "0 s".to_owned(), Lost::to_string);
+        let each: Vec<_> = databases.iter().map(|name| format!("{name} {}", of(name))).collect();
+        let held = !databases.is_empty() && lost.values().all(|lost| lost.voluntary().is_zero());
+        let all = lost.values().map(|lost| lost.aws + lost.itself + lost.voluntary()).sum::<SignedDuration>();
+        let all = Duration::try_from(all).map_err(|error| error.to_string())?;
+        let from = self.stage.live.world().calls.len();
+        let answer = format!("seconds without a majority: {}", each.join(", "));
+        self.row("without a majority", answer, held, Some(Took::Modelled(all)), from)
     }
 
     async fn is_deleted(&mut self) -> Result<(), Trouble> {

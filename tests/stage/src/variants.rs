@@ -1,6 +1,7 @@
 //! Deploys the cluster in other shapes, and deletes each in another state.
 
 use cluster_world::route53::Zone;
+use serde_json::json;
 
 use crate::{
     cluster::{Build, Cluster},
@@ -8,7 +9,6 @@ use crate::{
     stage::{Stage, Trouble},
 };
 
-const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:000000000000:secret:";
 const TOPIC: &str = "arn:aws:sns:eu-west-1:000000000000:alarms";
 
 /// Deploys and deletes each of them on one stage. `Err` is the first step that failed.
@@ -35,32 +35,37 @@ async fn five_spot_cores_are_deleted_while_they_form(
     narrator: &mut Narrator,
 ) -> Result<(), Trouble> {
     let stage = cluster.stage;
-    let zone = stage.live.world().create(
-        "AWS::Route53::HostedZone",
-        "Theirs",
-        &serde_json::json!({"Name": "neo4j.service"}),
-    )?;
+    let zone = stage.live.world().create("AWS::Route53::HostedZone", "Theirs", &json!({"Name": "neo4j.service"}))?;
     let zone = zone.ok_or("the zone was not created")?.physical_id;
     let snapshots: Vec<_> = (1..=5).map(|n| format!("snap-0123456789abcde{n:02}")).collect();
-    let secrets = ["admin-AbCdEf", "rw-AbCdEf", "ro-AbCdEf", "tls-AbCdEf", "cluster-AbCdEf"];
-    let secrets = secrets.map(|name| format!("{SECRET}{name}"));
+    let login = |user: &str| json!({"username": user, "password": "correct-horse-battery"});
+    let certificate = json!({"certificate": "…", "private_key": "…", "ca": "…"});
+    let mut secrets = Vec::new();
+    for (parameter, value) in [
+        ("AdminSecretArn", login("neo4j")),
+        ("ReadWriteSecretArn", login("writer")),
+        ("ReadOnlySecretArn", login("reader")),
+        ("MonitorSecretArn", login("monitor")),
+        ("TlsSecretArn", certificate.clone()),
+        ("ClusterTlsSecretArn", certificate),
+    ] {
+        secrets.push((parameter, stage.make_secret(&format!("their-{parameter}"), &value.to_string()).await?));
+    }
     let snapshots = snapshots.join(",");
-    let parameters = [
+    let mut parameters = vec![
         ("CoreCount", "5"),
         ("CorePurchase", "spot"),
         ("HostedZoneId", &zone),
         ("RestoreSnapshotIds", &snapshots),
-        ("AdminSecretArn", &secrets[0]),
-        ("ReadWriteSecretArn", &secrets[1]),
-        ("ReadOnlySecretArn", &secrets[2]),
-        ("TlsSecretArn", &secrets[3]),
-        ("ClusterTlsSecretArn", &secrets[4]),
         ("AlarmTopicArn", TOPIC),
     ];
+    parameters.extend(secrets.iter().map(|(parameter, arn)| (*parameter, arn.as_str())));
     let what = "sam deploy: 5 Spot cores from snapshots, TLS, own secrets, a given zone";
     narrator.work(what, cluster.deploy(&parameters)).await?;
     cluster.until("the first instances wait for their volumes", async || Ok(cluster.waiting() > 0)).await?;
     ensure(cluster.cores().len() < 5, || "all cores were there at once".to_owned())?;
+    let plan = cluster.plan().await?;
+    ensure(plan["neo4j"]["monitor"].is_null(), || format!("the given secrets should be readable: {plan}"))?;
     narrator.work("deleting it while it forms", cluster.delete()).await?;
     let mut world = stage.live.world();
     let left = world.route53.zones.get(&zone).map(Zone::written);

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use back::not_back;
 pub use observed::{Going, Member, Observed};
 pub use reason::{Reason, Silence, Warning};
-pub use table::{lags, roles, table};
+pub use table::{lags, roles, section, table};
 
 /// What follows from one observation, made once before anything is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -204,8 +204,8 @@ fn blocks(columns: &[Vec<String>]) -> String {
     text
 }
 
-/// Adds a list, if it has anything, with lines that are not too long.
-fn section(text: &mut String, title: &str, items: impl Iterator<Item = (String, String)>) {
+/// Adds a list to a table, if it has anything: each item with its mark, in lines that are not too long.
+pub fn section(text: &mut String, title: &str, items: impl Iterator<Item = (String, String)>) {
     let mut items = items.peekable();
     if items.peek().is_some() {
         _ = writeln!(text, "\n{title}:");
