@@ -11,6 +11,7 @@ mod bad_input;
 mod exploration;
 mod instances;
 mod lessons;
+mod neo4j;
 mod replicator;
 mod reports;
 mod updates;
