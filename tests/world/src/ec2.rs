@@ -341,8 +341,11 @@ impl World {
         self.lose_instance(id);
     }
 
-    /// The status check of an instance fails, which its Auto Scaling group takes for its health.
+    /// The status check of an instance fails, which its Auto Scaling group takes for its health. Its network or its system is
+    /// broken (EC2 user guide, «Status checks for Amazon EC2 instances»), so nobody hears of what runs on it any more,
+    /// whatever ECS believes.
     pub fn impair(&mut self, instance: &str) {
+        self.end_members_on(instance);
         if let Some(found) = self.ec2.instances.get_mut(instance) {
             found.impaired = true;
         }

@@ -258,7 +258,15 @@ impl Instances {
         // Whatever AWS and people took by themselves: no function may take a majority. Once the stack goes, all members do.
         for (database, lost) in world.without_majority() {
             if !lost.functions.is_zero() && !self.deleted {
-                return Err(format!("functions took the majority of {database}: {lost}"));
+                let recent = world.calls.iter().rev().filter(|call| call.write).take(12);
+                let recent: Vec<_> =
+                    recent.map(|call| format!("{} {} {:?}", call.at, call.action, call.resources)).collect();
+                let (now, recent) = (world.now, recent.join("\n"));
+                drop(world);
+                let picture = self.cluster.picture();
+                return Err(format!(
+                    "functions took the majority of {database}: {lost}\nit is {now}, and the last writes were\n{recent}\n{picture}"
+                ));
             }
         }
         for (core, node) in (1..).zip(&self.cluster.nodes) {
