@@ -63,7 +63,7 @@ fn each_output_that_the_documents_ask_for_is_one_of_the_stack() {
 fn the_check_for_a_whole_cluster_shows_what_there_is_beside_what_there_should_be() {
     let operations = std::fs::read_to_string(root().join("docs/operations.md")).unwrap();
     let section = operations.split("\n## Is the cluster whole?\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let statements = section.split("```").nth(1).unwrap();
+    let statements = section.split("```cypher\n").nth(1).unwrap().split("```").next().unwrap();
     let [servers, databases, _] = statements.split(';').take(3).collect::<Vec<_>>()[..] else {
         panic!("three statements, not {statements}");
     };
