@@ -122,7 +122,10 @@ impl Neo4j {
             Ok(admin) => {
                 let decision = monitor::decide(&answers, phase, &memory.monitor, &admin.version, now);
                 let declares = matches!(decision, Decision::Declare { .. });
-                Monitor { decision: Some(decision), admin: declares.then_some(admin), failure: None }
+                // The decision knows only the secret's version.
+                let refused = matches!(decision, Decision::AdminRefused { .. });
+                let failure = refused.then(|| format!("{decision}; the secret is {}", self.admin_secret));
+                Monitor { decision: Some(decision), admin: declares.then_some(admin), failure }
             }
             Err(failure) => Monitor { failure: Some(failure.chain()), ..Monitor::default() },
         }
