@@ -146,9 +146,12 @@ impl Neo4j {
         memory.monitor.see(&declared, &admin.version, now);
         let refused = memory.monitor.admin_refused.as_ref().is_some_and(|refused| refused.at == now);
         let secret = &self.admin_secret;
-        declared.map_err(|fault| match refused {
-            true => format!("{fault}: put the password that the user {user} has into the secret {secret}"),
-            false => fault.to_string(),
+        declared.map_err(|fault| {
+            if refused {
+                format!("{fault}: put the password that the user {user} has into the secret {secret}")
+            } else {
+                fault.to_string()
+            }
         })
     }
 }
