@@ -122,7 +122,10 @@ impl Neo4j {
             Ok(admin) => {
                 let decision = monitor::decide(&answers, phase, &memory.monitor, &admin.version, now);
                 let declares = matches!(decision, Decision::Declare { .. });
-                Monitor { decision: Some(decision), admin: declares.then_some(admin), failure: None }
+                // The decision knows only the secret's version.
+                let refused = matches!(decision, Decision::AdminRefused { .. });
+                let failure = refused.then(|| format!("{decision}; the secret is {}", self.admin_secret));
+                Monitor { decision: Some(decision), admin: declares.then_some(admin), failure }
             }
             Err(failure) => Monitor { failure: Some(failure.chain()), ..Monitor::default() },
         }
@@ -144,8 +147,11 @@ impl Neo4j {
         let refused = memory.monitor.admin_refused.as_ref().is_some_and(|refused| refused.at == now);
         let secret = &self.admin_secret;
         declared.map_err(|fault| {
-            let remedy = format!(": put the password that the user {user} has into the secret {secret}");
-            format!("{fault}{}", if refused { remedy.as_str() } else { "" })
+            if refused {
+                format!("{fault}: put the password that the user {user} has into the secret {secret}")
+            } else {
+                fault.to_string()
+            }
         })
     }
 }

@@ -112,6 +112,11 @@ impl Remembered {
 pub enum Decision {
     /// Nothing.
     Keep,
+    /// Nothing: it is locked, which passes by itself.
+    Locked {
+        /// Where.
+        why: Why,
+    },
     /// Nothing yet: it was declared not long ago.
     Wait {
         /// What is wrong.
@@ -156,6 +161,7 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keep => f.write_str("the user monitor is as it should be, as far as anybody answers"),
+            Self::Locked { why } => write!(f, "{why}: the next round looks again"),
             Self::Wait { why, declared, until } => {
                 write!(f, "{why}: it was declared at {declared}, and is declared again at {until} if that lasts")
             }
@@ -181,7 +187,12 @@ pub fn decide(answers: &Answers, phase: Phase, remembered: &Remembered, admin: &
         (!members.is_empty()).then_some(Why { trouble: wanted, members })
     };
     let mut order = [Trouble::LoginRefused, Trouble::PasswordExpired, Trouble::RightsMissing].into_iter();
-    let Some(why) = order.find_map(troubled).filter(|_| phase != Phase::Deleting) else { return Decision::Keep };
+    if phase == Phase::Deleting {
+        return Decision::Keep;
+    }
+    let Some(why) = order.find_map(troubled) else {
+        return troubled(Trouble::Locked).map_or(Decision::Keep, |why| Decision::Locked { why });
+    };
     let again = if why.trouble == Trouble::RightsMissing { RIGHTS_AGAIN } else { LOGIN_AGAIN };
     if let Some(declared) = remembered.declared
         && let Some(until) = ahead(declared, again, now)

@@ -55,7 +55,7 @@ fn two_cores_that_are_not_whole_are_counted_alike_in_sweeps_and_in_rounds_that_e
             assert_eq!(cluster.metric("CoresNotWhole", None), Some(2.0), "an event");
             cluster.live(minutes(1)).await;
         }
-        assert_eq!(figures(&cluster)[0], Some(-1.0), "the majority of neo4j is gone");
+        assert!(figures(&cluster)[0] < Some(0.0), "the majority of neo4j is gone: {:?}", figures(&cluster));
         assert_eq!(safe(&look(&cluster).await), [] as [u64; 0]);
     });
 }

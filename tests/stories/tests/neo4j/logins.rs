@@ -87,6 +87,10 @@ fn a_wrong_secret_of_the_administrator_is_tried_once_an_hour_named_and_locks_nob
                 assert_eq!(logs_in(&cluster, core, "neo4j", OLD), 202, "minute {minute}: a person is locked out");
             }
         }
+        // Too many attempts in a row lock a user for five seconds, which is another answer.
+        let locked = look(&cluster).await["neo4j"]["monitor"].to_string();
+        assert!(locked.contains("the user monitor is locked for some seconds on 10."), "{locked}");
+        cluster.wire.sleep(10).await;
         let seen = look(&cluster).await;
         assert_eq!(declarations(&cluster) - before, 1, "a dry run declares nobody");
         let said = seen["neo4j"]["monitor"].as_str().unwrap();

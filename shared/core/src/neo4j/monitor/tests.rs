@@ -58,7 +58,6 @@ fn what_members_answer_decides_whether_the_user_is_declared() {
         (Ok(sees(&["system"])), Some(Trouble::RightsMissing)),
         (Ok(sees(&[])), Some(Trouble::RightsMissing)),
         // Nothing of these is about the login.
-        (fails(Kind::Locked), None),
         (fails(Kind::Silent), None),
         (fails(Kind::Failed), None),
         (fails(Kind::NotAsked), None),
@@ -69,6 +68,8 @@ fn what_members_answer_decides_whether_the_user_is_declared() {
         assert_eq!(decision(vec![well(), view], &Remembered::default()), want.unwrap_or(Decision::Keep), "{text}");
     }
     assert_eq!(decision(vec![], &Remembered::default()), Decision::Keep);
+    let why = Why { trouble: Trouble::Locked, members: vec!["10.0.0.2 (task task-2)".into()] };
+    assert_eq!(decision(vec![well(), fails(Kind::Locked)], &Remembered::default()), Decision::Locked { why });
     let mut gone = answers(vec![fails(Kind::LoginRefused)]);
     assert_eq!(decide(&gone, Phase::Deleting, &Remembered::default(), "v1", now()), Decision::Keep);
     gone.members[0].page = Err(Fault::new(Kind::Silent, "no answer"));
