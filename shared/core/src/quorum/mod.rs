@@ -36,7 +36,7 @@ impl Quorum {
     #[must_use]
     pub fn of(observed: &Observed) -> Self {
         let witnesses = witness::witnesses(observed);
-        let heard = margin::Heard::of(observed, &witnesses);
+        let heard = margin::Heard::of(observed, &witness::witnesses_of_now(observed));
         let verdict = |core: u8| (core, gate::unsafe_to_stop(observed, &witnesses, core));
         Self {
             cores: observed.cores,

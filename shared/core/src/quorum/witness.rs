@@ -24,7 +24,16 @@ pub(super) type Witnesses<'a> = BTreeMap<u8, Result<Witness<'a>, Silence>>;
 
 /// Asks every expected core. A core about to go is heard too: whom it matters for decides that himself.
 pub(super) fn witnesses(observed: &Observed) -> Witnesses<'_> {
-    let heard: Witnesses<'_> = (1..=observed.cores).map(|core| (core, Witness::of(observed, core))).collect();
+    all(observed, &observed.servers)
+}
+
+/// The same, whichever server a core was before: a blank volume brings another one, which votes like any other.
+pub(super) fn witnesses_of_now(observed: &Observed) -> Witnesses<'_> {
+    all(observed, &BTreeMap::new())
+}
+
+fn all<'a>(observed: &'a Observed, servers: &BTreeMap<u8, String>) -> Witnesses<'a> {
+    let heard: Witnesses<'_> = (1..=observed.cores).map(|core| (core, Witness::of(observed, servers, core))).collect();
     let servers: Vec<_> = heard.values().flatten().map(|witness| (witness.core, witness.server)).collect();
     let alone = |witness: Witness<'_>| {
         let twin = servers.iter().find(|(core, server)| *core != witness.core && *server == witness.server);
@@ -51,7 +60,7 @@ pub(super) fn speaker(observed: &Observed, core: u8) -> Result<&Member, Silence>
 }
 
 impl<'a> Witness<'a> {
-    fn of(observed: &'a Observed, core: u8) -> Result<Self, Silence> {
+    fn of(observed: &'a Observed, servers: &BTreeMap<u8, String>, core: u8) -> Result<Self, Silence> {
         let member = speaker(observed, core)?;
         let answer = member.answer.as_ref().ok_or_else(|| Silence::NotAsked(member.task.clone()))?;
         answer.page.as_ref().map_err(part("GET /"))?;
@@ -63,7 +72,7 @@ impl<'a> Witness<'a> {
             Err(fault) => return Err(part("the status check")(fault)),
         };
         let server = view.server.as_deref().ok_or(Silence::NoServer)?;
-        match observed.servers.get(&core) {
+        match servers.get(&core) {
             Some(remembered) if remembered != server => {
                 Err(Silence::OtherServer { has: server.to_owned(), remembered: remembered.clone() })
             }
