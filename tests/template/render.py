@@ -600,6 +600,7 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     old = {version + size: (folder, its) for version, folder in releases().items() for size, its in sizes.items()}
     return (
         {"discovery": (INFRA / "discovery.yaml", alone)}
+        | {"drain-alone": (INFRA / "drain-alone.yaml", {"EcsClusterName": "services"})}
         | {name: (INFRA / "template.yaml", NAMED | parameters) for name, parameters in (roots | members()).items()}
         | {name: (folder / "template.yaml", NAMED | its) for name, (folder, its) in old.items()}
     )

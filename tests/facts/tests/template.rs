@@ -271,6 +271,8 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
     infra/discovery.yaml Namespace AWS::ServiceDiscovery::PrivateDnsNamespace Delete, Delete
     infra/discovery.yaml ReplicatorLogs AWS::Logs::LogGroup Delete, Delete
     infra/discovery.yaml Zone AWS::Route53::HostedZone Delete, Delete
+    infra/drain-alone.yaml DrainerLogs AWS::Logs::LogGroup Delete, Delete
+    infra/drain-alone.yaml Table AWS::DynamoDB::Table Delete, Delete
     infra/draining.yaml DrainerLogs AWS::Logs::LogGroup Delete, Delete
     infra/ecs.yaml DebugLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/ecs.yaml GeneralLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
@@ -290,7 +292,7 @@ fn sam_waits_for_a_deployment_and_keeps_the_order_of_creation() {
     let config = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();
     let sections = config.split("\n[").filter(|section| section.contains(".deploy.parameters]"));
     let sections: Vec<_> = sections.map(|section| section.split_once(']').unwrap()).collect();
-    assert_eq!(sections.len(), 3);
+    assert_eq!(sections.len(), 4);
     for (name, section) in sections {
         let lines: Vec<_> = section.lines().collect();
         let wait = lines.iter().find_map(|line| line.strip_prefix("max_wait_duration = "));
