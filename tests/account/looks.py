@@ -12,8 +12,8 @@ from verdict import Seen, deviates, expected, look, unseen
 
 METRICS = "Neo4jCluster"
 DISK = "DataDiskFreePercent"
-# Older than this, free disk counts as unknown: three minutes, and the minute that a value stands for.
-LATE = 4 * 60
+# From this age on free disk counts as unknown.
+LATE = 3 * 60
 
 
 def now() -> datetime.datetime:
@@ -248,7 +248,7 @@ def disk_lag(stack: Stack) -> Seen:
     if not ages:
         return unseen("no core has reported its free disk for 15 minutes", "See free-disk-metric.")
     saw = listed(f"core {core}: {age} s" for core, age in sorted(ages.items()))
-    if late := [core for core, age in ages.items() if age > LATE]:
+    if late := [core for core, age in ages.items() if age >= LATE]:
         return deviates(
             saw,
             f"what CloudWatch knows of the disk of core {listed(sorted(late))} is too old for instance-drainer",
