@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use cluster_core::{
-    instance::{Away, Clocks},
+    instance::{Away, Clocks, Notice, NoticeKind},
     neo4j::{Down, Memory, monitor::AdminRefused},
 };
 use jiff::Timestamp;
@@ -13,6 +13,12 @@ use super::{Item, readiness::READINESS, text, time};
 const DISCONNECTED: &str = "disconnected/";
 /// The prefix of the sort keys of cores that are not whole; their number follows.
 const NOT_WHOLE: &str = "not-whole/";
+/// The prefix of the sort keys of instances on their way out; their id follows.
+const LEAVING: &str = "leaving/";
+/// The prefix of the sort keys of what EC2 has announced about instances; their id follows.
+const NOTICE: &str = "notice/";
+/// The prefix of the sort keys of cores whose member was restarted; their number follows.
+const RESTART: &str = "restart/";
 /// The prefix of the sort keys of members that have answered; their task's id follows.
 const ANSWERED: &str = "answered/";
 /// The prefix of the sort keys of members that left a statement unanswered; their task's id follows.
@@ -43,6 +49,9 @@ impl Remembered {
         let disconnected = clocks.disconnected.iter().map(|(arn, away)| (format!("{DISCONNECTED}{arn}"), clock(*away)));
         // For these it does not matter when they were last seen.
         let not_whole = clocks.not_whole.iter().map(|(core, since)| (format!("{NOT_WHOLE}{core}"), started(*since)));
+        let leaving = clocks.leaving.iter().map(|(id, since)| (format!("{LEAVING}{id}"), dated(*since)));
+        let notices = clocks.notices.iter().map(|(id, notice)| (format!("{NOTICE}{id}"), announced(*notice)));
+        let restarts = clocks.restarts.iter().map(|(core, at)| (format!("{RESTART}{core}"), restarted(at)));
         let answered = neo4j.answered.iter().map(|(task, at)| (format!("{ANSWERED}{task}"), started(*at)));
         let unanswered = neo4j.unanswered.iter().map(|(task, at)| (format!("{UNANSWERED}{task}"), started(*at)));
         let down = neo4j.down.iter().map(|(database, Down { sweeps, seen })| {
@@ -60,6 +69,9 @@ impl Remembered {
         });
         disconnected
             .chain(not_whole)
+            .chain(leaving)
+            .chain(notices)
+            .chain(restarts)
             .chain(answered)
             .chain(unanswered)
             .chain(down)
@@ -76,6 +88,13 @@ impl Remembered {
             let id = text(item, "id").filter(|id| !id.is_empty());
             return id.map(|id| self.neo4j.servers.insert(core, id.to_owned())).is_some();
         }
+        if let Some(core) = sort.strip_prefix(RESTART).and_then(|core| core.parse().ok()) {
+            let (times, readable) = restarts(item);
+            if !times.is_empty() {
+                self.clocks.restarts.insert(core, times);
+            }
+            return readable;
+        }
         // Another function's.
         if sort == READINESS {
             return true;
@@ -91,6 +110,11 @@ impl Remembered {
             self.clocks.disconnected.insert(arn.into(), Away { since, seen: at("seen").unwrap_or(since) });
         } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
             self.clocks.not_whole.insert(core, since);
+        } else if let Some(id) = sort.strip_prefix(LEAVING) {
+            self.clocks.leaving.insert(id.into(), since);
+        } else if let Some(id) = sort.strip_prefix(NOTICE) {
+            let Some(kind) = text(item, "kind").and_then(kind) else { return false };
+            self.clocks.notices.insert(id.into(), Notice { since, kind });
         } else if let Some(task) = sort.strip_prefix(ANSWERED) {
             self.neo4j.answered.insert(task.to_owned(), since);
         } else if let Some(task) = sort.strip_prefix(UNANSWERED) {
@@ -101,6 +125,36 @@ impl Remembered {
         }
         true
     }
+}
+
+/// The names of the kinds of notices.
+const KINDS: [(NoticeKind, &str); 2] = [(NoticeKind::Spot, "spot"), (NoticeKind::Rebalance, "rebalance")];
+
+fn kind(name: &str) -> Option<NoticeKind> {
+    KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+}
+
+fn announced(notice: Notice) -> Item {
+    let name = KINDS.iter().find(|(kind, _)| *kind == notice.kind).map_or("", |(_, name)| *name);
+    let kind = ("kind".to_owned(), AttributeValue::S(name.to_owned()));
+    dated(notice.since).into_iter().chain([kind]).collect()
+}
+
+fn restarted(at: &[Timestamp]) -> Item {
+    [("at".to_owned(), AttributeValue::L(at.iter().map(|at| time(*at)).collect()))].into()
+}
+
+/// Reads the times of restarts: those that are readable, and whether all are.
+fn restarts(item: &Item) -> (Vec<Timestamp>, bool) {
+    let Some(listed) = item.get("at").and_then(|value| value.as_l().ok()) else { return (Vec::new(), false) };
+    let mut times: Vec<Timestamp> = listed.iter().filter_map(|at| at.as_s().ok()?.parse().ok()).collect();
+    times.sort();
+    let readable = times.len() == listed.len();
+    (times, readable)
+}
+
+fn dated(at: Timestamp) -> Item {
+    [("since".to_owned(), time(at))].into()
 }
 
 fn started(at: Timestamp) -> Item {
