@@ -60,6 +60,8 @@ pub struct Neo4j {
     pub stores: BTreeMap<String, Store>,
     /// Disks without room.
     pub full: BTreeSet<String>,
+    /// Disks whose members are played by real processes: they end by [`World::end_member`], and never by themselves.
+    pub played: BTreeSet<String>,
     /// What has formed.
     pub dbms: BTreeMap<Key, Dbms>,
     /// What is wrong with the answers of an address.
@@ -74,6 +76,7 @@ impl Neo4j {
             members: BTreeMap::new(),
             stores: BTreeMap::new(),
             full: BTreeSet::new(),
+            played: BTreeSet::new(),
             dbms: BTreeMap::new(),
             faults: BTreeMap::new(),
             ids: fastrand::Rng::with_seed(seed ^ 0x6e65_6f34_6a00),
@@ -83,6 +86,11 @@ impl Neo4j {
     fn uuid(&mut self) -> String {
         let mut part = |digits: usize| -> String { (0..digits).map(|_| self.ids.digit(16)).collect() };
         [8, 4, 4, 4, 12].map(&mut part).join("-")
+    }
+
+    /// Whether a real process plays the member of a task.
+    pub(super) fn is_played(&self, task: &str) -> bool {
+        self.members.get(task).is_some_and(|member| self.played.contains(&member.disk))
     }
 
     /// The member with an address. An address that changes hands belongs to the process that started last.
