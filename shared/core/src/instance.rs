@@ -2,6 +2,7 @@
 //! and those that it retains; whether each core is whole, and whether each member runs what the last deployment wants.
 
 mod clocks;
+mod heal;
 mod heard;
 mod launch;
 mod leave;
@@ -17,6 +18,7 @@ mod tests;
 mod whole;
 
 pub use clocks::{Away, Clocks, Notice, NoticeKind};
+pub use heal::{Ill, NotYet, Witness, ill, may_be_wedged, not_yet};
 pub use leave::may_be_dead;
 pub use observed::{
     Attachment, ContainerInstance, Group, Heard, Instance, InstanceStatus, Observed, Phase, Seen, State, Task, Volume,

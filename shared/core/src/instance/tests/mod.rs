@@ -4,6 +4,7 @@ use super::*;
 use crate::ids::{CoreId, InstanceId, VolumeId};
 
 mod clocks;
+mod heal;
 mod heard;
 mod launch;
 mod leave;
