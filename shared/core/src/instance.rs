@@ -16,7 +16,7 @@ mod target;
 mod tests;
 mod whole;
 
-pub use clocks::{Away, Clocks};
+pub use clocks::{Away, Clocks, Notice, NoticeKind};
 pub use leave::may_be_dead;
 pub use observed::{
     Attachment, ContainerInstance, Group, Heard, Instance, InstanceStatus, Observed, Phase, Seen, State, Task, Volume,

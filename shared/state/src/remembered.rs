@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use cluster_core::{
-    instance::{Away, Clocks},
-    neo4j::{Down, Memory, monitor::AdminRefused},
+    instance::{Away, Clocks, Notice, NoticeKind},
+    neo4j::{Down, Memory, Silent, monitor::AdminRefused},
 };
 use jiff::Timestamp;
 
@@ -13,8 +13,16 @@ use super::{Item, readiness::READINESS, text, time};
 const DISCONNECTED: &str = "disconnected/";
 /// The prefix of the sort keys of cores that are not whole; their number follows.
 const NOT_WHOLE: &str = "not-whole/";
+/// The prefix of the sort keys of instances on their way out; their id follows.
+const LEAVING: &str = "leaving/";
+/// The prefix of the sort keys of what EC2 has announced about instances; their id follows.
+const NOTICE: &str = "notice/";
+/// The prefix of the sort keys of cores whose member was restarted; their number follows.
+const RESTART: &str = "restart/";
 /// The prefix of the sort keys of members that have answered; their task's id follows.
 const ANSWERED: &str = "answered/";
+/// The prefix of the sort keys of members that had answered and are silent; their task's id follows.
+const SILENT: &str = "silent/";
 /// The prefix of the sort keys of members that left a statement unanswered; their task's id follows.
 const UNANSWERED: &str = "unanswered/";
 /// The prefix of the sort keys of databases that are down; their name follows.
@@ -43,8 +51,12 @@ impl Remembered {
         let disconnected = clocks.disconnected.iter().map(|(arn, away)| (format!("{DISCONNECTED}{arn}"), clock(*away)));
         // For these it does not matter when they were last seen.
         let not_whole = clocks.not_whole.iter().map(|(core, since)| (format!("{NOT_WHOLE}{core}"), started(*since)));
+        let leaving = clocks.leaving.iter().map(|(id, since)| (format!("{LEAVING}{id}"), dated(*since)));
+        let notices = clocks.notices.iter().map(|(id, notice)| (format!("{NOTICE}{id}"), announced(*notice)));
+        let restarts = clocks.restarts.iter().map(|(core, at)| (format!("{RESTART}{core}"), restarted(at)));
         let answered = neo4j.answered.iter().map(|(task, at)| (format!("{ANSWERED}{task}"), started(*at)));
         let unanswered = neo4j.unanswered.iter().map(|(task, at)| (format!("{UNANSWERED}{task}"), started(*at)));
+        let silent = neo4j.silent.iter().map(|(task, silent)| (format!("{SILENT}{task}"), quiet(*silent)));
         let down = neo4j.down.iter().map(|(database, Down { sweeps, seen })| {
             let sweeps = ("sweeps".to_owned(), AttributeValue::N(sweeps.to_string()));
             (format!("{DOWN}{database}"), [sweeps, ("since".to_owned(), time(*seen))].into())
@@ -60,8 +72,12 @@ impl Remembered {
         });
         disconnected
             .chain(not_whole)
+            .chain(leaving)
+            .chain(notices)
+            .chain(restarts)
             .chain(answered)
             .chain(unanswered)
+            .chain(silent)
             .chain(down)
             .chain(servers)
             .chain(declared)
@@ -75,6 +91,13 @@ impl Remembered {
         if let Some(core) = sort.strip_prefix(SERVER).and_then(|core| core.parse().ok()) {
             let id = text(item, "id").filter(|id| !id.is_empty());
             return id.map(|id| self.neo4j.servers.insert(core, id.to_owned())).is_some();
+        }
+        if let Some(core) = sort.strip_prefix(RESTART).and_then(|core| core.parse().ok()) {
+            let (times, readable) = restarts(item);
+            if !times.is_empty() {
+                self.clocks.restarts.insert(core, times);
+            }
+            return readable;
         }
         // Another function's.
         if sort == READINESS {
@@ -91,16 +114,59 @@ impl Remembered {
             self.clocks.disconnected.insert(arn.into(), Away { since, seen: at("seen").unwrap_or(since) });
         } else if let Some(core) = sort.strip_prefix(NOT_WHOLE).and_then(|core| core.parse().ok()) {
             self.clocks.not_whole.insert(core, since);
+        } else if let Some(id) = sort.strip_prefix(LEAVING) {
+            self.clocks.leaving.insert(id.into(), since);
+        } else if let Some(id) = sort.strip_prefix(NOTICE) {
+            let Some(kind) = text(item, "kind").and_then(kind) else { return false };
+            self.clocks.notices.insert(id.into(), Notice { since, kind });
         } else if let Some(task) = sort.strip_prefix(ANSWERED) {
             self.neo4j.answered.insert(task.to_owned(), since);
         } else if let Some(task) = sort.strip_prefix(UNANSWERED) {
             self.neo4j.unanswered.insert(task.to_owned(), since);
+        } else if let Some(task) = sort.strip_prefix(SILENT) {
+            let silent = Silent { since, seen: at("seen").unwrap_or(since), alone: at("alone") };
+            self.neo4j.silent.insert(task.to_owned(), silent);
         } else if let Some(database) = sort.strip_prefix(DOWN) {
             let sweeps = item.get("sweeps").and_then(|value| value.as_n().ok()).and_then(|sweeps| sweeps.parse().ok());
             self.neo4j.down.insert(database.to_owned(), Down { sweeps: sweeps.unwrap_or(1), seen: since });
         }
         true
     }
+}
+
+/// The names of the kinds of notices.
+const KINDS: [(NoticeKind, &str); 2] = [(NoticeKind::Spot, "spot"), (NoticeKind::Rebalance, "rebalance")];
+
+fn kind(name: &str) -> Option<NoticeKind> {
+    KINDS.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+}
+
+fn announced(notice: Notice) -> Item {
+    let name = KINDS.iter().find(|(kind, _)| *kind == notice.kind).map_or("", |(_, name)| *name);
+    let kind = ("kind".to_owned(), AttributeValue::S(name.to_owned()));
+    dated(notice.since).into_iter().chain([kind]).collect()
+}
+
+fn restarted(at: &[Timestamp]) -> Item {
+    [("at".to_owned(), AttributeValue::L(at.iter().map(|at| time(*at)).collect()))].into()
+}
+
+/// Reads the times of restarts: those that are readable, and whether all are.
+fn restarts(item: &Item) -> (Vec<Timestamp>, bool) {
+    let Some(listed) = item.get("at").and_then(|value| value.as_l().ok()) else { return (Vec::new(), false) };
+    let mut times: Vec<Timestamp> = listed.iter().filter_map(|at| at.as_s().ok()?.parse().ok()).collect();
+    times.sort();
+    let readable = times.len() == listed.len();
+    (times, readable)
+}
+
+fn quiet(Silent { since, seen, alone }: Silent) -> Item {
+    let alone = alone.map(|at| ("alone".to_owned(), time(at)));
+    clock(Away { since, seen }).into_iter().chain(alone).collect()
+}
+
+fn dated(at: Timestamp) -> Item {
+    [("since".to_owned(), time(at))].into()
 }
 
 fn started(at: Timestamp) -> Item {

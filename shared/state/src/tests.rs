@@ -1,7 +1,7 @@
 use cluster_core::{
-    instance::{Away, Clocks},
+    instance::{Away, Clocks, Notice, NoticeKind},
     neo4j::{
-        Down, Memory,
+        Down, Memory, Silent,
         monitor::{self, AdminRefused},
     },
 };
@@ -39,11 +39,23 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
     let clocks = Clocks {
         disconnected: [("arn:aws:ecs:eu-west-1:0:container-instance/neo4j/1".into(), away)].into(),
         not_whole: [(2, at("09:30:00")), (3, at("09:31:00.25"))].into(),
+        leaving: [("i-0123456789abcdef0".into(), at("09:50:00"))].into(),
+        notices: [
+            ("i-0123456789abcdef0".into(), Notice { since: at("09:58:00"), kind: NoticeKind::Spot }),
+            ("i-0123456789abcdef1".into(), Notice { since: at("09:59:00"), kind: NoticeKind::Rebalance }),
+        ]
+        .into(),
+        restarts: [(1, vec![at("03:00:00")]), (2, vec![at("04:00:00"), at("09:00:00.5")])].into(),
     };
     let down = |sweeps| Down { sweeps, seen: at("10:01:00") };
     let neo4j = Memory {
         answered: [("fedcba9876543210".into(), at("10:00:30"))].into(),
         unanswered: [("0123456789abcdef".into(), at("10:00:00"))].into(),
+        silent: [
+            ("89abcdef01234567".into(), Silent { since: at("09:40:00"), seen: at("09:59:00.5"), alone: None }),
+            ("fedcba9876543210".into(), Silent { alone: Some(at("09:45:00")), since: away.since, seen: away.seen }),
+        ]
+        .into(),
         down: [("sales/2026".into(), down(1)), ("neo4j".into(), down(2))].into(),
         servers: [(1, "25a7efc7-d063-44b8-bdee-f23357f89f01".into())].into(),
         monitor: monitor::Remembered {
@@ -52,7 +64,7 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
         },
     };
     let remembered = Remembered { clocks, neo4j };
-    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 10]));
+    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 17]));
 }
 
 #[test]
@@ -62,10 +74,22 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
         clocks: Clocks {
             disconnected: [("arn:1".into(), Away { since: seen, seen })].into(),
             not_whole: [(2, seen)].into(),
+            leaving: [("i-1".into(), seen)].into(),
+            notices: [
+                ("i-1".into(), Notice { since: seen, kind: NoticeKind::Spot }),
+                ("i-2".into(), Notice { since: seen, kind: NoticeKind::Rebalance }),
+            ]
+            .into(),
+            restarts: [(2, vec![seen, seen])].into(),
         },
         neo4j: Memory {
             answered: [("other".into(), seen)].into(),
             unanswered: [("task".into(), seen)].into(),
+            silent: [
+                ("alone".into(), Silent { since: seen, seen, alone: Some(seen) }),
+                ("with its agent".into(), Silent { since: seen, seen, alone: None }),
+            ]
+            .into(),
             down: [("sales".into(), Down { sweeps: 2, seen })].into(),
             servers: [(3, "id".into())].into(),
             monitor: monitor::Remembered {
@@ -83,14 +107,25 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
     let server = [("pk", string("clock")), ("sk", string("server/3")), ("id", string("id"))];
     let refused =
         [("pk", string("clock")), ("sk", string("admin-refused")), ("version", string("v1")), ("since", time.clone())];
+    let leaving = [("pk", string("clock")), ("sk", string("leaving/i-1")), ("since", time.clone())];
+    let notice = |sort: &str, kind: &str| {
+        item(&[("pk", string("clock")), ("sk", string(sort)), ("kind", string(kind)), ("since", time.clone())])
+    };
+    let restarts = AttributeValue::L(vec![time.clone(), time.clone()]);
     let expected = vec![
         item(&refused),
         clock("answered/other"),
         clock("disconnected/arn:1"),
         item(&down),
+        item(&leaving),
         clock("monitor-declared"),
         clock("not-whole/2"),
+        notice("notice/i-1", "spot"),
+        notice("notice/i-2", "rebalance"),
+        item(&[("pk", string("clock")), ("sk", string("restart/2")), ("at", restarts)]),
         item(&server),
+        clock("silent/alone").into_iter().chain([("alone".to_owned(), time.clone())]).collect(),
+        clock("silent/with its agent"),
         clock("unanswered/task"),
     ];
     assert_eq!(whole(&remembered), expected);
@@ -115,6 +150,23 @@ fn an_unreadable_clock_is_reported_and_restarts() {
     assert_eq!(read(&items), (Remembered::default(), vec![false; 3]));
     let server = item(&[("sk", string("server/1")), ("id", string(""))]);
     assert_eq!(read(&[server, item(&[("sk", string("server/2"))])]), (Remembered::default(), vec![false; 2]));
+}
+
+#[test]
+fn a_notice_of_an_unknown_kind_is_reported_and_forgotten() {
+    let notice = |kind| item(&[("sk", string("notice/i-1")), ("since", time(at("10:00:00"))), ("kind", kind)]);
+    let items = [notice(string("capacity-block")), notice(AttributeValue::Bool(true))];
+    assert_eq!(read(&items), (Remembered::default(), vec![false; 2]));
+}
+
+#[test]
+fn of_the_times_of_restarts_those_that_are_readable_count() {
+    let listed = |at: AttributeValue| item(&[("sk", string("restart/2")), ("at", at)]);
+    let times = AttributeValue::L(vec![time(at("10:00:00")), string("yesterday"), time(at("09:00:00"))]);
+    let (remembered, readable) = read(&[listed(times)]);
+    assert_eq!((&remembered.clocks.restarts[&2], readable), (&vec![at("09:00:00"), at("10:00:00")], vec![false]));
+    let items = [listed(string("10:00")), item(&[("sk", string("restart/1"))])];
+    assert_eq!(read(&items), (Remembered::default(), vec![false; 2]));
 }
 
 #[test]
