@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cluster_core::{
     ids::InstanceId,
-    instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase, Seen},
+    instance::{self, Clocks, ContainerInstance, Group, Instance, Observed, Phase},
 };
 use cluster_lambda::Failure;
 use cluster_state::{Remembered, State};
@@ -55,7 +55,7 @@ impl Drainer {
                         volumes,
                         container_instances: Vec::new(),
                         not_whole,
-                        neo4j: Seen::NotAsked,
+                        ..Observed::default()
                     },
                     before: state.remembered.clone(),
                     remembered: Remembered {
@@ -87,7 +87,7 @@ impl Drainer {
             tracing::warn!("Auto Scaling did not say in time why a group has no instance");
         }
         let mut observed =
-            Observed { phase, target, groups, volumes, container_instances: found, not_whole, neo4j: Seen::NotAsked };
+            Observed { phase, target, groups, volumes, container_instances: found, not_whole, ..Observed::default() };
         self.add_statuses(&mut observed, now).await;
         Ok(Observation { observed, before: state.remembered, remembered, cores })
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use cluster_core::{
     instance::{Away, Clocks, Notice, NoticeKind},
-    neo4j::{Down, Memory, monitor::AdminRefused},
+    neo4j::{Down, Memory, Silent, monitor::AdminRefused},
 };
 use jiff::Timestamp;
 
@@ -21,6 +21,8 @@ const NOTICE: &str = "notice/";
 const RESTART: &str = "restart/";
 /// The prefix of the sort keys of members that have answered; their task's id follows.
 const ANSWERED: &str = "answered/";
+/// The prefix of the sort keys of members that had answered and are silent; their task's id follows.
+const SILENT: &str = "silent/";
 /// The prefix of the sort keys of members that left a statement unanswered; their task's id follows.
 const UNANSWERED: &str = "unanswered/";
 /// The prefix of the sort keys of databases that are down; their name follows.
@@ -54,6 +56,7 @@ impl Remembered {
         let restarts = clocks.restarts.iter().map(|(core, at)| (format!("{RESTART}{core}"), restarted(at)));
         let answered = neo4j.answered.iter().map(|(task, at)| (format!("{ANSWERED}{task}"), started(*at)));
         let unanswered = neo4j.unanswered.iter().map(|(task, at)| (format!("{UNANSWERED}{task}"), started(*at)));
+        let silent = neo4j.silent.iter().map(|(task, silent)| (format!("{SILENT}{task}"), quiet(*silent)));
         let down = neo4j.down.iter().map(|(database, Down { sweeps, seen })| {
             let sweeps = ("sweeps".to_owned(), AttributeValue::N(sweeps.to_string()));
             (format!("{DOWN}{database}"), [sweeps, ("since".to_owned(), time(*seen))].into())
@@ -74,6 +77,7 @@ impl Remembered {
             .chain(restarts)
             .chain(answered)
             .chain(unanswered)
+            .chain(silent)
             .chain(down)
             .chain(servers)
             .chain(declared)
@@ -119,6 +123,9 @@ impl Remembered {
             self.neo4j.answered.insert(task.to_owned(), since);
         } else if let Some(task) = sort.strip_prefix(UNANSWERED) {
             self.neo4j.unanswered.insert(task.to_owned(), since);
+        } else if let Some(task) = sort.strip_prefix(SILENT) {
+            let silent = Silent { since, seen: at("seen").unwrap_or(since), alone: at("alone") };
+            self.neo4j.silent.insert(task.to_owned(), silent);
         } else if let Some(database) = sort.strip_prefix(DOWN) {
             let sweeps = item.get("sweeps").and_then(|value| value.as_n().ok()).and_then(|sweeps| sweeps.parse().ok());
             self.neo4j.down.insert(database.to_owned(), Down { sweeps: sweeps.unwrap_or(1), seen: since });
@@ -151,6 +158,11 @@ fn restarts(item: &Item) -> (Vec<Timestamp>, bool) {
     times.sort();
     let readable = times.len() == listed.len();
     (times, readable)
+}
+
+fn quiet(Silent { since, seen, alone }: Silent) -> Item {
+    let alone = alone.map(|at| ("alone".to_owned(), time(at)));
+    clock(Away { since, seen }).into_iter().chain(alone).collect()
 }
 
 fn dated(at: Timestamp) -> Item {

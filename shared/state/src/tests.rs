@@ -1,7 +1,7 @@
 use cluster_core::{
     instance::{Away, Clocks, Notice, NoticeKind},
     neo4j::{
-        Down, Memory,
+        Down, Memory, Silent,
         monitor::{self, AdminRefused},
     },
 };
@@ -51,6 +51,11 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
     let neo4j = Memory {
         answered: [("fedcba9876543210".into(), at("10:00:30"))].into(),
         unanswered: [("0123456789abcdef".into(), at("10:00:00"))].into(),
+        silent: [
+            ("89abcdef01234567".into(), Silent { since: at("09:40:00"), seen: at("09:59:00.5"), alone: None }),
+            ("fedcba9876543210".into(), Silent { alone: Some(at("09:45:00")), since: away.since, seen: away.seen }),
+        ]
+        .into(),
         down: [("sales/2026".into(), down(1)), ("neo4j".into(), down(2))].into(),
         servers: [(1, "25a7efc7-d063-44b8-bdee-f23357f89f01".into())].into(),
         monitor: monitor::Remembered {
@@ -59,7 +64,7 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
         },
     };
     let remembered = Remembered { clocks, neo4j };
-    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 15]));
+    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 17]));
 }
 
 #[test]
@@ -80,6 +85,11 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
         neo4j: Memory {
             answered: [("other".into(), seen)].into(),
             unanswered: [("task".into(), seen)].into(),
+            silent: [
+                ("alone".into(), Silent { since: seen, seen, alone: Some(seen) }),
+                ("with its agent".into(), Silent { since: seen, seen, alone: None }),
+            ]
+            .into(),
             down: [("sales".into(), Down { sweeps: 2, seen })].into(),
             servers: [(3, "id".into())].into(),
             monitor: monitor::Remembered {
@@ -114,6 +124,8 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
         notice("notice/i-2", "rebalance"),
         item(&[("pk", string("clock")), ("sk", string("restart/2")), ("at", restarts)]),
         item(&server),
+        clock("silent/alone").into_iter().chain([("alone".to_owned(), time.clone())]).collect(),
+        clock("silent/with its agent"),
         clock("unanswered/task"),
     ];
     assert_eq!(whole(&remembered), expected);

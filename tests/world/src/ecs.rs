@@ -402,6 +402,7 @@ impl World {
         let by = self.ecs.clusters.get(cluster).and_then(|state| state.tasks.get(id)).map(|task| task.stopped_by);
         // The agent sends the signal to stop, and waits for the process as long as the task definition says.
         let exits = by.filter(|_| step == Step::Stopping).and_then(|by| self.stop_member(id, by));
+        let played = self.neo4j.is_played(id);
         match step {
             Step::Run => self.start_member(cluster, id),
             Step::Stop => self.exit(id),
@@ -450,6 +451,7 @@ impl World {
                     self.cloud_map.deregister(&registry, id, now);
                 }
             }
+            Step::Stopping if played => (task.status, task.next) = ("STOPPING", None),
             Step::Stopping => {
                 (task.status, task.next) = ("STOPPING", exits.map(|at| (at, Step::Stop)).or(after(task.stops_in, Step::Stop)));
             }
@@ -463,6 +465,15 @@ impl World {
             }
         }
         self.announce(cluster, id);
+    }
+
+    /// The process of a task that is told to stop has ended.
+    pub(super) fn end_stopping(&mut self, cluster: &str, id: &str) {
+        let now = self.now;
+        let task = self.ecs.clusters.get_mut(cluster).and_then(|state| state.tasks.get_mut(id));
+        if let Some(task) = task.filter(|task| task.status == "STOPPING") {
+            task.next = Some((now, Step::Stop));
+        }
     }
 
     /// Emits the event of a task's change of status.

@@ -62,6 +62,8 @@ pub struct Neo4j {
     pub full: BTreeSet<String>,
     /// How much of a disk was free from when on, in percent.
     room: BTreeMap<String, Vec<(Timestamp, f64)>>,
+    /// Disks whose members are played by real processes: they end by [`World::end_member`], and never by themselves.
+    pub played: BTreeSet<String>,
     /// What has formed.
     pub dbms: BTreeMap<Key, Dbms>,
     /// What is wrong with the answers of an address.
@@ -77,6 +79,7 @@ impl Neo4j {
             stores: BTreeMap::new(),
             full: BTreeSet::new(),
             room: BTreeMap::new(),
+            played: BTreeSet::new(),
             dbms: BTreeMap::new(),
             faults: BTreeMap::new(),
             ids: fastrand::Rng::with_seed(seed ^ 0x6e65_6f34_6a00),
@@ -92,6 +95,11 @@ impl Neo4j {
     pub(super) fn free_at(&self, disk: &str, second: i64) -> f64 {
         let mut changes = self.room.get(disk).into_iter().flatten();
         changes.rfind(|(at, _)| at.as_second() <= second).map_or(super::cloudwatch::ROOM, |(_, free)| *free)
+    }
+
+    /// Whether a real process plays the member of a task.
+    pub(super) fn is_played(&self, task: &str) -> bool {
+        self.members.get(task).is_some_and(|member| self.played.contains(&member.disk))
     }
 
     /// The member with an address. An address that changes hands belongs to the process that started last.

@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{LaunchTemplate, Target};
 use crate::{
     ids::{ContainerInstanceArn, CoreId, InstanceId, TaskDefinitionArn, VolumeId},
-    neo4j::Answer,
+    neo4j::{Answer, Silent},
+    quorum,
 };
 
 /// How long an agent may be disconnected before it counts as silent: agents disconnect for moments several times an
@@ -13,9 +14,10 @@ use crate::{
 const SILENCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The phase of the cluster, from the state table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// The table holds no phase yet: the stack is being created, and the cluster may never have had a quorum.
+    #[default]
     Creating,
     /// The cluster is whole and must stay so.
     Complete,
@@ -37,7 +39,7 @@ impl fmt::Display for Phase {
 ///
 /// Every list is complete. An observation that failed half way never becomes an `Observed`, so nothing is ever
 /// concluded from a part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// The cluster's phase.
     pub phase: Phase,
@@ -54,6 +56,14 @@ pub struct Observed {
     pub not_whole: BTreeMap<u8, Timestamp>,
     /// What the cores' Neo4j says.
     pub neo4j: Seen,
+    /// What decides which core may be stopped; nothing when nobody asked.
+    pub quorum_observed: Option<quorum::Observed>,
+    /// How long members that had answered have been silent, by task.
+    pub silent: BTreeMap<String, Silent>,
+    /// When members of cores were restarted because they were ill: the last day, oldest first.
+    pub restarts: BTreeMap<u8, Vec<Timestamp>>,
+    /// The free space of cores' disks in per cent, oldest first; requested only where a disk may be what is wrong.
+    pub disks: BTreeMap<u8, Vec<(Timestamp, f64)>>,
 }
 
 /// What is known of the cores' Neo4j.

@@ -22,6 +22,8 @@ const GAP: SignedDuration = SignedDuration::from_mins(3);
 pub struct Memory {
     /// When members answered for the first time, by task.
     pub answered: BTreeMap<String, Timestamp>,
+    /// How long members that had answered have been silent, by task.
+    pub silent: BTreeMap<String, Silent>,
     /// When members left a statement unanswered, by task.
     pub unanswered: BTreeMap<String, Timestamp>,
     /// The databases that the status check replicated nowhere in the last sweep.
@@ -30,6 +32,18 @@ pub struct Memory {
     pub servers: BTreeMap<u8, String>,
     /// What is remembered of declaring the user that asks.
     pub monitor: monitor::Remembered,
+}
+
+/// The period in which a member that had answered has been silent: it was asked in every sweep, and no byte came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// When it was first found silent; there was no long gap since then.
+    pub since: Timestamp,
+    /// When it was last found silent, to within a minute.
+    pub seen: Timestamp,
+    /// Since when, of that time, ECS has been connected to the agent of its instance in every sweep; nothing when it is not.
+    /// A silence of both may be the network's.
+    pub alone: Option<Timestamp>,
 }
 
 /// How long a database has been down.
@@ -76,6 +90,35 @@ impl Memory {
         }
     }
 
+    /// Starts a clock for each member that had answered before and is silent now, restarts it after a long gap, and ends all
+    /// others. `connected` says whether ECS is connected to the agent of the instance that a task is on.
+    ///
+    /// Where no member answers, the fault may be the gateway's, or the network's: then all clocks end. A member that was not
+    /// asked keeps its clock, which a gap restarts.
+    pub fn see_silence(
+        &mut self,
+        asked: &[Asked],
+        answers: &[Answer],
+        connected: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) {
+        let known = mem::take(&mut self.silent);
+        if !answers.iter().any(|answer| answer.page.is_ok()) {
+            return;
+        }
+        for task in asked.iter().map(|member| &member.task).filter(|task| self.answered.contains_key(*task)) {
+            let before = known.get(task).copied().filter(|silent| now.duration_since(silent.seen) <= GAP);
+            let answer = answers.iter().find(|answer| answer.task == *task);
+            let silent = match answer.map(|answer| answer.page.as_ref().map_err(|fault| fault.kind)) {
+                Some(Err(Kind::Silent | Kind::Unreachable)) => Some(Silent::again(before, connected(task), now)),
+                None | Some(Err(Kind::NotAsked)) => before,
+                // Something answers there, if not as it should.
+                Some(Ok(_) | Err(_)) => None,
+            };
+            self.silent.extend(silent.map(|silent| (task.clone(), silent)));
+        }
+    }
+
     /// Remembers the databases that are down now.
     pub fn see_down(&mut self, down: &BTreeSet<String>, now: Timestamp) {
         let known = mem::take(&mut self.down);
@@ -111,6 +154,16 @@ impl Memory {
                 self.servers.insert(core, id.clone());
             }
         }
+    }
+}
+
+impl Silent {
+    /// Returns the period after another sighting.
+    fn again(before: Option<Self>, connected: bool, now: Timestamp) -> Self {
+        let before = before.unwrap_or(Self { since: now, seen: now, alone: None });
+        // What people ask for between two sweeps is not worth a write.
+        let seen = if now.duration_since(before.seen) < SWEEP { before.seen } else { now };
+        Self { seen, alone: connected.then(|| before.alone.unwrap_or(now)), ..before }
     }
 }
 
@@ -210,6 +263,94 @@ mod tests {
         assert_eq!(memory.answered.get("task-1"), Some(&at(1)));
         memory.see_answers(&[asked(2)], &[], at(3));
         assert!(memory.answered.is_empty());
+    }
+
+    /// Returns the answers of members 1 and 2: member 2 answers, and of member 1 this is seen.
+    fn seen(first: Option<Kind>) -> [Answer; 2] {
+        let first = first.map(|kind| Answer::unasked(&asked(1), &Fault::new(kind, "")));
+        [first.unwrap_or_else(|| answer(1, None, &[])), answer(2, None, &[])]
+    }
+
+    /// Returns what is remembered of two members that have answered for a while.
+    fn answering() -> Memory {
+        let mut memory = Memory::default();
+        memory.see_answers(&[asked(1), asked(2)], &seen(None), at(-60));
+        memory
+    }
+
+    #[test]
+    fn a_member_that_had_answered_is_silent_from_first_sight_until_it_answers() {
+        let members = [asked(1), asked(2)];
+        for kind in [Kind::Silent, Kind::Unreachable] {
+            let mut memory = answering();
+            for minute in 0..=10 {
+                memory.see_silence(&members, &seen(Some(kind)), |_| true, at(minute));
+            }
+            let since = Silent { since: at(0), seen: at(10), alone: Some(at(0)) };
+            assert_eq!(memory.silent, [("task-1".into(), since)].into(), "{kind:?}");
+            let before = memory.clone();
+            let soon = at(10) + SignedDuration::from_secs(44);
+            memory.see_silence(&members, &seen(Some(kind)), |_| true, soon);
+            assert_eq!(memory, before, "a person has looked in between, which is not worth a write");
+            memory.see_silence(&members, &seen(None), |_| true, at(11));
+            assert!(memory.silent.is_empty());
+        }
+        // Whoever answers anything at all is not silent, and one that never answered may be recovering.
+        for kind in [Kind::Certificate, Kind::NotFound, Kind::Unreadable, Kind::TooLarge, Kind::Failed] {
+            let mut memory = answering();
+            memory.see_silence(&members, &seen(Some(Kind::Silent)), |_| true, at(0));
+            memory.see_silence(&members, &seen(Some(kind)), |_| true, at(1));
+            assert!(memory.silent.is_empty(), "{kind:?}");
+        }
+        let mut never = Memory::default();
+        never.see_silence(&members, &seen(Some(Kind::Unreachable)), |_| true, at(0));
+        assert!(never.silent.is_empty());
+    }
+
+    #[test]
+    fn the_clock_of_silence_starts_anew_after_a_gap_and_where_nobody_answers() {
+        let members = [asked(1), asked(2)];
+        let quiet = |memory: &mut Memory, minute| {
+            memory.see_silence(&members, &seen(Some(Kind::Silent)), |_| true, at(minute));
+            memory.silent["task-1"].since
+        };
+        let mut memory = answering();
+        assert_eq!(quiet(&mut memory, 0), at(0));
+        assert_eq!(quiet(&mut memory, 3), at(0));
+        let late = at(6) + SignedDuration::from_secs(1);
+        memory.see_silence(&members, &seen(Some(Kind::Silent)), |_| true, late);
+        assert_eq!(memory.silent["task-1"], Silent { since: late, seen: late, alone: Some(late) });
+        let nobody = [1, 2].map(|core| Answer::unasked(&asked(core), &Fault::new(Kind::Silent, "")));
+        for answers in [&nobody[..], &[]] {
+            let mut memory = memory.clone();
+            memory.see_silence(&members, answers, |_| true, at(7));
+            assert!(memory.silent.is_empty(), "nobody answered, or the gateway failed");
+            assert_eq!(quiet(&mut memory, 8), at(8));
+        }
+        // One that was not asked keeps its clock, until that is too long ago.
+        let before = memory.clone();
+        memory.see_silence(&members, &seen(Some(Kind::NotAsked)), |_| true, at(9));
+        memory.see_silence(&members, &seen(None)[1..], |_| true, at(9));
+        assert_eq!(memory, before);
+        assert_eq!(quiet(&mut memory, 10), at(10));
+        memory.see_silence(&[asked(2)], &seen(None)[1..], |_| true, at(11));
+        assert!(memory.silent.is_empty(), "its task is gone");
+    }
+
+    #[test]
+    fn a_silence_that_the_agent_shares_proves_nothing_about_neo4j() {
+        let (members, mut memory) = ([asked(1), asked(2)], answering());
+        let mut alone = |minute, connected: bool| {
+            memory.see_silence(&members, &seen(Some(Kind::Silent)), |task| connected && task == "task-1", at(minute));
+            let silent = memory.silent["task-1"];
+            assert_eq!(silent.since, at(0));
+            silent.alone
+        };
+        assert_eq!(alone(0, true), Some(at(0)));
+        assert_eq!(alone(1, true), Some(at(0)));
+        assert_eq!(alone(2, false), None);
+        assert_eq!(alone(3, true), Some(at(3)));
+        assert_eq!(alone(4, true), Some(at(3)));
     }
 
     #[test]

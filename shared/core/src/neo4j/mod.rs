@@ -10,6 +10,6 @@ pub mod statement;
 pub use answer::{
     Answer, Answers, Check, Copy, Database, Declaration, Declared, Fault, Kind, Page, Raft, Server, View,
 };
-pub use memory::{Down, Memory};
+pub use memory::{Down, Memory, Silent};
 pub use request::{Asked, DeclareUsers, Login, Observe, Request};
 pub use secret::Secret;

@@ -31,6 +31,7 @@ impl World {
         match form.action.as_str() {
             "DescribeAutoScalingGroups" => self.describe_groups(form),
             "DescribeScalingActivities" => self.describe_activities(form),
+            "DescribeLifecycleHooks" => self.describe_hooks(form),
             "CompleteLifecycleAction" => {
                 let continues = match form.required("LifecycleActionResult")? {
                     "CONTINUE" => true,
@@ -200,6 +201,21 @@ impl World {
         let all: Vec<_> = all.collect();
         let (activities, next) = page(&all, Some(form.text("NextToken")), asked.min(self.page));
         Ok(json!({"Activities": activities, "NextToken": next}))
+    }
+
+    /// The hooks of one group (API reference, `DescribeLifecycleHooks`: not in pages).
+    fn describe_hooks(&self, form: &Form) -> Result<Value, Refusal> {
+        let name = form.required("AutoScalingGroupName")?;
+        let absent = || invalid(format!("Auto Scaling group not found - no group found with name {name}"));
+        let group = self.auto_scaling.groups.get(name).ok_or_else(absent)?;
+        let hooks = group.hooks.iter().map(|(id, hook)| {
+            json!({
+                "LifecycleHookName": id, "AutoScalingGroupName": name, "LifecycleTransition": hook.transition,
+                "HeartbeatTimeout": hook.heartbeat, "GlobalTimeout": (hook.heartbeat * 100).min(48 * 3600),
+                "DefaultResult": if hook.continues { "CONTINUE" } else { "ABANDON" },
+            })
+        });
+        Ok(json!({"LifecycleHooks": hooks.collect::<Vec<_>>()}))
     }
 
     fn group_item(&self, name: &str, group: &Group) -> Value {

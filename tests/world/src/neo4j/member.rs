@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    /// A process is told to stop, and when it will have.
+    /// A process is told to stop, and when it will have; nothing where only a real process can tell.
     pub(in super::super) fn stop_member(&mut self, task: &str, cause: Cause) -> Option<Timestamp> {
         let now = self.now;
         // The signal goes to every container of a task.
@@ -204,13 +204,25 @@ impl World {
             Phase::Serving => spread(task, STOP.0, STOP.1).min(patience),
             _ => EARLY_STOP.min(patience),
         };
+        let played = self.neo4j.played.contains(&member.disk);
         member.killed = takes == patience;
-        (member.exits, member.next) = (Some(now + takes), None);
+        (member.exits, member.next) = ((!played).then(|| now + takes), None);
+        let exits = member.exits;
         if !still {
             member.phase = Phase::Stopping;
             self.neo4j.leave(task, true, cause, now);
         }
-        Some(now + takes)
+        exits
+    }
+
+    /// A real process that plays a member has ended: by itself after it was told to, or since it was killed.
+    pub fn end_member(&mut self, task: &str, killed: bool) {
+        let now = self.now;
+        let Some(member) = self.neo4j.members.get_mut(task) else { return };
+        (member.exits, member.killed) = (Some(now), killed);
+        let cluster = member.cluster.clone();
+        self.end_stopping(&cluster, task);
+        self.settle();
     }
 
     /// A process has ended.

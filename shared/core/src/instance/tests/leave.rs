@@ -143,7 +143,7 @@ fn dead_instances_are_deregistered_one_at_a_time() {
         volumes: [].into(),
         container_instances: found.into(),
         not_whole: [].into(),
-        neo4j: Seen::NotAsked,
+        ..Observed::default()
     };
     insta::assert_snapshot!(text(&observed), @r"
     - neo4j-core-1 i-1 deregister by force: it is dead: EC2's status checks fail, and ECS has lost its agent for more than five minutes

@@ -110,7 +110,7 @@ fn observed(
     found: Option<ContainerInstance>,
 ) -> Observed {
     let (volumes, container_instances) = (volume.into_iter().collect(), found.into_iter().collect());
-    Observed { phase, target: None, groups, volumes, container_instances, not_whole: [].into(), neo4j: Seen::NotAsked }
+    Observed { phase, target: None, groups, volumes, container_instances, not_whole: [].into(), ..Observed::default() }
 }
 
 /// Returns a complete cluster in which instance `i-1` of core 1 is launching.
@@ -172,7 +172,7 @@ fn a_plan_names_what_to_do_about_each_instance_and_why() {
         volumes: volumes.into(),
         container_instances,
         not_whole: [].into(),
-        neo4j: Seen::NotAsked,
+        ..Observed::default()
     };
     insta::assert_snapshot!(text(&observed), @r"
     + neo4j-core-1 i-new attach vol-1: volume vol-1 is available

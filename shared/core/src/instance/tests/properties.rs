@@ -93,7 +93,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
             volumes: volumes.collect(),
             container_instances,
             not_whole: [].into(),
-            neo4j: Seen::NotAsked,
+            ..Observed::default()
         }
     })
 }
