@@ -9,7 +9,7 @@ mod observed;
 mod reason;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod voter;
 mod witness;
 

@@ -4,7 +4,7 @@ use crate::neo4j::{Fault, Kind};
 use cluster::{Alter, Hosted, healthy};
 
 mod back;
-mod cluster;
+pub(crate) mod cluster;
 mod excused;
 mod gate;
 mod model;
