@@ -176,11 +176,10 @@ fn minutes_of(
     most: i64,
     default: i64,
 ) -> Result<SignedDuration, Failure> {
-    let Some(given) = lookup(name) else { return Ok(SignedDuration::from_secs(default)) };
-    let seconds = given.trim().parse().ok().filter(|seconds| (least..=most).contains(seconds));
-    let seconds =
-        seconds.ok_or_else(|| env::wrong(name, &given, format!("a number of seconds from {least} to {most}")))?;
-    Ok(SignedDuration::from_secs(seconds))
+    let Some(given) = lookup(name) else { return Ok(SignedDuration::from_mins(default)) };
+    let minutes = given.trim().parse().ok().filter(|minutes| (least..=most).contains(minutes));
+    let form = || format!("a number of minutes from {least} to {most}");
+    Ok(SignedDuration::from_mins(minutes.ok_or_else(|| env::wrong(name, &given, form()))?))
 }
 
 #[cfg(test)]
