@@ -5,6 +5,7 @@ use crate::ids::{CoreId, InstanceId, VolumeId};
 
 mod clocks;
 mod disruption;
+mod heal;
 mod heard;
 mod launch;
 mod leave;
