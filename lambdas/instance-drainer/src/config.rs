@@ -64,7 +64,7 @@ impl Config {
         let grace = minutes_of(lookup, "STANDALONE_TASK_GRACE_MINUTES", 0, 1_440, 10)?;
         let stand_alone = lookup("STAND_ALONE").is_some() && env::parsed(lookup, "STAND_ALONE", "true or false")?;
         if stand_alone {
-            let timeout = minutes_of(lookup, "DRAIN_TIMEOUT_MINUTES", 10, LONGEST, 60)?;
+            let timeout = minutes_of(lookup, "DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 60)?;
             return Ok(Self::stand_alone(cluster, ecs_cluster, state_table, timeout, grace));
         }
         let count = "a number of cores from 1 to 7";
@@ -94,8 +94,8 @@ impl Config {
             core_services,
             replica_services,
             register_timeout: SignedDuration::from_secs(timeout.into()),
-            core_drain_timeout: minutes_of(lookup, "CORE_DRAIN_TIMEOUT_MINUTES", 10, LONGEST, 240)?,
-            replica_drain_timeout: minutes_of(lookup, "REPLICA_DRAIN_TIMEOUT_MINUTES", 10, LONGEST, 60)?,
+            core_drain_timeout: minutes_of(lookup, "CORE_DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 240)?,
+            replica_drain_timeout: minutes_of(lookup, "REPLICA_DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 60)?,
             standalone_grace: grace,
             stand_alone: false,
             asks: Self::asks(lookup)?,
@@ -167,8 +167,8 @@ impl Config {
     }
 }
 
-/// Reads a number of minutes. No page promises that an update changes a function's code and its variables at the same
-/// moment, so what is not there yet has a default.
+/// Reads a number of minutes, as the parameters have it: CloudFormation cannot multiply. No page promises that an update
+/// changes a function's code and its variables at the same moment, so what is not there yet has a default.
 fn minutes_of(
     lookup: &impl Lookup,
     name: &str,
@@ -178,8 +178,9 @@ fn minutes_of(
 ) -> Result<SignedDuration, Failure> {
     let Some(given) = lookup(name) else { return Ok(SignedDuration::from_mins(default)) };
     let minutes = given.trim().parse().ok().filter(|minutes| (least..=most).contains(minutes));
-    let form = || format!("a number of minutes from {least} to {most}");
-    Ok(SignedDuration::from_mins(minutes.ok_or_else(|| env::wrong(name, &given, form()))?))
+    let minutes =
+        minutes.ok_or_else(|| env::wrong(name, &given, format!("a number of minutes from {least} to {most}")))?;
+    Ok(SignedDuration::from_mins(minutes))
 }
 
 #[cfg(test)]
@@ -266,8 +267,8 @@ mod tests {
             ("CORE_ECS_SERVICES", "core-1,core-2", "the names of at least 3 ECS services"),
             ("CORE_ECS_SERVICES", "core-1,core-1,core-2", "comma-separated names of ECS services"),
             ("REPLICA_ECS_SERVICES", "replica,", "comma-separated names of ECS services"),
-            ("CORE_DRAIN_TIMEOUT_MINUTES", "2761", "a number of minutes from 10 to 2760"),
-            ("REPLICA_DRAIN_TIMEOUT_MINUTES", "ten", "a number of minutes from 10 to 2760"),
+            ("CORE_DRAIN_TIMEOUT_MINUTES", "2761", "a number of minutes from 1 to 2760"),
+            ("REPLICA_DRAIN_TIMEOUT_MINUTES", "ten", "a number of minutes from 1 to 2760"),
             ("STANDALONE_TASK_GRACE_MINUTES", "-1", "a number of minutes from 0 to 1440"),
             ("CORE_COUNT", "0", "a number of cores from 1 to 7"),
             ("CORE_COUNT", "8", "a number of cores from 1 to 7"),
