@@ -136,7 +136,7 @@ CLUSTER = Picture(
         Box(340, 512, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
         Box(740, 512, 282, "private hosted zone", ("core.neo4j.service  A × n", "replica.neo4j.service  A × n")),
         Box(20, 634, 220, "Secrets Manager", ("four users, generated", "certificates, yours")),
-        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, twenty-four alarms")),
+        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, twenty-nine alarms")),
         Box(740, 634, 282, "what wakes the two above", ("events, and a sweep each minute,", "through a FIFO queue for each")),
     ),
     (

@@ -35,7 +35,8 @@ BY_HAND = {
         enterprise-settings entry-point cluster-certificates one-name
         later-settings same-server volume-rollback template-rollback pass-role
         interfaces-go interfaces-unseen own-code-denied pem-parameter full-subnet
-        server-id away-hosting away-databases monitor-shards""",
+        server-id away-hosting away-databases monitor-shards
+        spot-events spot-ending warmed-completion retained-serves unhealthy-hook drain-rights hung-member full-start""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",

@@ -12,6 +12,8 @@ from verdict import Seen, deviates, expected, look, unseen
 
 METRICS = "Neo4jCluster"
 DISK = "DataDiskFreePercent"
+# From this age on free disk counts as unknown.
+LATE = 3 * 60
 
 
 def now() -> datetime.datetime:
@@ -200,6 +202,59 @@ def spot_launches(stack: Stack) -> Seen:
     return expected(
         f"{listed(f'{k}={v}' for k, v in bought.items())}, and no launch was refused", "the launch template suits Spot"
     )
+
+
+# --- Draining -------------------------------------------------------------------------------------------------------------
+
+
+@look("hooks-there")
+def hooks_there(stack: Stack) -> Seen:
+    autoscaling, wrong = stack.account.client("autoscaling"), []
+    for group in stack.groups:
+        name = group["AutoScalingGroupName"]
+        hooks = autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
+        results = {hook["LifecycleHookName"]: hook["DefaultResult"] for hook in hooks}
+        if results.get("neo4j-terminate") != "ABANDON":
+            wrong.append(f"{name} has the hooks {listed(sorted(results))}")
+        policy = group.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers", {}).get("TerminateHookAbandon")
+        if policy != "retain":
+            wrong.append(f"{name} has the policy {policy or 'none'}")
+    if wrong:
+        return deviates(
+            listed(wrong),
+            "CloudFormation has not given the group its hook or its policy: its instances end undrained",
+            "Deploy again. If it stays: aws autoscaling put-lifecycle-hook, and update-auto-scaling-group "
+            "--instance-lifecycle-policy, with the values in the template.",
+        )
+    return expected(f"{len(stack.groups)} groups have the hook neo4j-terminate and retain", "no instance ends undrained")
+
+
+@look("disk-lag")
+def disk_lag(stack: Stack) -> Seen:
+    cloudwatch, ages = stack.account.client("cloudwatch"), {}
+    for core in stack.cores:
+        dimensions = {"Cluster": stack.name, "Tier": "core", "Core": core}
+        points = cloudwatch.get_metric_statistics(
+            Namespace=METRICS,
+            MetricName=DISK,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            StartTime=now() - datetime.timedelta(minutes=15),
+            EndTime=now() + datetime.timedelta(minutes=1),
+            Period=60,
+            Statistics=["Minimum"],
+        )["Datapoints"]
+        if points:
+            ages[core] = int((now() - max(point["Timestamp"] for point in points)).total_seconds())
+    if not ages:
+        return unseen("no core has reported its free disk for 15 minutes", "See free-disk-metric.")
+    saw = listed(f"core {core}: {age} s" for core, age in sorted(ages.items()))
+    if late := [core for core, age in ages.items() if age >= LATE]:
+        return deviates(
+            saw,
+            f"what CloudWatch knows of the disk of core {listed(sorted(late))} is too old for instance-drainer",
+            "Look again in a minute. If it stays, report it: a core whose disk was full is not restarted by itself.",
+        )
+    return expected(f"the last report is this old: {saw}", "instance-drainer sees free disk while it is new")
 
 
 # --- Volumes and keys -----------------------------------------------------------------------------------------------------

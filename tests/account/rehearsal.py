@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
 import io
 import json
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 import check
-import looks  # noqa: F401 - registers what looks
+import looks
 from botocore.validate import validate_parameters
 from check import look_at
 from document import facts
@@ -103,6 +104,7 @@ GROUP = {
     "CreatedTime": "2026-01-01T00:00:00Z",
     "AvailabilityZones": ["eu-west-1a"],
     "Tags": [{"Key": "neo4j:core", "Value": "1"}],
+    "InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}},
     "Instances": [
         {
             "InstanceId": "i-1",
@@ -113,6 +115,14 @@ GROUP = {
             "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
         }
     ],
+}
+HOOK = {
+    "LifecycleHookName": "neo4j-terminate",
+    "AutoScalingGroupName": "group-1",
+    "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+    "HeartbeatTimeout": 1800,
+    "GlobalTimeout": 172800,
+    "DefaultResult": "ABANDON",
 }
 ACTIVITY = {
     "ActivityId": "1",
@@ -131,13 +141,14 @@ OUT = {
 }
 
 
-def points(**values: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def points(late: int = 60, **values: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """The metrics of a healthy cluster of one core, but for those that are given."""
     healthy = {"MembersAnswering": 1.0, "MonitorLoginsRefused": 0.0, "MonitorRightsMissing": 0.0}
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
         [statistic] = asked["Statistics"]
-        return {"Datapoints": [{statistic: (healthy | values).get(asked["MetricName"], 15.0)}]}
+        at = looks.now() - datetime.timedelta(seconds=late)
+        return {"Datapoints": [{statistic: (healthy | values).get(asked["MetricName"], 15.0), "Timestamp": at}]}
 
     return answer
 
@@ -148,6 +159,7 @@ ANSWERS: dict[str, Any] = {
     "ListStackResources": resources,
     "DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP]},
     "DescribeScalingActivities": {"Activities": [ACTIVITY]},
+    "DescribeLifecycleHooks": {"LifecycleHooks": [HOOK]},
     "DescribeLogGroups": {"logGroups": [{"logGroupName": "insights", "retentionInDays": 30}]},
     "FilterLogEvents": report,
     "DescribeInstanceInformation": {"InstanceInformationList": [{"InstanceId": "i-1", "PingStatus": "Online"}]},
@@ -244,6 +256,16 @@ CHANGED: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP | {"Instances": []}]}},
         {"completed-launch"},
     ),
+    "a group has no hook": ({"DescribeLifecycleHooks": {"LifecycleHooks": []}}, {"hooks-there"}),
+    "a hook goes on by itself": (
+        {"DescribeLifecycleHooks": {"LifecycleHooks": [HOOK | {"DefaultResult": "CONTINUE"}]}},
+        {"hooks-there"},
+    ),
+    "a group retains nothing": (
+        {"DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP | {"InstanceLifecyclePolicy": {}}]}},
+        {"hooks-there"},
+    ),
+    "free disk comes late": ({"GetMetricStatistics": points(late=300)}, {"disk-lag"}),
     "a service has a family and no revision": (
         {"DescribeServices": {"services": [SERVICE | {"taskDefinition": f"{ECS}-core"}]}},
         {"family"},
@@ -366,6 +388,7 @@ def refused(call: Callable[[], Any]) -> bool:
 
 # What may not be called, and which facts that hides.
 DENIED = {
+    "DescribeLifecycleHooks": {"hooks-there"},
     "DescribeLogGroups": {"insights-log"},
     "DescribeAlarms": {"quiet-alarms"},
     "GetEbsDefaultKmsKeyId": {"default-key"},

@@ -3,6 +3,7 @@
 usage: client.py cypher ADDRESS STATEMENT…   a line of rows for each statement, as neo4j with the password in PASSWORD
        client.py cypher-by ADDRESS STATEMENT…   the same, and in the end a line of the addresses that were tried
        client.py write ADDRESS               writes one number after the other until that fails; a line for each acknowledged
+       client.py hold ADDRESS                begins a transaction, writes a number in it, prints that, and never ends it
        client.py get URL SECONDS             the status and the body, if they come within that time
 
 The certificates that are trusted besides the system's are named in SSL_CERT_FILE. What fails prints {"error": …}, ends with 1.
@@ -16,6 +17,7 @@ import logging
 import os
 import ssl
 import sys
+import threading
 import urllib.error
 import urllib.request
 from typing import Any
@@ -56,6 +58,14 @@ def write(address: str) -> None:
             print(number, flush=True)
 
 
+def hold(address: str) -> None:
+    with connected(address) as driver, driver.session() as session:
+        transaction = session.begin_transaction()
+        transaction.run("CREATE (:Written {number: 0})").consume()
+        print(0, flush=True)
+        threading.Event().wait()
+
+
 def get(url: str, seconds: str) -> None:
     context = ssl.create_default_context()
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
@@ -66,7 +76,7 @@ def get(url: str, seconds: str) -> None:
 if __name__ == "__main__":
     logging.getLogger("neo4j").addHandler(logging.NullHandler())  # what it logs comes as an exception as well
     try:
-        {"cypher": cypher, "cypher-by": cypher_by, "write": write, "get": get}[sys.argv[1]](*sys.argv[2:])
+        {"cypher": cypher, "cypher-by": cypher_by, "write": write, "hold": hold, "get": get}[sys.argv[1]](*sys.argv[2:])
     except Exception as error:
         causes = [error]
         while cause := causes[-1].__cause__ or causes[-1].__context__:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import yaml
-from render import ROOT, deployment, pairwise
+from render import ROOT, deployment, deployments, pairwise, tree
 
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 WAIVERS = Path(__file__).with_name("waivers.yaml")
@@ -29,11 +29,9 @@ def waived() -> set[Finding]:
 
 def main() -> None:
     began = time.monotonic()
-    distinct = {
-        json.dumps(stack.template, indent=1): path.replace("/", "-")
-        for combination in pairwise()
-        for path, stack in deployment(combination).items()
-    }
+    file, parameters = deployments()["drain-alone"]
+    trees = [*map(deployment, pairwise()), tree("root", file, frozenset(parameters.items()))]
+    distinct = {json.dumps(stack.template, indent=1): path.replace("/", "-") for each in trees for path, stack in each.items()}
     with tempfile.TemporaryDirectory() as folder:
         for number, (text, name) in enumerate(distinct.items()):
             Path(folder, f"{number}-{name}.json").write_text(text)

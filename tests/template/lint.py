@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Lints the templates in every shape that a deployment can take.
 
-Without arguments it renders a pairwise set of the root's parameters, and discovery.yaml alone, compares the result with facts.py,
-and lints it. It also checks the style of the templates.
+Without arguments it renders a pairwise set of the root's parameters, and what is deployed by itself, compares the result with
+facts.py, and lints it. It also checks the style of the templates.
 With --sam it runs `sam validate --lint` on the pairwise set and on each nested template.
 """
 
@@ -123,8 +123,9 @@ def every() -> list[str]:
         findings += [f"{combination}: {line}" for line in wrong(combination, deployed)]
         for path, stack in deployed.items():
             places.setdefault(stack, f"{path} of {combination}")
-    file, parameters = deployments()["discovery"]
-    places |= {stack: f"{path} of {file.name} alone" for path, stack in tree("root", file, frozenset(parameters.items())).items()}
+    for file, parameters in (deployments()[name] for name in ("discovery", "drain-alone")):
+        alone = tree("root", file, frozenset(parameters.items()))
+        places |= {stack: f"{path} of {file.name} alone" for path, stack in alone.items()}
     findings += [f"{place}: {line}" for stack, place in places.items() for line in not_as_promised(stack)]
     outlines = {outline(stack.template): place for stack, place in places.items()}
     # The linter reads its rules once, not for each template. The zone is a parameter, and a shape need not use every parameter.

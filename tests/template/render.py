@@ -571,6 +571,9 @@ CHANGES = {
     "SecretsKmsKeyArn": key(1),
     "ClientCidr": "10.0.0.0/16",
     "RecordTtl": "30",
+    "CoreDrainTimeoutMinutes": "480",
+    "ReplicaDrainTimeoutMinutes": "30",
+    "StandaloneTaskGraceMinutes": "0",
     "SlowQueryMillis": "1000",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:alarms",
     "LogRetentionDays": "90",
@@ -597,6 +600,7 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     old = {version + size: (folder, its) for version, folder in releases().items() for size, its in sizes.items()}
     return (
         {"discovery": (INFRA / "discovery.yaml", alone)}
+        | {"drain-alone": (INFRA / "drain-alone.yaml", {"EcsClusterName": "services"})}
         | {name: (INFRA / "template.yaml", NAMED | parameters) for name, parameters in (roots | members()).items()}
         | {name: (folder / "template.yaml", NAMED | its) for name, (folder, its) in old.items()}
     )

@@ -167,6 +167,34 @@ fn a_core_is_one_instance_with_both_hooks_that_is_retained_unless_somebody_relea
 }
 
 #[test]
+fn a_replica_waits_for_its_drain_and_is_retained_unless_somebody_releases_it() {
+    let group = read("infra/replicas.yaml")["Resources"]["Group"]["Properties"].take();
+    let core = read("infra/core-node.yaml")["Resources"]["Group"]["Properties"].take();
+    assert_eq!(group["InstanceLifecyclePolicy"], core["InstanceLifecyclePolicy"]);
+    let hooks = core["LifecycleHookSpecificationList"].as_array().unwrap().iter();
+    let terminate = hooks.filter(|hook| hook["LifecycleHookName"] == names::TERMINATE_HOOK).cloned();
+    // No launch hook: a replica has no volume to wait for.
+    assert_eq!(group["LifecycleHookSpecificationList"], terminate.collect::<Value>());
+    let at_risk = json!({"Fn::If": ["OnDemand", false, true]});
+    assert_eq!(group["CapacityRebalance"], at_risk, "its termination goes through the hook");
+}
+
+#[test]
+fn a_drain_ends_two_hours_before_auto_scaling_would_end_it() {
+    let hooks =
+        read("infra/core-node.yaml")["Resources"]["Group"]["Properties"]["LifecycleHookSpecificationList"].take();
+    let heartbeats = hooks.as_array().unwrap().iter().map(|hook| hook["HeartbeatTimeout"].as_u64().unwrap());
+    // The whole wait is 48 hours, or a hundred times the heartbeat's timeout:
+    // https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
+    let limit = heartbeats.map(|timeout| (timeout * 100).min(48 * 3600)).min().unwrap();
+    let parameters = read("infra/template.yaml")["Parameters"].take();
+    for name in ["CoreDrainTimeoutMinutes", "ReplicaDrainTimeoutMinutes"] {
+        let most = parameters[name]["MaxValue"].as_u64().unwrap() * 60;
+        assert!(most + 2 * 3600 <= limit, "{name}: {most} s, and Auto Scaling waits for {limit} s");
+    }
+}
+
+#[test]
 fn the_core_stacks_differ_in_nothing_but_their_number_and_place() {
     let template = read("infra/cores.yaml");
     let cores: Vec<_> =

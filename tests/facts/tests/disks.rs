@@ -118,8 +118,20 @@ fn each_alarm_on_disks_watches_what_the_tasks_report_and_names_the_parameter_to_
         assert_eq!(alarm["ComparisonOperator"], json!("LessThanThreshold"), "{id}");
         levels.insert((tier, threshold));
     }
-    let both = ["core", "replica"].into_iter().flat_map(|tier| [10, 20].map(|percent| (tier.to_owned(), percent)));
-    assert_eq!(levels, both.collect());
+    // A replica has no data of its own: one that is full is replaced, and needs no word of its own.
+    let wanted = [("core", 1), ("core", 10), ("core", 20), ("replica", 10), ("replica", 20)];
+    assert_eq!(levels, wanted.map(|(tier, percent)| (tier.to_owned(), percent)).into());
+}
+
+#[test]
+fn a_full_volume_pages_within_a_minute_and_names_the_remedy() {
+    let found = alarms("default");
+    let (_, alarm) = found.iter().find(|(id, _)| id == "DataDiskFullAlarm").unwrap();
+    assert_eq!((&alarm["Period"], &alarm["EvaluationPeriods"]), (&json!(60), &json!(1)));
+    let text = alarm["AlarmDescription"].as_str().unwrap();
+    for words in ["it is full", "Deploy with a larger DataVolumeSize now", "stop nothing by hand"] {
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 #[test]

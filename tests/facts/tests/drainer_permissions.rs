@@ -85,11 +85,15 @@ fn the_drainer_may_do_whatever_it_does_and_does_whatever_it_may() {
             }
         }
     }
+    let spot_endings = around.spot_endings.as_deref().unwrap();
     let in_its_name = [
-        // Lambda polls the queue, writes the log and sends traces with the function's role.
+        // Lambda polls the queues, writes the log and sends traces with the function's role.
         ("sqs:ReceiveMessage", around.triggers.as_str()),
         ("sqs:DeleteMessage", around.triggers.as_str()),
         ("sqs:GetQueueAttributes", around.triggers.as_str()),
+        ("sqs:ReceiveMessage", spot_endings),
+        ("sqs:DeleteMessage", spot_endings),
+        ("sqs:GetQueueAttributes", spot_endings),
         ("logs:CreateLogStream", around.log_streams.as_str()),
         ("logs:PutLogEvents", around.log_streams.as_str()),
         ("xray:PutTraceSegments", "*"),

@@ -58,16 +58,23 @@ fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues()
         let lost = json!({"Fn::GetAtt": ["Queues", "Outputs.UndeliveredArn"]});
         assert_eq!(retries["Properties"]["DestinationConfig"]["OnFailure"]["Destination"], lost, "{template}");
         assert_eq!(retries["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
-        let [(_, mapping)] = of_type("AWS::Lambda::EventSourceMapping")[..] else { panic!("{template}: one mapping") };
-        let triggers = json!({"Fn::GetAtt": ["Queues", "Outputs.TriggersArn"]});
-        assert_eq!(mapping["Properties"]["EventSourceArn"], triggers, "{template}");
-        assert_eq!(mapping["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
-        // Lambda refuses a mapping whose queue gives a message back before the function can have ended.
-        let patience = &read("infra/queues.yaml")["Resources"]["Triggers"]["Properties"]["VisibilityTimeout"];
-        assert!(patience.as_u64() > properties["Timeout"].as_u64(), "{template}: {patience}");
+        let mappings = of_type("AWS::Lambda::EventSourceMapping");
+        let wakes = |(_, mapping): &&(String, Value)| {
+            assert_eq!(mapping["Properties"]["FunctionName"], json!({"Ref": id}), "{template}");
+            mapping["Properties"]["EventSourceArn"].to_string()
+        };
+        // The second queue, where the function has one, is named after what it delays.
+        let delayed = parameters["HasSpotEndings"] == "true";
+        let queues = ["TriggersArn", "SpotEndingsArn"].into_iter().take(if delayed { 2 } else { 1 });
+        let queues = queues.map(|arn| json!({"Fn::GetAtt": ["Queues", format!("Outputs.{arn}")]}).to_string());
+        assert_eq!(mappings.iter().map(wakes).collect::<BTreeSet<_>>(), queues.collect(), "{template}");
     }
     let nested = everything().into_iter().filter(|(_, _, r)| r["Properties"]["Location"] == "queues.yaml").count();
-    assert_eq!(nested, FUNCTIONS.len(), "queues.yaml is nested by functions alone");
+    assert_eq!(
+        nested,
+        FUNCTIONS.len() + 1,
+        "queues.yaml is nested by functions alone, and by that of drain-alone.yaml"
+    );
 }
 
 #[test]
@@ -99,6 +106,45 @@ fn each_function_has_its_outputs_in_its_template_and_in_the_root() {
     assert_eq!(found, kept, "left: outputs of the root, right: those that follow from FUNCTIONS");
 }
 
+#[test]
+fn a_queue_gives_a_message_back_when_the_function_has_ended_and_not_much_later() {
+    for function in FUNCTIONS {
+        let stacks = rendered("default")["stacks"].take();
+        let (own, queues) = (&stacks[function.stack]["live"], &stacks[format!("{}/Queues", function.stack)]["live"]);
+        let (_, its) = resources(own).into_iter().find(|(_, r)| r["Type"] == "AWS::Lambda::Function").unwrap();
+        let timeout = its["Properties"]["Timeout"].as_u64().unwrap();
+        let woken = resources(queues).into_iter().filter(|(_, r)| !r["Properties"]["RedrivePolicy"].is_null());
+        let mut names = BTreeSet::new();
+        for (id, queue) in woken {
+            let patience: u64 = queue["Properties"]["VisibilityTimeout"].as_str().unwrap().parse().unwrap();
+            let name = function.name();
+            // Lambda refuses a mapping whose queue gives a message back before the function can have ended.
+            assert!(patience > timeout, "{name}: {id}: {patience} s, and the function may take {timeout} s");
+            // One message blocks all that come after it: sweeps, and the warning that leaves two minutes.
+            assert!(patience <= 2 * 60, "{name}: {id}: {patience} s without a reconciliation after a failure");
+            names.insert(id);
+        }
+        let delayed = function.name() == "instance-drainer";
+        let wanted = ["Triggers", "SpotEndings"].into_iter().take(if delayed { 2 } else { 1 });
+        assert_eq!(names, wanted.map(str::to_owned).collect());
+    }
+}
+
+#[test]
+fn the_second_queue_wakes_the_drainer_45_seconds_before_a_spot_instance_ends() {
+    let stacks = rendered("default")["stacks"].take();
+    let queue = &stacks["Draining/Queues"]["live"]["Resources"]["SpotEndings"]["Properties"];
+    assert_eq!(queue["DelaySeconds"], json!(120 - 45));
+    let arn = &stacks["Draining/Queues"]["live"]["Outputs"]["SpotEndingsArn"]["Value"];
+    let rules = resources(&stacks["Draining"]["live"]).into_iter().filter(|(_, r)| r["Type"] == "AWS::Events::Rule");
+    let mut to_it = rules.filter(|(_, rule)| rule["Properties"]["Targets"].to_string().contains(&arn.to_string()));
+    let (id, rule) = to_it.next().unwrap();
+    assert_eq!(to_it.next(), None, "nothing but a warning has an end");
+    let kinds = &rule["Properties"]["EventPattern"]["detail-type"];
+    assert_eq!(kinds, &json!(["EC2 Spot Instance Interruption Warning"]), "{id}");
+    assert_eq!(rule["Properties"]["Targets"].as_array().unwrap().len(), 2, "{id}: now, and once more");
+}
+
 /// The live form of each stack of a template in a deployment, by the function that it belongs to.
 fn around(deployment: &str, file: &str) -> BTreeMap<String, Value> {
     let stacks = rendered(deployment)["stacks"].take();
@@ -109,7 +155,11 @@ fn around(deployment: &str, file: &str) -> BTreeMap<String, Value> {
 #[test]
 fn each_function_has_alarms_on_its_dead_letters_on_what_does_not_reach_it_and_on_its_silence() {
     for deployment in deployments() {
-        let expected = FUNCTIONS.iter().filter(|f| deployment != "discovery" || f.stack == "Discovery");
+        let expected = FUNCTIONS.iter().filter(|f| match deployment.as_str() {
+            "discovery" => f.stack == "Discovery",
+            "drain-alone" => f.stack == "Draining",
+            _ => true,
+        });
         let expected: BTreeSet<_> = expected.map(Registered::name).collect();
         let (queues, silences) = (around(&deployment, "queues.yaml"), around(&deployment, "silence.yaml"));
         for around in [&queues, &silences] {
@@ -194,9 +244,10 @@ fn each_custom_resource_has_the_function_that_answers_for_it() {
 fn each_message_has_a_result_where_the_function_gives_one() {
     for function in FUNCTIONS {
         let found = resources(&read(&function.template()));
-        let (_, mapping) = found.iter().find(|(_, r)| r["Type"] == "AWS::Lambda::EventSourceMapping").unwrap();
-        let reports = mapping["Properties"]["FunctionResponseTypes"] == json!(["ReportBatchItemFailures"]);
-        assert_eq!(reports, function.function.messages == Messages::Single, "{}", function.name());
+        for (id, mapping) in found.iter().filter(|(_, r)| r["Type"] == "AWS::Lambda::EventSourceMapping") {
+            let reports = mapping["Properties"]["FunctionResponseTypes"] == json!(["ReportBatchItemFailures"]);
+            assert_eq!(reports, function.function.messages == Messages::Single, "{}: {id}", function.name());
+        }
     }
 }
 

@@ -134,6 +134,8 @@ fn statement(statement: &Value) -> Statement {
 /// The ARNs of the queues around a function, and of its log streams.
 pub(crate) struct Around {
     pub(crate) triggers: String,
+    /// Of the function that has one.
+    pub(crate) spot_endings: Option<String>,
     pub(crate) dead_letters: String,
     pub(crate) undelivered: String,
     pub(crate) log_streams: String,
@@ -143,10 +145,12 @@ impl Around {
     pub(crate) fn of(deployment: &str, path: &str) -> Self {
         let nested = if path == "root" { "Queues".to_owned() } else { format!("{path}/Queues") };
         let queues = rendered(deployment)["stacks"][&nested].take();
-        let output = |name: &str| queues["live"]["Outputs"][name]["Value"].as_str().unwrap().to_owned();
+        let given = |name: &str| queues["live"]["Outputs"][name]["Value"].as_str().map(str::to_owned);
+        let output = |name: &str| given(name).unwrap();
         let log = queues["parameters"]["LogGroup"].as_str().unwrap();
         Self {
             triggers: output("TriggersArn"),
+            spot_endings: given("SpotEndingsArn"),
             dead_letters: output("DeadLettersArn"),
             undelivered: output("UndeliveredArn"),
             log_streams: format!("arn:aws:logs:eu-west-1:000000000000:log-group:{log}:log-stream:*"),

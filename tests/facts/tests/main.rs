@@ -10,6 +10,7 @@
 mod cluster_template;
 mod disks;
 mod documents;
+mod drain_alone;
 mod drainer_permissions;
 mod ecs;
 mod functions;

@@ -95,6 +95,8 @@ pub struct Cluster {
     deployed: Arc<Deployed>,
     environments: BTreeMap<String, Environment>,
     running: Arc<Mutex<BTreeSet<String>>>,
+    /// Events that a queue keeps back: until when, and for whom.
+    kept_back: Arc<Mutex<Vec<(Timestamp, String, Value)>>>,
     next_sweep: Arc<Mutex<Timestamp>>,
     failures: Arc<Mutex<Vec<String>>>,
     ending: Arc<Ending>,
@@ -203,6 +205,7 @@ impl Cluster {
             deployed: deployed.clone(),
             environments: deployed.environments.clone(),
             running: Arc::new(Mutex::new(deployed.environments.keys().cloned().collect())),
+            kept_back: Arc::default(),
             next_sweep: Arc::new(Mutex::new(deployed.world.now + SignedDuration::from_mins(1))),
             failures: Arc::default(),
             ending,
@@ -220,6 +223,14 @@ impl Cluster {
     #[must_use]
     pub fn only(self, function: &str) -> Self {
         self.running.lock().unwrap().retain(|name| name == function);
+        self
+    }
+
+    /// Returns the same world, in which only these rules lead to functions.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Vec<Rule>) -> Self {
+        let deployed = Deployed { rules, ..(*self.deployed).clone() };
+        self.deployed = Arc::new(deployed);
         self
     }
 
@@ -282,11 +293,27 @@ impl Cluster {
         sweep.replace("<aws.scheduler.execution-id>", "execution")
     }
 
-    /// Returns those of these events that rules of a function match.
+    /// Returns what reaches a function now: those of these events that its rules match, each once for a queue, and earlier ones that
+    /// a queue has kept back until now.
     #[must_use]
     pub fn matching(&self, function: &str, events: Vec<Value>) -> Vec<Value> {
+        let now = self.wire.world().now;
+        let mut kept_back = self.kept_back.lock().unwrap();
+        let due = |(at, of, _): &mut (Timestamp, String, Value)| *at <= now && of == function;
+        let mut reaching: Vec<_> = kept_back.extract_if(.., due).map(|(_, _, event)| event).collect();
         let rules: Vec<_> = self.deployed.rules.iter().filter(|rule| rule.function == function).collect();
-        events.into_iter().filter(|event| rules.iter().any(|rule| rule.matches(event))).collect()
+        for event in events {
+            let delays: BTreeSet<_> = rules.iter().filter(|rule| rule.matches(&event)).map(|rule| rule.delay).collect();
+            for delay in delays {
+                if delay == 0 {
+                    reaching.push(event.clone());
+                } else {
+                    let sent = event["Time"].as_str().and_then(|at| at.parse().ok()).unwrap_or(now);
+                    kept_back.push((sent + SignedDuration::from_secs(delay), function.to_owned(), event.clone()));
+                }
+            }
+        }
+        reaching
     }
 
     fn running(&self) -> Vec<String> {

@@ -9,6 +9,9 @@ pub struct Rule {
     pub pattern: Value,
     /// The function that the queue wakes.
     pub function: String,
+    /// How many seconds the queue keeps each message back (`DelaySeconds`; a FIFO queue has it for all: SQS developer guide, «Amazon
+    /// SQS delay queues»).
+    pub delay: i64,
 }
 
 /// Returns an event of EventBridge, made from an entry that the world emitted.

@@ -351,6 +351,16 @@ impl Wire {
             Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, ..Answer::ok("") },
             Some(Fault::Denied) => request.refused(403, "AccessDeniedException", "not authorized to perform this"),
             Some(Fault::Refuse) => request.refused(400, "InvalidChangeBatch", "[Tried to do what cannot be done]"),
+            // A batch of reads says what it has left out.
+            Some(Fault::CutPage) if request.is_batch_read() => {
+                let whole = self.world().clone().answer(request);
+                self.world().dynamodb.cuts = 1;
+                let part = self.serve(request);
+                if part == whole {
+                    self.missed();
+                }
+                part
+            }
             Some(Fault::CutPage) => {
                 let whole = self.serve(request);
                 let part = whole.without_next_page();
@@ -358,6 +368,10 @@ impl Wire {
                     self.missed();
                 }
                 part
+            }
+            Some(Fault::Stale) if request.is_consistent() => {
+                self.missed();
+                self.serve(request)
             }
             Some(Fault::Stale) => {
                 let now = self.serve(request);

@@ -14,8 +14,10 @@ pub mod disk;
 pub mod gateway;
 pub mod life;
 pub mod network;
+pub mod played;
 pub mod refusals;
 pub mod settings;
+pub mod tasks;
 
 use std::{
     path::PathBuf,

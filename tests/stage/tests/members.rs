@@ -1,7 +1,7 @@
 //! A real Neo4j, started by what the templates say.
 
 use cluster_stage::{
-    member::{Series, connect, definition::Shape, disk, life, network::apart, refusals, settings},
+    member::{Series, connect, definition::Shape, disk, life, network::apart, refusals, settings, tasks},
     stage::root,
 };
 
@@ -55,6 +55,28 @@ fn a_full_disk_is_healed_by_room_and_a_restart() {
     apart("a_full_disk_is_healed_by_room_and_a_restart", |network, narrator| {
         disk::tell(network, narrator, Series::Calendar)
     });
+}
+
+#[test]
+fn lts_is_drained() {
+    apart("lts_is_drained", |network, narrator| tasks::is_drained(network, narrator, Series::Lts));
+}
+
+#[test]
+fn calendar_is_drained() {
+    apart("calendar_is_drained", |network, narrator| tasks::is_drained(network, narrator, Series::Calendar));
+}
+
+#[test]
+fn what_never_ends_is_killed() {
+    apart("what_never_ends_is_killed", |network, narrator| {
+        tasks::is_killed_on_a_full_disk(network, narrator, Series::Calendar)
+    });
+}
+
+#[test]
+fn what_stands_still_is_healed() {
+    apart("what_stands_still_is_healed", |network, narrator| tasks::stands_still(network, narrator, Series::Lts));
 }
 
 /// The test of settings notices a misspelt name, a value that Neo4j refuses, and one that the manual does not allow.

@@ -1,9 +1,13 @@
 //! The model refuses what AWS refuses: otherwise a story against it would prove nothing.
 
 mod auto_scaling;
+mod draining;
 mod ecs;
+mod hooks;
 mod invocations;
+mod metrics;
 mod neo4j;
+mod notices;
 mod requests;
 mod route53;
 mod volumes;

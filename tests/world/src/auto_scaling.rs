@@ -2,6 +2,7 @@
 
 mod api;
 mod resources;
+mod standby;
 
 use std::collections::BTreeMap;
 
@@ -66,6 +67,8 @@ pub struct Group {
     pub hooks: BTreeMap<String, Hook>,
     /// Whether an abandoned terminate hook keeps the instance.
     pub retain: bool,
+    /// `HealthCheckGracePeriod`: seconds in service during which nobody's word makes an instance unhealthy.
+    pub grace: i64,
     /// Instances by id.
     pub members: BTreeMap<String, Member>,
     /// Whether it goes when its last instance has gone.
@@ -98,6 +101,8 @@ pub struct Member {
     pub healthy: bool,
     /// The launch template that it came from, and its version.
     pub template: (String, usize),
+    /// Since when it is in service, if it is.
+    pub in_service: Option<Timestamp>,
     /// The hooks that it waits at.
     pub waits: BTreeMap<String, Wait>,
     /// Whether the group itself has ended it.
@@ -132,7 +137,21 @@ impl Member {
     /// Whether the group counts it among those that it wants.
     #[must_use]
     pub fn counts(&self) -> bool {
-        !self.state.starts_with("Terminating")
+        !self.is_leaving() && !self.is_aside()
+    }
+
+    /// Whether it is on its way out, or kept from it.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.state.starts_with("Terminating")
+    }
+
+    /// Whether it is kept for later: on standby, or in a warm pool. Neither counts towards the desired capacity, and of neither
+    /// health is checked (user guide, «Temporarily remove instances from your Auto Scaling group»; «Warm pools for Amazon EC2 Auto
+    /// Scaling»).
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        self.state == "Standby" || self.state.starts_with("Warmed:")
     }
 }
 
@@ -329,6 +348,7 @@ impl World {
             state: "Pending",
             healthy: true,
             template: (template, *number),
+            in_service: None,
             waits: BTreeMap::new(),
             ending: false,
             ended_by: Cause::default(),
@@ -342,6 +362,7 @@ impl World {
 
     /// An instance goes on to the state that follows by itself.
     fn proceed(&mut self, name: &str, id: &str) {
+        let now = self.now;
         let Some(group) = self.auto_scaling.groups.get_mut(name) else { return };
         let hooked = !group.hooks_at(LAUNCHING).is_empty();
         let Some(member) = group.members.get_mut(id) else { return };
@@ -349,7 +370,7 @@ impl World {
         match member.state {
             "Pending" if hooked => self.wait(name, id, "Pending:Wait", LAUNCHING),
             "Pending" | "Pending:Proceed" => {
-                member.state = "InService";
+                (member.state, member.in_service) = ("InService", Some(now));
                 let detail = json!({"StatusCode": "InProgress"});
                 self.announce_group(name, "EC2 Instance Launch Successful", id, detail);
             }

@@ -22,7 +22,12 @@ pub type Table = BTreeMap<(String, String), Value>;
 pub struct DynamoDb {
     /// What there is.
     pub tables: BTreeMap<String, Table>,
+    /// How many of the next calls of `BatchGetItem` leave their last key unprocessed.
+    pub cuts: usize,
 }
+
+/// How many items `BatchGetItem` takes (API reference of `BatchGetItem`: «as many as 100 items»).
+const BATCH: usize = 100;
 
 impl Service for DynamoDb {
     const NAME: &'static str = "dynamodb";
@@ -31,6 +36,13 @@ impl Service for DynamoDb {
 
     fn asked(_: &World, asked: &Asked<'_>) -> Touched {
         let body = &asked.body;
+        if asked.operation == "BatchGetItem" {
+            let tables = body["RequestItems"].as_object().into_iter().flatten();
+            let keys = tables.clone().flat_map(|(_, asked)| asked["Keys"].as_array().into_iter().flatten());
+            let leading = keys.filter_map(|key| key["pk"]["S"].as_str().map(str::to_owned)).collect();
+            let context = Context::from([("dynamodb:LeadingKeys".to_owned(), leading)]);
+            return Touched { context, ..Touched::resources(tables.map(|(name, _)| arn(name)).collect()) };
+        }
         let touched = Touched::resources(vec![arn(body["TableName"].as_str().unwrap_or_default())]);
         // Service authorization reference of DynamoDB: the partition keys that a call reaches. No policy here asks for those of
         // a query.
@@ -82,7 +94,21 @@ fn key(attributes: &Value) -> Result<(String, String), Refusal> {
 
 /// Whether an item fits the condition of a request: terms in `AND`s, and these in `OR`s, without brackets.
 fn fits(item: &Value, body: &Value) -> Result<bool, Refusal> {
-    let Some(condition) = body["ConditionExpression"].as_str() else { return Ok(true) };
+    let given = ["ExpressionAttributeNames", "ExpressionAttributeValues"];
+    let given = given.iter().flat_map(|kind| body[*kind].as_object().into_iter().flatten());
+    let Some(condition) = body["ConditionExpression"].as_str() else {
+        // DynamoDB refuses both what no expression uses, and expressions that lack something (developer guide, «Expression attribute
+        // values»).
+        let message = "Expression attributes can only be specified when using expressions";
+        return if given.count() == 0 { Ok(true) } else { Err(Refusal::new("ValidationException", message)) };
+    };
+    let words: BTreeSet<_> = condition.split(|c: char| !(c.is_alphanumeric() || "_#:".contains(c))).collect();
+    for (name, _) in given {
+        if !words.contains(name.as_str()) {
+            let message = format!("Value provided in ExpressionAttributeValues unused in expressions: {name}");
+            return Err(Refusal::new("ValidationException", message));
+        }
+    }
     let name = |name: &str| body["ExpressionAttributeNames"][name].as_str().unwrap_or(name).to_owned();
     let term = |term: &str| {
         let called = |function: &str| Some(name(term.trim().strip_prefix(function)?.strip_suffix(')')?.trim()));
@@ -120,7 +146,53 @@ fn fits(item: &Value, body: &Value) -> Result<bool, Refusal> {
 }
 
 impl World {
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>: what there is comes in no
+    /// promised order, an item that is absent is left out, and of a part that could not be read the keys come back. That the same
+    /// key twice is refused, boto3#4131 says.
+    fn batch_get_item(&mut self, body: &Value) -> Result<Value, Refusal> {
+        let asked = body["RequestItems"].as_object().into_iter().flatten();
+        let keys = |asked: &Value| asked["Keys"].as_array().cloned().unwrap_or_default();
+        let count: usize = asked.clone().map(|(_, asked)| keys(asked).len()).sum();
+        if !(1..=BATCH).contains(&count) {
+            let message = "Too many items requested for the BatchGetItem call, or none";
+            return Err(Refusal::new("ValidationException", message));
+        }
+        // The response must bring at least one item along, or the call fails.
+        let cut = usize::from(self.dynamodb.cuts > 0 && count > 1);
+        self.dynamodb.cuts = self.dynamodb.cuts.saturating_sub(1);
+        let mut room = self.page.max(1).min(count - cut);
+        let (mut found, mut left) = (json!({}), json!({}));
+        for (name, asked) in asked {
+            let short = name.rsplit('/').next().unwrap_or_default();
+            let absent = || Refusal::new("ResourceNotFoundException", "Requested resource not found");
+            let table = self.dynamodb.tables.get(short).ok_or_else(absent)?;
+            let (all, mut seen) = (keys(asked), BTreeSet::new());
+            let read = room.min(all.len());
+            room -= read;
+            let mut items = Vec::new();
+            for (place, attributes) in all.iter().enumerate() {
+                let key = key(attributes)?;
+                items.extend(table.get(&key).filter(|_| place < read).cloned());
+                if !seen.insert(key) {
+                    let message = "Provided list of item keys contains duplicates";
+                    return Err(Refusal::new("ValidationException", message));
+                }
+            }
+            // Tables are read in their order; a later one in the next call.
+            items.reverse();
+            found[name] = json!(items);
+            if read < all.len() {
+                left[name] = asked.clone();
+                left[name]["Keys"] = all.into_iter().skip(read).collect();
+            }
+        }
+        Ok(json!({"Responses": found, "UnprocessedKeys": left}))
+    }
+
     fn answer_dynamodb(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
+        if operation == "BatchGetItem" {
+            return self.batch_get_item(body);
+        }
         let name = body["TableName"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
         let absent = || Refusal::new("ResourceNotFoundException", "Requested resource not found");
         let table = self.dynamodb.tables.get_mut(name).ok_or_else(absent)?;

@@ -2,6 +2,7 @@
 
 mod api;
 pub mod boot;
+pub mod notices;
 mod resources;
 
 use std::{
@@ -20,6 +21,7 @@ use super::{
     service::{Asked, Service, Target, Touched},
 };
 use boot::Boot;
+use notices::Scheduled;
 
 /// From the launch to `running`.
 pub(super) const PENDING: i64 = 5;
@@ -88,6 +90,10 @@ pub struct Instance {
     pub boot: Boot,
     /// Whether its status check fails.
     pub impaired: bool,
+    /// When AWS takes it back, once it has said so.
+    pub reclaimed: Option<Timestamp>,
+    /// What AWS has scheduled for it.
+    pub scheduled: Vec<Scheduled>,
     /// When its end began.
     pub ended: Option<Timestamp>,
     /// When it had ended.
@@ -197,7 +203,9 @@ impl Volume {
 impl Ec2 {
     /// When the next things are due.
     fn next_due(&self) -> impl Iterator<Item = Timestamp> {
-        let instances = self.instances.values().filter_map(|instance| Some(instance.next?.0));
+        let instances = self.instances.values().flat_map(|instance| {
+            instance.next.map(|(at, _)| at).into_iter().chain(instance.next_notice())
+        });
         instances.chain(self.volumes.values().filter_map(|volume| volume.attachment.as_ref()?.next))
     }
 
@@ -308,6 +316,8 @@ impl World {
             protected: version.protected,
             boot: Boot::read(&version.user_data),
             impaired: false,
+            reclaimed: None,
+            scheduled: Vec::new(),
             ended: None,
             terminated: None,
             next: Some((self.now + SignedDuration::from_secs(PENDING), "running")),
@@ -369,6 +379,9 @@ impl World {
         });
         if let Some((id, state)) = due {
             self.enter(&id, state);
+            return true;
+        }
+        if self.settle_notices() {
             return true;
         }
         for volume in self.ec2.volumes.values_mut() {

@@ -111,8 +111,12 @@ pub struct Task {
     pub address: Ipv4Addr,
     /// When it went from `PENDING` to `RUNNING`.
     pub started_at: Option<Timestamp>,
-    /// When it was told to stop.
+    /// `stoppingAt`: when it was told to stop.
+    pub stopping_at: Option<Timestamp>,
+    /// `stoppedAt`: when it had.
     pub stopped_at: Option<Timestamp>,
+    /// Seconds until it ends that is no member's, once it has got its signal; at most its `StopTimeout`.
+    pub stops_in: i64,
     /// Whose doing that was.
     stopped_by: Cause,
     /// The ARN of its task definition.
@@ -308,7 +312,9 @@ impl World {
             health: "UNKNOWN",
             address,
             started_at: None,
+            stopping_at: None,
             stopped_at: None,
+            stops_in: STOP,
             stopped_by: Cause::default(),
             definition,
             deployment,
@@ -318,8 +324,10 @@ impl World {
         self.announce(cluster, &id);
     }
 
-    /// A standalone task of somebody else's runs on a container instance, and nobody but them stops it.
-    pub fn run_task(&mut self, cluster: &str, family: &str, address: Ipv4Addr) {
+    /// A standalone task of somebody else's runs on a container instance (`RunTask`), whatever the status of that: it may have been
+    /// placed before. Draining leaves it alone (developer guide, «Draining Amazon ECS container instances», «Draining behavior for
+    /// standalone tasks»). Returns its id.
+    pub fn run_task(&mut self, cluster: &str, family: &str, address: Ipv4Addr) -> String {
         let id = self.id(32);
         let task = Task {
             service: format!("family:{family}"),
@@ -328,15 +336,23 @@ impl World {
             health: "UNKNOWN",
             address,
             started_at: Some(self.now),
+            stopping_at: None,
             stopped_at: None,
+            stops_in: STOP,
             stopped_by: Cause::default(),
             definition: String::new(),
             deployment: 0,
             next: None,
         };
         if let Some(state) = self.ecs.clusters.get_mut(cluster) {
-            state.tasks.insert(id, task);
+            state.tasks.insert(id.clone(), task);
         }
+        id
+    }
+
+    /// The scheduler places a task of a service, as decided before its container instance began to drain.
+    pub fn place_late(&mut self, cluster: &str, service: &str, address: Ipv4Addr) {
+        self.start_one(cluster, service.to_owned(), address);
     }
 
     /// People stop a task.
@@ -347,10 +363,13 @@ impl World {
     /// Begins to stop a task.
     pub(super) fn stop_for(&mut self, cluster: &str, id: &str, cause: Cause) {
         let next = Some((self.now + SignedDuration::from_secs(DEACTIVATE), Step::Deactivate));
+        let state = self.ecs.clusters.get(cluster);
+        let on = state.and_then(|state| state.container_instances.get(&state.tasks.get(id)?.address)?.instance.as_ref());
+        let cause = self.blame(on, cause);
         let task = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(id));
         let Some(task) = task.filter(|task| task.wanted) else { return };
         task.wanted = false;
-        task.stopped_at = Some(self.now);
+        task.stopping_at = Some(self.now);
         task.stopped_by = cause;
         task.next = next;
         self.announce(cluster, id);
@@ -363,7 +382,8 @@ impl World {
         let mut ended = Vec::new();
         for (id, task) in state.tasks.iter_mut().filter(|(_, t)| t.address == address && t.status != "STOPPED") {
             (task.wanted, task.status) = (false, "STOPPED");
-            task.stopped_at.get_or_insert(now);
+            task.stopping_at.get_or_insert(now);
+            task.stopped_at = Some(now);
             task.next = Some((now + SignedDuration::from_secs(REMEMBERED), Step::Forget));
             let registry = state.services.get(&task.service).and_then(|service| service.registry.clone());
             ended.push((id.clone(), registry));
@@ -382,6 +402,7 @@ impl World {
         let by = self.ecs.clusters.get(cluster).and_then(|state| state.tasks.get(id)).map(|task| task.stopped_by);
         // The agent sends the signal to stop, and waits for the process as long as the task definition says.
         let exits = by.filter(|_| step == Step::Stopping).and_then(|by| self.stop_member(id, by));
+        let played = self.neo4j.is_played(id);
         match step {
             Step::Run => self.start_member(cluster, id),
             Step::Stop => self.exit(id),
@@ -430,10 +451,14 @@ impl World {
                     self.cloud_map.deregister(&registry, id, now);
                 }
             }
+            Step::Stopping if played => (task.status, task.next) = ("STOPPING", None),
             Step::Stopping => {
-                (task.status, task.next) = ("STOPPING", exits.map(|at| (at, Step::Stop)).or(after(STOP, Step::Stop)));
+                (task.status, task.next) = ("STOPPING", exits.map(|at| (at, Step::Stop)).or(after(task.stops_in, Step::Stop)));
             }
-            Step::Stop => (task.status, task.next) = ("STOPPED", after(REMEMBERED, Step::Forget)),
+            Step::Stop => {
+                task.stopped_at = Some(now);
+                (task.status, task.next) = ("STOPPED", after(REMEMBERED, Step::Forget));
+            }
             Step::Forget => {
                 state.tasks.remove(id);
                 return;
@@ -442,11 +467,26 @@ impl World {
         self.announce(cluster, id);
     }
 
+    /// The process of a task that is told to stop has ended.
+    pub(super) fn end_stopping(&mut self, cluster: &str, id: &str) {
+        let now = self.now;
+        let task = self.ecs.clusters.get_mut(cluster).and_then(|state| state.tasks.get_mut(id));
+        if let Some(task) = task.filter(|task| task.status == "STOPPING") {
+            task.next = Some((now, Step::Stop));
+        }
+    }
+
     /// Emits the event of a task's change of status.
     fn announce(&mut self, cluster: &str, id: &str) {
         let Some(state) = self.ecs.clusters.get(cluster) else { return };
         let Some(task) = state.tasks.get(id) else { return };
-        let detail = task_item(cluster, state, id, task);
+        let mut detail = task_item(cluster, state, id, task);
+        // Events say times as text (developer guide, «Amazon ECS task state change events»).
+        for (key, at) in [("startedAt", task.started_at), ("stoppingAt", task.stopping_at), ("stoppedAt", task.stopped_at)] {
+            if let Some(at) = at {
+                detail[key] = json!(at.to_string());
+            }
+        }
         self.emit("aws.ecs", "ECS Task State Change", &[arn("task", &format!("{cluster}/{id}"))], &detail);
     }
 
@@ -506,8 +546,11 @@ fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
         "healthStatus": task.health,
         "taskDefinitionArn": task.definition,
     });
-    if let Some(at) = task.started_at {
-        item["startedAt"] = json!(at.as_second());
+    // Seconds since 1970, with their fraction (API reference of `Task`).
+    for (key, at) in [("startedAt", task.started_at), ("stoppingAt", task.stopping_at), ("stoppedAt", task.stopped_at)] {
+        if let Some(at) = at {
+            item[key] = json!(at.as_millisecond() as f64 / 1000.0);
+        }
     }
     if let Some(container_instance) = cluster.container_instances.get(&task.address) {
         item["containerInstanceArn"] = json!(arn("container-instance", &format!("{name}/{}", container_instance.id)));

@@ -101,6 +101,8 @@ services! {
     secrets_manager: SecretsManager,
     /// Functions that can be invoked.
     lambda: Lambda,
+    /// What the tasks of members report.
+    cloudwatch: CloudWatch,
 }
 
 /// What IAM is told of a call besides who does what to what: values by condition key.

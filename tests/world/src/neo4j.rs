@@ -60,6 +60,10 @@ pub struct Neo4j {
     pub stores: BTreeMap<String, Store>,
     /// Disks without room.
     pub full: BTreeSet<String>,
+    /// How much of a disk was free from when on, in percent.
+    room: BTreeMap<String, Vec<(Timestamp, f64)>>,
+    /// Disks whose members are played by real processes: they end by [`World::end_member`], and never by themselves.
+    pub played: BTreeSet<String>,
     /// What has formed.
     pub dbms: BTreeMap<Key, Dbms>,
     /// What is wrong with the answers of an address.
@@ -74,6 +78,8 @@ impl Neo4j {
             members: BTreeMap::new(),
             stores: BTreeMap::new(),
             full: BTreeSet::new(),
+            room: BTreeMap::new(),
+            played: BTreeSet::new(),
             dbms: BTreeMap::new(),
             faults: BTreeMap::new(),
             ids: fastrand::Rng::with_seed(seed ^ 0x6e65_6f34_6a00),
@@ -83,6 +89,17 @@ impl Neo4j {
     fn uuid(&mut self) -> String {
         let mut part = |digits: usize| -> String { (0..digits).map(|_| self.ids.digit(16)).collect() };
         [8, 4, 4, 4, 12].map(&mut part).join("-")
+    }
+
+    /// How much of a disk was free at a time, in percent.
+    pub(super) fn free_at(&self, disk: &str, second: i64) -> f64 {
+        let changes = self.room.get(disk).into_iter().flatten();
+        changes.filter(|(at, _)| at.as_second() <= second).last().map_or(super::cloudwatch::ROOM, |(_, free)| *free)
+    }
+
+    /// Whether a real process plays the member of a task.
+    pub(super) fn is_played(&self, task: &str) -> bool {
+        self.members.get(task).is_some_and(|member| self.played.contains(&member.disk))
     }
 
     /// The member with an address. An address that changes hands belongs to the process that started last.

@@ -1,4 +1,4 @@
-//! The Query protocol of EC2 and Auto Scaling: a form comes in, XML goes out.
+//! The Query protocol of EC2, Auto Scaling and CloudWatch: a form comes in, XML goes out.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,8 @@ use super::{Answer, Refusal, Request};
 
 /// The version of EC2's API.
 pub(super) const EC2: &str = "2016-11-15";
+/// The version of CloudWatch's API.
+pub(super) const CLOUDWATCH: &str = "2010-08-01";
 
 /// A request of the Query protocol, decoded.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ impl Form {
 
     /// Whether it changes anything.
     pub(super) fn writes(&self) -> bool {
-        !self.action.starts_with("Describe")
+        !["Describe", "Get"].iter().any(|verb| self.action.starts_with(verb))
     }
 
     /// Returns all fields.
@@ -83,7 +85,8 @@ impl Form {
         } else {
             let result = format!("<{action}Result>{}</{action}Result>", xml(value, "member"));
             let body = format!("{result}<ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>");
-            let namespace = format!("http://autoscaling.amazonaws.com/doc/{version}/");
+            let service = if version == CLOUDWATCH { "monitoring" } else { "autoscaling" };
+            let namespace = format!("http://{service}.amazonaws.com/doc/{version}/");
             format!("<{action}Response xmlns=\"{namespace}\">{body}</{action}Response>")
         };
         Answer::ok(body)

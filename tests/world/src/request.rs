@@ -84,7 +84,7 @@ impl Request {
         }
         let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
         operation.map_or(self.method != "GET", |operation| {
-            !["Describe", "List", "Get", "Query"].iter().any(|v| operation.starts_with(v))
+            !["Describe", "List", "Get", "BatchGet", "Query"].iter().any(|v| operation.starts_with(v))
         })
     }
 
@@ -95,13 +95,32 @@ impl Request {
             return if lambda::reads(self) { Kind::Invoke } else { Kind::Write };
         }
         let form = Form::parse(self);
-        let lists = self.target.as_deref().map_or(self.method == "GET", |target| target.contains(".List"));
+        let lists = self.target.as_deref().map_or(self.method == "GET", |target| {
+            // What it leaves unprocessed is asked for again, as a page is.
+            target.contains(".List") || target.ends_with(".BatchGetItem")
+        });
         match (self.writes(), lists || form.is_some()) {
             (true, _) if self.target.is_none() && self.method == "POST" && form.is_none() => Kind::Batch,
             (true, _) => Kind::Write,
             (false, true) => Kind::List,
             (false, false) => Kind::Read,
         }
+    }
+
+    /// Returns whether it reads what has been written, however lately (DynamoDB: `ConsistentRead`).
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let Ok(body) = serde_json::from_slice::<Value>(&self.body) else { return false };
+        let of_tables = body["RequestItems"].as_object().into_iter().flatten();
+        body["ConsistentRead"] == true
+            || of_tables.clone().next().is_some()
+                && of_tables.into_iter().all(|(_, asked)| asked["ConsistentRead"] == true)
+    }
+
+    /// Returns whether it is a batch of reads, which may come back in part.
+    #[must_use]
+    pub fn is_batch_read(&self) -> bool {
+        self.target.as_deref().is_some_and(|target| target.ends_with(".BatchGetItem"))
     }
 
     /// Returns whether it is an answer to CloudFormation, which the world keeps with its messages.

@@ -34,6 +34,8 @@ struct Creation {
     functions: BTreeMap<String, String>,
     /// Functions by the ARN of the queue that wakes them.
     queues: BTreeMap<String, String>,
+    /// Seconds by the ARN of a queue that keeps its messages back.
+    delays: BTreeMap<String, i64>,
     /// Event patterns, each with the ARN of its target.
     rules: Vec<(Value, String)>,
     /// Messages of schedules, each with the ARN of its target.
@@ -120,17 +122,20 @@ fn others_services(world: &mut World, deployed: &Deployed) {
 
 impl Creation {
     fn of(stacks: Stacks, wire: Wire, deployed: Deployed, before: Vec<Made>) -> Self {
-        let (functions, queues) = (BTreeMap::new(), BTreeMap::new());
+        let (functions, queues, delays) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (replaced, rules, sweeps) = (vec![], vec![], vec![]);
         let today = BTreeMap::new();
-        Self { stacks, wire, deployed, before, today, replaced, functions, queues, rules, sweeps }
+        Self { stacks, wire, deployed, before, today, replaced, functions, queues, delays, rules, sweeps }
     }
 
     /// Returns what is deployed then, and what was replaced.
     async fn carry_out(mut self) -> (Deployed, Vec<Made>) {
         self.create("root".to_owned(), json!({})).await;
-        let Self { mut deployed, replaced, queues, rules, sweeps, .. } = self;
-        let rules = rules.into_iter().map(|(pattern, queue)| Rule { pattern, function: queues[&queue].clone() });
+        let Self { mut deployed, replaced, queues, delays, rules, sweeps, .. } = self;
+        let rules = rules.into_iter().map(|(pattern, queue)| {
+            let delay = delays.get(&queue).copied().unwrap_or_default();
+            Rule { pattern, function: queues[&queue].clone(), delay }
+        });
         deployed.rules = rules.collect();
         deployed.sweeps = sweeps.into_iter().map(|(body, queue)| (queues[&queue].clone(), body)).collect();
         (deployed, replaced)
@@ -242,6 +247,11 @@ impl Creation {
                 self.deployed.arns.insert(text(&attributes["Arn"]), name.clone());
                 self.functions.insert(physical_id.clone(), name.clone());
                 made.policy = json!({"function": name});
+            }
+            "AWS::SQS::Queue" => {
+                if let Ok(delay) = text(&properties["DelaySeconds"]).parse() {
+                    self.delays.insert(text(&attributes["Arn"]), delay);
+                }
             }
             "AWS::Lambda::EventSourceMapping" => {
                 let function = self.functions[&text(&properties["FunctionName"])].clone();

@@ -324,7 +324,7 @@ impl Members {
         }
         let world = self.cluster.wire.world();
         let tasks = &world.ecs.clusters[CLUSTER].tasks;
-        let over = |task: &ecs::Task| task.stopped_at.is_some_and(|at| at < began);
+        let over = |task: &ecs::Task| task.stopping_at.is_some_and(|at| at < began);
         match published.iter().find(|id| tasks.get(*id).is_none_or(over)) {
             Some(id) => Err(format!("{tier}: {id} had stopped before the round began, and is still published")),
             None => Ok(()),

@@ -97,7 +97,21 @@ impl Client {
     /// # Errors
     /// When the client does not start.
     pub fn writer(&self, address: &str) -> Result<Writer, Trouble> {
-        let mut process = self.command(&["write", address]).spawn().map_err(|e| e.to_string())?;
+        self.numbers("write", address)
+    }
+
+    /// Begins a transaction, writes in it, and leaves it open.
+    ///
+    /// # Errors
+    /// When the client does not start, or nothing is written.
+    pub fn hold(&self, address: &str) -> Result<Writer, Trouble> {
+        let mut holder = self.numbers("hold", address)?;
+        holder.acknowledged()?.ok_or("no transaction was begun")?;
+        Ok(holder)
+    }
+
+    fn numbers(&self, word: &str, address: &str) -> Result<Writer, Trouble> {
+        let mut process = self.command(&[word, address]).spawn().map_err(|e| e.to_string())?;
         let lines = process.stdout.take().map(|out| BufReader::new(out).lines()).ok_or("no output")?;
         Ok(Writer { process, lines, last: None })
     }

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{narrator::Narrator, stage::Trouble};
 
-const SMALL: &str = "size=400m";
-const GROWN: &str = "size=800m";
+pub(super) const SMALL: &str = "size=400m";
+pub(super) const GROWN: &str = "size=800m";
 /// Left free when writing begins.
-const ROOM: u64 = 8 << 20;
+pub(super) const ROOM: u64 = 8 << 20;
 
 /// Tells how a member fills its volume, and what of it comes back once there is room.
 ///
@@ -98,7 +98,7 @@ fn page(member: &Member) -> String {
 }
 
 /// Mounts a file system of this size, or lets the one that is there grow to it.
-fn mount(volume: &Path, size: &str) -> Result<(), Trouble> {
+pub(super) fn mount(volume: &Path, size: &str) -> Result<(), Trouble> {
     let is_new = !volume.exists();
     std::fs::create_dir_all(volume).map_err(|e| format!("{}: {e}", volume.display()))?;
     let options = if is_new { size.to_owned() } else { format!("remount,{size}") };
@@ -106,7 +106,7 @@ fn mount(volume: &Path, size: &str) -> Result<(), Trouble> {
 }
 
 /// Takes all space but so many bytes.
-fn fill_up_to(volume: &Path, left: u64) -> Result<(), Trouble> {
+pub(super) fn fill_up_to(volume: &Path, left: u64) -> Result<(), Trouble> {
     let output = Command::new("df").args(["--output=avail", "-B1"]).arg(volume).output().map_err(|e| e.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let free: u64 = text.lines().nth(1).and_then(|line| line.trim().parse().ok()).ok_or("df says nothing")?;
@@ -115,7 +115,7 @@ fn fill_up_to(volume: &Path, left: u64) -> Result<(), Trouble> {
 }
 
 /// Writes until Neo4j refuses. Returns how many transactions it acknowledged.
-fn write_until_refused(life: &Life, address: &str) -> Result<u64, Trouble> {
+pub(super) fn write_until_refused(life: &Life, address: &str) -> Result<u64, Trouble> {
     let mut acknowledged = 0;
     loop {
         let text = "reduce(text = '', n IN range(1, 200) | text + 'filler')";

@@ -293,7 +293,7 @@ fn served(life: &Life, member: &Member) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn server_id(life: &Life, address: Ipv4Addr) -> Result<Value, Trouble> {
+pub(super) fn server_id(life: &Life, address: Ipv4Addr) -> Result<Value, Trouble> {
     let shown = "SHOW DATABASES YIELD name, serverID WHERE name = 'neo4j' RETURN serverID";
     let rows = life.client.cypher(&life.bolt(address), &[shown])?;
     let id = rows[0][0]["serverID"].clone();

@@ -83,6 +83,76 @@ fn a_table_keeps_items_and_an_unknown_one_is_refused() {
 }
 
 #[test]
+fn a_batch_of_reads_leaves_out_what_is_absent_and_names_what_it_could_not_read() {
+    let mut world = World::new("2026-11-23T10:00:00Z".parse().unwrap(), 1);
+    let table = world.create_in("neo4j", "AWS::DynamoDB::Table", "State", &json!({})).unwrap().unwrap().physical_id;
+    let key = |sort: &str| json!({"pk": {"S": "cluster"}, "sk": {"S": sort}});
+    let batch = |keys: &[&str]| {
+        let keys: Vec<_> = keys.iter().map(|sort| key(sort)).collect();
+        target(
+            "DynamoDB_20120810.BatchGetItem",
+            &json!({"RequestItems": {&table: {"Keys": keys, "ConsistentRead": true}}}),
+        )
+    };
+    for sort in ["phase", "lease"] {
+        let mut item = key(sort);
+        item["value"] = json!({"S": sort});
+        world.answer(&target("DynamoDB_20120810.PutItem", &json!({"TableName": table, "Item": item})));
+    }
+    let three = batch(&["phase", "target", "lease"]);
+    assert_eq!((three.kind(), three.is_consistent(), three.writes()), (Kind::List, true, false));
+    let answer = json_of(&world.answer(&three));
+    let read = |answer: &Value| -> Vec<String> {
+        let items = answer["Responses"][&table].as_array().unwrap();
+        let mut names: Vec<_> = items.iter().map(|item| item["sk"]["S"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!((read(&answer), &answer["UnprocessedKeys"]), (vec!["lease".to_owned(), "phase".to_owned()], &json!({})));
+    let call = world.calls.last().unwrap();
+    assert_eq!((call.action.as_str(), call.write), ("dynamodb:BatchGetItem", false));
+    assert!(call.resources[0].ends_with(&table) && call.context["dynamodb:LeadingKeys"].contains("cluster"));
+
+    world.dynamodb.cuts = 1;
+    let cut = json_of(&world.answer(&three));
+    assert_eq!(cut["UnprocessedKeys"][&table], json!({"Keys": [key("lease")], "ConsistentRead": true}));
+    assert_eq!(json_of(&world.answer(&three))["UnprocessedKeys"], json!({}));
+    world.page = 1;
+    let page = json_of(&world.answer(&three));
+    assert_eq!((read(&page).len(), page["UnprocessedKeys"][&table]["Keys"].as_array().unwrap().len()), (1, 2));
+    assert_eq!(json_of(&world.answer(&batch(&["phase", "phase"])))["__type"], "ValidationException");
+    assert_eq!(json_of(&world.answer(&batch(&[])))["__type"], "ValidationException");
+}
+
+/// A lease: whoever writes names the fence that it has read.
+#[test]
+fn of_two_who_write_with_the_same_fence_one_is_refused() {
+    let mut world = World::new("2026-11-23T10:00:00Z".parse().unwrap(), 1);
+    let table = world.create_in("neo4j", "AWS::DynamoDB::Table", "State", &json!({})).unwrap().unwrap().physical_id;
+    let mut put = |fence: &str, read: Option<&str>, core: Option<u8>| {
+        let mut item = json!({"pk": {"S": "cluster"}, "sk": {"S": "lease"}, "fence": {"S": fence}});
+        if let Some(core) = core {
+            item["core"] = json!({"N": core.to_string()});
+        }
+        let mut body = json!({"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(fence)"});
+        if let Some(read) = read {
+            body["ConditionExpression"] = json!("attribute_not_exists(fence) OR fence = :read");
+            body["ExpressionAttributeValues"] = json!({":read": {"S": read}});
+        }
+        json_of(&world.answer(&target("DynamoDB_20120810.PutItem", &body)))["__type"].clone()
+    };
+    let refused = json!("ConditionalCheckFailedException");
+    assert_eq!(put("a", None, Some(1)), Value::Null);
+    assert_eq!(put("b", None, Some(2)), refused, "somebody else was first");
+    assert_eq!(put("b", Some("a"), None), Value::Null);
+    assert_eq!(put("c", Some("a"), Some(3)), refused, "the fence has changed since");
+    let lease = &world.dynamodb.tables[&table][&("cluster".to_owned(), "lease".to_owned())];
+    assert_eq!(lease, &json!({"pk": {"S": "cluster"}, "sk": {"S": "lease"}, "fence": {"S": "b"}}));
+    let unused = json!({"TableName": table, "Item": lease, "ExpressionAttributeValues": {":read": {"S": "b"}}});
+    assert_eq!(json_of(&world.answer(&target("DynamoDB_20120810.PutItem", &unused)))["__type"], "ValidationException");
+}
+
+#[test]
 fn what_people_ask_of_ec2_and_auto_scaling_is_answered_as_documented() {
     let mut core = Core::up();
     let (instance, volume) = (core.instance(), core.volume.clone());

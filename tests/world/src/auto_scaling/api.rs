@@ -31,6 +31,7 @@ impl World {
         match form.action.as_str() {
             "DescribeAutoScalingGroups" => self.describe_groups(form),
             "DescribeScalingActivities" => self.describe_activities(form),
+            "DescribeLifecycleHooks" => self.describe_hooks(form),
             "CompleteLifecycleAction" => {
                 let continues = match form.required("LifecycleActionResult")? {
                     "CONTINUE" => true,
@@ -50,6 +51,7 @@ impl World {
                 Ok(json!({}))
             }
             "TerminateInstanceInAutoScalingGroup" => self.terminate_in_group(form),
+            "SetInstanceHealth" => self.set_instance_health(form),
             "UpdateAutoScalingGroup" => self.update_group(form),
             action => {
                 Err(Refusal::new("InvalidAction", format!("Could not find operation {action} for version 2011-01-01")))
@@ -100,6 +102,27 @@ impl World {
         Ok(json!({}))
     }
 
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceHealth.html>: «by default, this call respects the
+    /// grace period». An instance that is on its way out stays on it.
+    fn set_instance_health(&mut self, form: &Form) -> Result<Value, Refusal> {
+        let id = form.required("InstanceId")?;
+        let healthy = match form.required("HealthStatus")? {
+            "Healthy" => true,
+            "Unhealthy" => false,
+            other => return Err(invalid(format!("{other} is no valid HealthStatus"))),
+        };
+        let absent = || invalid(format!("Instance Id not found - No managed instance found for instance ID {id}"));
+        let name = self.auto_scaling.group_of(id).ok_or_else(absent)?;
+        let grace = self.auto_scaling.groups.get(name).map(|group| group.grace).unwrap_or_default();
+        let (now, respects) = (self.now, form.text("ShouldRespectGracePeriod") != "false");
+        let member = self.auto_scaling.member_mut(id).ok_or_else(absent)?;
+        let young = member.in_service.is_none_or(|since| now < since + SignedDuration::from_secs(grace));
+        if !(respects && young && grace > 0) {
+            member.healthy = healthy;
+        }
+        Ok(json!({}))
+    }
+
     fn terminate_in_group(&mut self, form: &Form) -> Result<Value, Refusal> {
         let id = form.required("InstanceId")?;
         let decrements = match form.required("ShouldDecrementDesiredCapacity")? {
@@ -111,7 +134,7 @@ impl World {
         let name = self.auto_scaling.group_of(id).ok_or_else(absent)?.to_owned();
         let Some(group) = self.auto_scaling.groups.get_mut(&name) else { return Err(absent()) };
         let Some(member) = group.members.get(id) else { return Err(absent()) };
-        let (state, counts, zone) = (member.state, member.counts(), member.zone.clone());
+        let (state, counts, leaving, zone) = (member.state, member.counts(), member.is_leaving(), member.zone.clone());
         if decrements && counts {
             if group.desired <= group.min {
                 return Err(invalid(format!(
@@ -126,7 +149,7 @@ impl World {
         match state {
             // Its hook was abandoned, and is not asked again.
             "Terminating:Retained" => self.terminate_member(id),
-            _ if counts => self.leave(&name, id),
+            _ if !leaving => self.leave(&name, id),
             _ => {}
         }
         Ok(json!({"Activity": {
@@ -180,6 +203,21 @@ impl World {
         Ok(json!({"Activities": activities, "NextToken": next}))
     }
 
+    /// The hooks of one group (API reference, `DescribeLifecycleHooks`: not in pages).
+    fn describe_hooks(&self, form: &Form) -> Result<Value, Refusal> {
+        let name = form.required("AutoScalingGroupName")?;
+        let absent = || invalid(format!("Auto Scaling group not found - no group found with name {name}"));
+        let group = self.auto_scaling.groups.get(name).ok_or_else(absent)?;
+        let hooks = group.hooks.iter().map(|(id, hook)| {
+            json!({
+                "LifecycleHookName": id, "AutoScalingGroupName": name, "LifecycleTransition": hook.transition,
+                "HeartbeatTimeout": hook.heartbeat, "GlobalTimeout": (hook.heartbeat * 100).min(48 * 3600),
+                "DefaultResult": if hook.continues { "CONTINUE" } else { "ABANDON" },
+            })
+        });
+        Ok(json!({"LifecycleHooks": hooks.collect::<Vec<_>>()}))
+    }
+
     fn group_item(&self, name: &str, group: &Group) -> Value {
         let template = |id: &str, version: &str| {
             let name = self.ec2.templates.get(id).map(|template| &template.name);
@@ -203,7 +241,7 @@ impl World {
         let mut item = json!({
             "AutoScalingGroupName": name, "AutoScalingGroupARN": group.arn,
             "MinSize": group.min, "MaxSize": group.max, "DesiredCapacity": group.desired,
-            "DefaultCooldown": 300, "HealthCheckType": "EC2", "HealthCheckGracePeriod": 0,
+            "DefaultCooldown": 300, "HealthCheckType": "EC2", "HealthCheckGracePeriod": group.grace,
             "AvailabilityZones": zones, "VPCZoneIdentifier": group.subnets.join(","),
             "CreatedTime": group.created.to_string(), "NewInstancesProtectedFromScaleIn": false,
             "TerminationPolicies": ["Default"], "Status": group.deleting.then_some("Delete in progress"),

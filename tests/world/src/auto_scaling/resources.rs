@@ -53,6 +53,7 @@ fn group(arn: String, properties: &Value, now: Timestamp) -> Result<Group, Strin
         tags: tags.collect(),
         hooks: hooks.collect::<Result<_, _>>()?,
         retain: text(retention, "TerminateHookAbandon") == "retain",
+        grace: number(properties, "HealthCheckGracePeriod").unwrap_or_default().into(),
         members: BTreeMap::new(),
         deleting: false,
         failures: Vec::new(),

@@ -120,8 +120,10 @@ impl World {
                 ("running", false) => "ok",
                 _ => "not-applicable",
             };
+            let events: Vec<_> = instance.scheduled.iter().map(|event| event.item()).collect();
             json!({
                 "instanceId": id, "availabilityZone": instance.zone, "instanceState": {"name": instance.state},
+                "eventsSet": (!events.is_empty()).then_some(events),
                 "systemStatus": {"status": if check == "impaired" { "ok" } else { check }},
                 "instanceStatus": {"status": check},
             })

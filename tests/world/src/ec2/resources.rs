@@ -68,11 +68,12 @@ impl World {
                     let message = format!("New size cannot be smaller than existing size {} GiB.", volume.size);
                     return Err(format!("InvalidParameterValue: {message}"));
                 }
-                // The instance lets its file system grow within a minute.
-                if size > volume.size {
-                    self.neo4j.full.remove(id);
-                }
+                let grows = size > volume.size;
                 (volume.size, volume.tags) = (size, tags(properties));
+                // The instance lets its file system grow within a minute.
+                if grows {
+                    self.free_disk(id);
+                }
                 done(id, json!({"VolumeId": id}))
             }
             _ => Ok(None),

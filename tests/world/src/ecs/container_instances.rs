@@ -162,6 +162,23 @@ impl World {
         self.settle();
     }
 
+    /// The agent of an instance registers anew, since it has lost its checkpoint: what was registered before stays, with its tasks
+    /// (amazon-ecs-agent#782, #125). Returns the id of the second registration.
+    pub fn register_again(&mut self, instance: &str) -> Option<String> {
+        let id = self.id(32);
+        let (cluster, address) = self.registered(instance)?;
+        let now = self.now;
+        let all = &mut self.ecs.clusters.get_mut(&cluster)?.container_instances;
+        let second = ContainerInstance { id: id.clone(), connected_since: now, registered: now, ..all.get(&address)?.clone() };
+        // Addresses are keys here, so this one gets a place of its own, behind that of the first.
+        let [.., host] = address.octets();
+        let place = Ipv4Addr::new(10, 1, 0, host);
+        all.insert(place, second);
+        self.announce_container_instance(&cluster, place);
+        self.settle();
+        Some(id)
+    }
+
     /// The agent of an instance goes silent: its tasks stay as they are, as far as ECS knows.
     pub fn silence(&mut self, instance: &str) {
         self.disconnect(instance);

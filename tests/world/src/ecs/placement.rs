@@ -118,7 +118,8 @@ impl Cluster {
     fn free_container_instance(&self, placement: &Placement) -> Option<Ipv4Addr> {
         let taken = |container_instance: &Ipv4Addr| {
             let mut tasks = self.tasks.values().filter(|task| task.address == *container_instance && task.status != "STOPPED");
-            tasks.any(|task| !self.is_daemon(task))
+            // Standalone tasks ask for no port that one of a service wants.
+            tasks.any(|task| !self.is_daemon(task) && !task.service.contains(':'))
         };
         let ready = |container_instance: &ContainerInstance| container_instance.connected && container_instance.status == "ACTIVE" && placement.admits(container_instance);
         self.container_instances.iter().find(|(address, container_instance)| ready(container_instance) && !taken(address)).map(|(address, _)| *address)

@@ -132,8 +132,8 @@ impl World {
         let Some(settings) = definition.and_then(|definition| definition.neo4j.clone()) else { return };
         let (address, instance) =
             (found.address, state.container_instances.get(&found.address).and_then(|found| found.instance.clone()));
-        let boot = instance.as_ref().and_then(|id| self.ec2.instances.get(id)).map(|found| &found.boot);
-        let mount = boot.filter(|boot| boot.mounted && !boot.root_disk).and_then(|boot| boot.mount());
+        let boot = instance.as_ref().and_then(|id| self.ec2.instances.get(id)).map(|found| found.boot.clone());
+        let mount = boot.as_ref().filter(|boot| boot.mounted && !boot.root_disk).and_then(|boot| boot.mount());
         let disk = mount.map(|mount| mount.volume.clone()).or(instance.clone()).unwrap_or_else(|| address.to_string());
         let (clean, store) = match self.neo4j.stores.get(&disk) {
             Some(store) => (store.clean, store.clone()),
@@ -146,7 +146,7 @@ impl World {
             cluster: cluster.to_owned(),
             address,
             instance,
-            disk,
+            disk: disk.clone(),
             server: store.server,
             dbms: store.dbms,
             settings,
@@ -161,7 +161,14 @@ impl World {
             exits: None,
             killed: false,
         };
+        let reports = member.settings.reports.clone();
         self.neo4j.members.insert(task.to_owned(), member);
+        if let Some((cluster, tier)) = reports {
+            let core = boot.and_then(|boot| boot.attributes.get("neo4j.core").cloned());
+            let dimensions = [("Cluster", Some(cluster)), ("Tier", Some(tier)), ("Core", core)];
+            let dimensions = dimensions.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            self.begin_report(task, dimensions.collect(), &disk);
+        }
     }
 
     /// A process goes on to what follows by itself.
@@ -178,9 +185,11 @@ impl World {
         }
     }
 
-    /// A process is told to stop, and when it will have.
+    /// A process is told to stop, and when it will have; nothing where only a real process can tell.
     pub(in super::super) fn stop_member(&mut self, task: &str, cause: Cause) -> Option<Timestamp> {
         let now = self.now;
+        // The signal goes to every container of a task.
+        self.end_report(task);
         let member = self.neo4j.members.get_mut(task)?;
         if let Some(at) = member.exits {
             return Some(at);
@@ -195,18 +204,31 @@ impl World {
             Phase::Serving => spread(task, STOP.0, STOP.1).min(patience),
             _ => EARLY_STOP.min(patience),
         };
+        let played = self.neo4j.played.contains(&member.disk);
         member.killed = takes == patience;
-        (member.exits, member.next) = (Some(now + takes), None);
+        (member.exits, member.next) = ((!played).then(|| now + takes), None);
+        let exits = member.exits;
         if !still {
             member.phase = Phase::Stopping;
             self.neo4j.leave(task, true, cause, now);
         }
-        Some(now + takes)
+        exits
+    }
+
+    /// A real process that plays a member has ended: by itself after it was told to, or since it was killed.
+    pub fn end_member(&mut self, task: &str, killed: bool) {
+        let now = self.now;
+        let Some(member) = self.neo4j.members.get_mut(task) else { return };
+        (member.exits, member.killed) = (Some(now), killed);
+        let cluster = member.cluster.clone();
+        self.end_stopping(&cluster, task);
+        self.settle();
     }
 
     /// A process has ended.
     pub(in super::super) fn exit(&mut self, task: &str) {
         let now = self.now;
+        self.end_report(task);
         let Some(member) = self.neo4j.members.get(task) else { return };
         let (clean, disk) = (!member.killed && member.exits.is_some(), member.disk.clone());
         // Of one that stood still nobody has heard.
@@ -298,6 +320,7 @@ impl World {
     pub fn fill_disk(&mut self, disk: &str) {
         let now = self.now;
         self.neo4j.full.insert(disk.to_owned());
+        self.set_room(disk, 0.0);
         let Neo4j { members, dbms, .. } = &mut self.neo4j;
         for member in members.values().filter(|member| member.disk == disk) {
             let Some(dbms) = member.key().and_then(|key| dbms.get_mut(&key)) else { continue };
@@ -317,5 +340,12 @@ impl World {
     /// A disk has room again. A member that hangs in its start goes on hanging.
     pub fn free_disk(&mut self, disk: &str) {
         self.neo4j.full.remove(disk);
+        self.set_room(disk, super::super::cloudwatch::ROOM);
+    }
+
+    /// So much of a disk is free from now on, in percent. Neo4j minds only when nothing is ([`Self::fill_disk`]).
+    pub fn set_room(&mut self, disk: &str, free: f64) {
+        let now = self.now;
+        self.neo4j.room.entry(disk.to_owned()).or_default().push((now, free));
     }
 }

@@ -32,13 +32,17 @@ pub struct Settings {
     pub version: String,
     /// Seconds from the signal to stop until Docker kills it.
     pub stop_timeout: i64,
+    /// The cluster and the tier under which a container beside it reports how much of its disk is free, if one does.
+    pub reports: Option<(String, String)>,
 }
 
 impl Settings {
     /// Reads the container that runs Neo4j in a cluster, if there is one.
     #[must_use]
     pub fn read(definition: &Value) -> Option<Self> {
-        definition["ContainerDefinitions"].as_array()?.iter().find_map(Self::of_container)
+        let containers = definition["ContainerDefinitions"].as_array()?;
+        let settings = containers.iter().find_map(Self::of_container)?;
+        Some(Self { reports: containers.iter().find_map(reports), ..settings })
     }
 
     fn of_container(container: &Value) -> Option<Self> {
@@ -69,6 +73,7 @@ impl Settings {
             admin: admin.unwrap_or_default().trim_end_matches(":password::").to_owned(),
             version: tag.split('-').next().filter(|version| !version.is_empty()).unwrap_or("5.26.0").to_owned(),
             stop_timeout: text(container, "StopTimeout").parse().unwrap_or(30),
+            reports: None,
         })
     }
 
@@ -77,4 +82,12 @@ impl Settings {
     pub fn is_5(&self) -> bool {
         self.version.starts_with("5.")
     }
+}
+
+/// What a container that reports on the disk is told: its script names the metric, and takes the cluster and the tier.
+fn reports(container: &Value) -> Option<(String, String)> {
+    let command = container["Command"].as_array()?;
+    let word = |n: usize| command.get(n).and_then(Value::as_str).map(str::to_owned);
+    word(0).filter(|script| script.contains("DataDiskFreePercent"))?;
+    Some((word(2)?, word(3)?))
 }
