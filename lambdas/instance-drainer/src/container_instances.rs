@@ -94,6 +94,18 @@ impl ContainerInstances {
         self.add(found, DesiredStatus::Running).await
     }
 
+    /// Adds to each of a few container instances all its tasks that have not stopped: lists of their own cost less than that
+    /// of a large cluster.
+    pub(crate) async fn add_tasks_of_few(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
+        for found in found {
+            for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
+                let arns = self.listed_tasks(desired, Some(&found.arn)).await?;
+                self.add_listed(std::slice::from_mut(found), &arns).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the tasks that are being stopped but have not stopped, which ECS's own counts leave out (API reference of
     /// `ContainerInstance`, `runningTasksCount`).
     pub(crate) async fn add_stopping_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
@@ -101,7 +113,11 @@ impl ContainerInstances {
     }
 
     async fn add(&self, found: &mut [ContainerInstance], desired: DesiredStatus) -> Result<(), Failure> {
-        let arns = self.listed_tasks(desired).await?;
+        let arns = self.listed_tasks(desired, None).await?;
+        self.add_listed(found, &arns).await
+    }
+
+    async fn add_listed(&self, found: &mut [ContainerInstance], arns: &[String]) -> Result<(), Failure> {
         let step = format!("describe the tasks of cluster {}", self.cluster);
         let mut tasks: HashMap<String, Vec<Task>> = HashMap::new();
         // «The Unix timestamp for the time when the task was stopped. More specifically, it's for the time when the task
@@ -131,8 +147,13 @@ impl ContainerInstances {
         Ok(())
     }
 
-    async fn listed_tasks(&self, desired: DesiredStatus) -> Result<Vec<String>, Failure> {
+    async fn listed_tasks(
+        &self,
+        desired: DesiredStatus,
+        on: Option<&ContainerInstanceArn>,
+    ) -> Result<Vec<String>, Failure> {
         let asked = self.client.list_tasks().cluster(&self.cluster).desired_status(desired);
+        let asked = asked.set_container_instance(on.map(ToString::to_string));
         let mut pages = asked.into_paginator().send();
         let mut arns = Vec::new();
         while let Some(page) = pages.next().await {

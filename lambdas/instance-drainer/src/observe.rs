@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cluster_core::{
-    ids::{InstanceId, VolumeId},
-    instance::{self, ContainerInstance, Group, Instance, Lease, Notice, NoticeKind, Observed, Phase, Volume},
+    ids::InstanceId,
+    instance::{self, ContainerInstance, Group, Instance, Lease, Notice, NoticeKind, Observed, Phase},
 };
 use cluster_lambda::{Failure, Round};
 use cluster_state::{Remembered, State};
@@ -16,6 +16,8 @@ use crate::{
 
 /// The number of instances in one ECS filter, well below its limit.
 const ASKED_AT_ONCE: usize = 50;
+/// Up to how many container instances lists of their own cost less than that of the whole cluster.
+const FEW: usize = 20;
 /// The longest time that an explanation may delay a round.
 const EXPLANATION: Duration = Duration::from_secs(3);
 
@@ -35,13 +37,19 @@ impl Drainer {
     /// Observes everything, completely or not at all. A caller that knows the phase overrules the state table.
     pub(crate) async fn observe(&self, phase: Option<Phase>, round: &Round) -> Result<Observation, Failure> {
         let now = round.began;
-        let (mut groups, state, volumes, found) = tokio::try_join!(
-            biased;
-            self.groups.all(),
-            self.state_or(phase),
-            self.volumes(),
-            self.container_instances.all()
-        )?;
+        let (mut groups, state, volumes, found) = if self.config.stand_alone {
+            let (groups, state) = tokio::try_join!(biased; self.groups.all(), self.state_or(phase))?;
+            let found = self.container_instances_of(&groups, &state, round).await?;
+            (groups, state, BTreeMap::new(), found)
+        } else {
+            tokio::try_join!(
+                biased;
+                self.groups.all(),
+                self.state_or(phase),
+                self.volumes.of(&self.config.cluster),
+                self.container_instances.all()
+            )?
+        };
         let phase = phase.unwrap_or(if self.config.stand_alone { Phase::Complete } else { state.phase });
         let cores = instance::expected_cores(self.config.cores, state.cores);
         let mut remembered = state.remembered.clone();
@@ -87,9 +95,27 @@ impl Drainer {
         Ok(Observation { observed, before: state.remembered, remembered, cores })
     }
 
-    /// Returns the cluster's volumes; without a Neo4j there are none.
-    async fn volumes(&self) -> Result<BTreeMap<VolumeId, Volume>, Failure> {
-        if self.config.stand_alone { Ok(BTreeMap::new()) } else { self.volumes.of(&self.config.cluster).await }
+    /// Returns the container instances of those instances alone that are about to go: a cluster without a Neo4j may be large,
+    /// and of all others nothing has to be known.
+    async fn container_instances_of(
+        &self,
+        groups: &[Group],
+        state: &State,
+        round: &Round,
+    ) -> Result<Option<Vec<ContainerInstance>>, Failure> {
+        let mut clocks = state.remembered.clocks.clone();
+        clocks.see_notices(notices(round), groups);
+        let instances = groups.iter().flat_map(|group| &group.instances);
+        let going = |instance: &&Instance| instance.state.awaits_release() || clocks.notices.contains_key(&instance.id);
+        let going: Vec<_> = instances.filter(going).map(|instance| &instance.id).collect();
+        let mut found = Vec::new();
+        for going in going.chunks(ASKED_AT_ONCE) {
+            match self.container_instances.of(going).await? {
+                Some(more) => found.extend(more),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(found))
     }
 
     /// Adds the tasks that should run, and where some may be stopping, these as well.
@@ -97,6 +123,9 @@ impl Drainer {
         let instances = groups.iter().flat_map(|group| &group.instances);
         let leaving = instances.filter(|instance| instance.state.awaits_release());
         let leaving: Vec<_> = leaving.map(|instance| &instance.id).collect();
+        if self.config.stand_alone && found.len() <= FEW {
+            return self.container_instances.add_tasks_of_few(found).await;
+        }
         self.add_missing(found, &leaving).await?;
         // After the container instances: a task that is placed before one drains is seen on it.
         self.container_instances.add_tasks(found).await?;
@@ -106,13 +135,10 @@ impl Drainer {
         Ok(())
     }
 
-    /// Asks EC2 about each instance that may be dead or wedged. One without an answer stays, and the others are served.
+    /// Asks EC2 about each instance that may be dead, or wedged. One without an answer stays, and the others are served.
     async fn add_statuses(&self, observed: &mut Observed, now: Timestamp) {
         let instances = observed.groups.iter().flat_map(|group| &group.instances);
-        let doubtful = instances.filter(|found| {
-            instance::may_be_dead(observed, found, now) || instance::may_be_wedged(observed, found, now)
-        });
-        let doubtful: Vec<Instance> = doubtful.cloned().collect();
+        let doubtful: Vec<Instance> = instances.filter(|found| is_doubtful(observed, found, now)).cloned().collect();
         let statuses = join_all(doubtful.iter().map(|found| self.statuses.of(&found.id))).await;
         for (doubtful, status) in doubtful.iter().zip(statuses) {
             let mut instances = observed.groups.iter_mut().flat_map(|group| &mut group.instances);
@@ -173,4 +199,8 @@ pub(crate) fn notices(round: &Round) -> impl Iterator<Item = (InstanceId, Notice
         let since = trigger.time.unwrap_or(round.began).min(round.began);
         Some((trigger.text("instance-id")?.into(), Notice { since, kind }))
     })
+}
+
+fn is_doubtful(observed: &Observed, found: &Instance, now: Timestamp) -> bool {
+    instance::may_be_dead(observed, found, now) || instance::may_be_wedged(observed, found, now)
 }
