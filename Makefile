@@ -183,9 +183,10 @@ bench: prerequisites linux ## what functions cost beside a hello-world: size, st
 	@cargo build --quiet --release -p hello-world --target-dir target/bench
 	@cargo build --quiet --release -p dns-replicator --target-dir target/bench
 	@cargo build --quiet --release -p neo4j-gateway --target-dir target/bench
+	@cargo build --quiet --release -p instance-drainer --target-dir target/bench
 	@echo "building the bench itself"
 	@cargo build --quiet --profile bench -p cluster-stage --features stage --bin bench --target-dir target/bench
-	@./target/bench/release/bench target/bench/release/hello-world target/bench/release/dns-replicator target/bench/release/neo4j-gateway
+	@./target/bench/release/bench $(addprefix target/bench/release/,hello-world dns-replicator neo4j-gateway instance-drainer)
 
 linux:
 	@[ "$$(uname -s)" = Linux ] || { echo "missing: Linux" >&2; \

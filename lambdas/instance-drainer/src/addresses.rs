@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use cluster_core::ids::InstanceId;
 use cluster_lambda::Failure;
@@ -18,17 +22,30 @@ const PAGE: &str = "1000";
 #[derive(Clone, Debug)]
 pub(crate) struct Addresses {
     ec2: Ec2,
+    /// Those that are known: a primary private address stays with its instance until it terminates (EC2 user guide, «Private
+    /// IPv4 addresses»).
+    known: Arc<Mutex<BTreeMap<InstanceId, Ipv4Addr>>>,
 }
 
 impl Addresses {
     /// Reads through this client.
     #[must_use]
     pub(crate) fn new(ec2: Ec2) -> Self {
-        Self { ec2 }
+        Self { ec2, known: Arc::default() }
     }
 
-    /// Returns the addresses of those instances that have one. Without any instance it makes no call.
+    /// Returns the addresses of those instances that have one. It makes no call while all are known, and forgets those of
+    /// other instances.
     pub(crate) async fn of(&self, instances: &[&InstanceId]) -> Result<BTreeMap<InstanceId, Ipv4Addr>, Failure> {
+        let mut addresses = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        addresses.retain(|known, _| instances.contains(&known));
+        let unknown: Vec<_> = instances.iter().copied().filter(|id| !addresses.contains_key(*id)).collect();
+        addresses.extend(self.described(&unknown).await?);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&addresses);
+        Ok(addresses)
+    }
+
+    async fn described(&self, instances: &[&InstanceId]) -> Result<BTreeMap<InstanceId, Ipv4Addr>, Failure> {
         let step = "describe the instances";
         let mut addresses = BTreeMap::new();
         for instances in instances.chunks(PER_CALL) {

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use aws_sdk_ecs::{
     Client,
+    error::ProvideErrorMetadata,
     primitives::DateTime,
     types::{
         ContainerInstance as Described, ContainerInstanceStatus, DesiredStatus, Failure as Missed, HealthStatus,
@@ -93,6 +94,18 @@ impl ContainerInstances {
         self.add(found, DesiredStatus::Running).await
     }
 
+    /// Adds to each of a few container instances all its tasks that have not stopped: lists of their own cost less than that
+    /// of a large cluster.
+    pub(crate) async fn add_tasks_of_few(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
+        for found in found {
+            for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
+                let arns = self.listed_tasks(desired, Some(&found.arn)).await?;
+                self.add_listed(std::slice::from_mut(found), &arns).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the tasks that are being stopped but have not stopped, which ECS's own counts leave out (API reference of
     /// `ContainerInstance`, `runningTasksCount`).
     pub(crate) async fn add_stopping_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
@@ -100,9 +113,16 @@ impl ContainerInstances {
     }
 
     async fn add(&self, found: &mut [ContainerInstance], desired: DesiredStatus) -> Result<(), Failure> {
-        let arns = self.listed_tasks(desired).await?;
+        let arns = self.listed_tasks(desired, None).await?;
+        self.add_listed(found, &arns).await
+    }
+
+    async fn add_listed(&self, found: &mut [ContainerInstance], arns: &[String]) -> Result<(), Failure> {
         let step = format!("describe the tasks of cluster {}", self.cluster);
         let mut tasks: HashMap<String, Vec<Task>> = HashMap::new();
+        // «The Unix timestamp for the time when the task was stopped. More specifically, it's for the time when the task
+        // transitioned from the RUNNING state to the STOPPED state» (API reference of `Task`, `stoppedAt`).
+        let mut stopped: HashMap<String, Timestamp> = HashMap::new();
         for arns in arns.chunks(PER_CALL) {
             let asked = self.client.describe_tasks().cluster(&self.cluster).set_tasks(Some(arns.to_vec()));
             let answer = asked.send().await.map_err(|error| Failure::call(&step, error))?;
@@ -110,18 +130,30 @@ impl ContainerInstances {
             if answer.tasks().len() + answer.failures().len() < arns.len() {
                 return Err(Failure::transient(format!("ECS described only some of the tasks of {}", self.cluster)));
             }
-            for (on, task) in answer.tasks().iter().filter_map(task) {
-                tasks.entry(on).or_default().push(task);
+            for found in answer.tasks() {
+                if let (Some(on), Some(at)) = (found.container_instance_arn(), found.stopped_at().and_then(timestamp)) {
+                    let last = stopped.entry(on.to_owned()).or_insert(at);
+                    *last = at.max(*last);
+                }
+                if let Some((on, task)) = task(found) {
+                    tasks.entry(on).or_default().push(task);
+                }
             }
         }
         for found in found {
             found.add_tasks(tasks.remove(found.arn.as_str()).unwrap_or_default());
+            found.last_stopped = found.last_stopped.max(stopped.remove(found.arn.as_str()));
         }
         Ok(())
     }
 
-    async fn listed_tasks(&self, desired: DesiredStatus) -> Result<Vec<String>, Failure> {
+    async fn listed_tasks(
+        &self,
+        desired: DesiredStatus,
+        on: Option<&ContainerInstanceArn>,
+    ) -> Result<Vec<String>, Failure> {
         let asked = self.client.list_tasks().cluster(&self.cluster).desired_status(desired);
+        let asked = asked.set_container_instance(on.map(ToString::to_string));
         let mut pages = asked.into_paginator().send();
         let mut arns = Vec::new();
         while let Some(page) = pages.next().await {
@@ -152,10 +184,33 @@ impl ContainerInstances {
     /// Sets container instances, at most ten, to DRAINING: ECS places no more tasks on them, and stops those of services, a
     /// core's at once, since its service needs none to be healthy.
     pub(crate) async fn drain(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
-        let step = format!("set container instance {} to DRAINING", arns.join(", "));
+        self.set(arns, ContainerInstanceStatus::Draining).await
+    }
+
+    /// Sets container instances, at most ten, to ACTIVE: ECS places tasks on them again.
+    pub(crate) async fn activate(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
+        self.set(arns, ContainerInstanceStatus::Active).await
+    }
+
+    /// Stops a task: SIGTERM, and SIGKILL after its `StopTimeout`. Returns whether it was still there.
+    pub(crate) async fn stop_task(&self, task: &str, why: &str) -> Result<bool, Failure> {
+        // The reason «appears in subsequent DescribeTasks API operations», 1,024 characters at most (API reference of StopTask).
+        let reason: String = why.chars().take(255).collect();
+        let asked = self.client.stop_task().cluster(&self.cluster).task(task).reason(reason);
+        let Err(error) = asked.send().await else { return Ok(true) };
+        // ECS has no error code for a task that it does not know any more.
+        let gone = error.message().is_some_and(|message| message.contains("task was not found"));
+        if is_refusal(&error, &["InvalidParameterException"]) && gone {
+            return Ok(false);
+        }
+        Err(Failure::call(&format!("stop task {task}"), error))
+    }
+
+    async fn set(&self, arns: &[ContainerInstanceArn], status: ContainerInstanceStatus) -> Result<(), Failure> {
+        let step = format!("set container instance {} to {status}", arns.join(", "));
         let asked = self.client.update_container_instances_state().cluster(&self.cluster);
         let asked = asked.set_container_instances(Some(arns.iter().map(ToString::to_string).collect()));
-        let answer = asked.status(ContainerInstanceStatus::Draining).send().await;
+        let answer = asked.status(status).send().await;
         let answer = answer.map_err(|error| Failure::call(&step, error))?;
         match answer.failures() {
             [] => Ok(()),
@@ -196,6 +251,7 @@ fn container_instance(found: &Described) -> Option<ContainerInstance> {
         running_tasks: found.running_tasks_count().try_into().unwrap_or_default(),
         registered: found.registered_at().and_then(timestamp),
         disconnected_since: None,
+        last_stopped: None,
     })
 }
 

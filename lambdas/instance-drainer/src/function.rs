@@ -14,6 +14,7 @@ use crate::{
     Config, Outcome,
     container_instances::ContainerInstances,
     custom_resources::{DATA_VOLUME_ORIGINS, PHASE, TARGET},
+    disks::Disks,
     ec2::Ec2,
     groups::Groups,
     neo4j::{LOGINS_REFUSED, MEMBERS_ANSWERING, MEMBERS_MISSING, Neo4j, Neo4jOutcome, QUORUM_MARGIN, RIGHTS_MISSING},
@@ -23,14 +24,28 @@ use crate::{
 
 const LAUNCH_FAILED: (&str, &str) = ("aws.autoscaling", "EC2 Instance Launch Unsuccessful");
 
+/// EC2 takes a Spot instance in two minutes (EC2 user guide, «Spot Instance interruption notices»).
+pub(crate) const SPOT: (&str, &str) = ("aws.ec2", "EC2 Spot Instance Interruption Warning");
+/// EC2 may take a Spot instance soon.
+pub(crate) const REBALANCE: (&str, &str) = ("aws.ec2", "EC2 Instance Rebalance Recommendation");
+/// A task of the ECS cluster has stopped.
+pub(crate) const TASK: (&str, &str) = ("aws.ecs", "ECS Task State Change");
+
+const ABANDONED: &str = "DrainsAbandoned";
 const ADMITTED: &str = "InstancesAdmitted";
 const ATTACHED: &str = "VolumesAttached";
 const ATTACH_SECONDS: &str = "VolumeAttachSeconds";
 const CORES_NOT_WHOLE: &str = "CoresNotWhole";
+const DRAIN_SECONDS: &str = "DrainSeconds";
+const DRAIN_WAIT_SECONDS: &str = "DrainWaitSeconds";
 const LAUNCHES_ABANDONED: &str = "LaunchesAbandoned";
 const NOT_WHOLE_SECONDS: &str = "CoreNotWholeSeconds";
+const RELEASE_LAG: &str = "ReleaseLagMs";
+const RESTARTED: &str = "MembersRestarted";
 const RETAINED: &str = "InstancesRetained";
+const STOPS_WITHOUT_QUORUM: &str = "StopsWithoutQuorum";
 const STUCK: &str = "InstancesStuck";
+const WAIT_SECONDS: &str = "WaitSeconds";
 const WAITING: &str = "InstancesWaiting";
 
 /// The function: its configuration and its clients.
@@ -42,6 +57,7 @@ pub struct Drainer {
     pub(crate) volumes: Volumes,
     pub(crate) statuses: Statuses,
     pub(crate) state: StateTable,
+    pub(crate) disks: Disks,
     pub(crate) neo4j: Option<Neo4j>,
 }
 
@@ -53,23 +69,33 @@ impl Function for Drainer {
         ("aws.autoscaling", "EC2 Instance Terminate Successful"),
         LAUNCH_FAILED,
         ("aws.ecs", "ECS Container Instance State Change"),
+        TASK,
+        SPOT,
+        REBALANCE,
         SWEEP,
     ];
     const CUSTOM_RESOURCES: &'static [&'static str] = &[PHASE, TARGET, DATA_VOLUME_ORIGINS];
     const METRICS: &'static [&'static str] = &[
+        ABANDONED,
         ADMITTED,
         ATTACHED,
         ATTACH_SECONDS,
         CORES_NOT_WHOLE,
+        DRAIN_SECONDS,
+        DRAIN_WAIT_SECONDS,
         LAUNCHES_ABANDONED,
         LOGINS_REFUSED,
         MEMBERS_ANSWERING,
         MEMBERS_MISSING,
         NOT_WHOLE_SECONDS,
         QUORUM_MARGIN,
+        RELEASE_LAG,
+        RESTARTED,
         RETAINED,
         RIGHTS_MISSING,
+        STOPS_WITHOUT_QUORUM,
         STUCK,
+        WAIT_SECONDS,
         WAITING,
     ];
 
@@ -79,7 +105,8 @@ impl Function for Drainer {
         let config = Config::read(lookup)?;
         let ec2 = Ec2::new(lookup, aws)?;
         Ok(Self {
-            groups: Groups::new(client!(aws_sdk_autoscaling, aws)),
+            groups: Groups::new(client!(aws_sdk_autoscaling, aws), config.scope()),
+            disks: Disks::new(config.cluster.clone(), lookup, aws)?,
             container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.ecs_cluster.clone()),
             volumes: Volumes::new(ec2.clone()),
             statuses: Statuses::new(ec2.clone()),
@@ -96,15 +123,16 @@ impl Function for Drainer {
     /// Reads a little of what each round reads, with the same calls and rights.
     async fn warm_up(&self) -> Vec<Result<(), Failure>> {
         let (groups, state, cluster) =
-            tokio::join!(self.groups.of(&self.config.cluster), self.state.read(), self.container_instances.all());
+            tokio::join!(self.groups.all(), self.state.read(), self.container_instances.all());
         vec![groups.map(drop), state.map(drop), cluster.map(drop)]
     }
 
     fn log(&self, trigger: &Trigger) {
-        if trigger.kind() == SWEEP {
+        if [SWEEP, TASK].contains(&trigger.kind()) {
             return;
         }
-        let instance = trigger.text("EC2InstanceId").or(trigger.text("ec2InstanceId")).unwrap_or("unknown");
+        let instance = ["EC2InstanceId", "ec2InstanceId", "instance-id"].iter().find_map(|key| trigger.text(key));
+        let instance = instance.unwrap_or("unknown");
         let (what, group) = (&trigger.detail_type, trigger.text("AutoScalingGroupName").unwrap_or("unknown"));
         if trigger.kind() == LAUNCH_FAILED {
             let why = trigger.text("StatusMessage").unwrap_or("unknown");
@@ -124,7 +152,7 @@ impl Function for Drainer {
 
     /// Returns the metrics of a round. All counts are always present, so their absence means that there was no round.
     fn metrics(&self, _: &Round, reconciled: &Reconciled<Outcome>, now: Timestamp) -> Vec<MetricSet> {
-        let Some(outcome) = &reconciled.outcome else { return Vec::new() };
+        let Some(outcome) = reconciled.outcome.as_ref().filter(|outcome| outcome.looked) else { return Vec::new() };
         let (tally, held) = (&outcome.tally, outcome.plan.held());
         let mut metrics = vec![
             Metric::count(WAITING, held.waiting + tally.put_off),
@@ -133,6 +161,10 @@ impl Function for Drainer {
             Metric::count(LAUNCHES_ABANDONED, tally.refused),
             Metric::count(ATTACHED, tally.attached),
             Metric::count(ADMITTED, tally.admitted),
+            Metric::count(ABANDONED, tally.abandoned),
+            Metric::count(RESTARTED, tally.restarted),
+            Metric::count(STOPS_WITHOUT_QUORUM, tally.stopped_without_quorum),
+            Metric::seconds(DRAIN_WAIT_SECONDS, outcome.waits.values().copied().max().unwrap_or_default()),
             Metric::seconds(NOT_WHOLE_SECONDS, outcome.not_whole_for(now)),
             Metric::count(CORES_NOT_WHOLE, outcome.cores.iter().filter(|(_, since)| since.is_some()).count()),
         ];
@@ -140,7 +172,15 @@ impl Function for Drainer {
         let formed = outcome.neo4j.iter().filter(|_| outcome.phase == Phase::Complete);
         metrics.extend(formed.flat_map(Neo4jOutcome::metrics));
         metrics.extend(tally.attach_seconds.map(|seconds| Metric::seconds(ATTACH_SECONDS, seconds)));
-        vec![MetricSet { dimensions: Vec::new(), metrics }]
+        metrics.extend(tally.drains.iter().flat_map(|drain| {
+            let lag = drain.release_lag.map(|lag| Metric::milliseconds(RELEASE_LAG, lag));
+            [Metric::seconds(DRAIN_SECONDS, drain.seconds)].into_iter().chain(lag)
+        }));
+        let waits = outcome.waits.iter().map(|(reason, seconds)| MetricSet {
+            dimensions: vec![("Reason", (*reason).to_owned())],
+            metrics: vec![Metric::seconds(WAIT_SECONDS, *seconds)],
+        });
+        std::iter::once(MetricSet { dimensions: Vec::new(), metrics }).chain(waits).collect()
     }
 
     async fn custom_resource(

@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use cluster_core::{
     ids::InstanceId,
     instance::{Group, Instance, LaunchTemplate, State},
-    names::{CLUSTER_TAG, CORE_TAG, VOLUME_TAG},
+    names::{CLUSTER_TAG, CORE_TAG, DRAIN_TAG, VOLUME_TAG},
 };
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
@@ -20,6 +20,36 @@ const ACTIVITIES: i32 = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
     client: Client,
+    scope: Scope,
+}
+
+/// Which groups are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Those of a cluster, by this name: they have its tag, and its name as their prefix.
+    Cluster(String),
+    /// Those that are tagged with the name of this ECS cluster, whatever they are called.
+    EcsCluster(String),
+}
+
+impl Scope {
+    fn tag(&self) -> (&'static str, &str) {
+        match self {
+            Self::Cluster(name) => (CLUSTER_TAG, name),
+            Self::EcsCluster(name) => (DRAIN_TAG, name),
+        }
+    }
+
+    /// Returns whether a group is of this scope. The filter has matched the tag already, but a group by another name that
+    /// somebody has tagged is still not a cluster's.
+    fn owns(&self, group: &str, tag: impl Fn(&str) -> Option<String>) -> bool {
+        let (key, value) = self.tag();
+        tag(key).as_deref() == Some(value)
+            && match self {
+                Self::Cluster(name) => group.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-')),
+                Self::EcsCluster(_) => true,
+            }
+    }
 }
 
 /// The result of a lifecycle hook.
@@ -34,19 +64,21 @@ pub(crate) enum End {
 impl Groups {
     /// Reads and writes through this client.
     #[must_use]
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+    pub(crate) fn new(client: Client, scope: Scope) -> Self {
+        Self { client, scope }
     }
 
-    /// Returns the groups of a cluster: those that have its tag and its name.
-    pub(crate) async fn of(&self, cluster: &str) -> Result<Vec<Group>, Failure> {
-        let filter = Filter::builder().name(format!("tag:{CLUSTER_TAG}")).values(cluster).build();
+    /// Returns the groups of the scope.
+    pub(crate) async fn all(&self) -> Result<Vec<Group>, Failure> {
+        let (key, value) = self.scope.tag();
+        let filter = Filter::builder().name(format!("tag:{key}")).values(value).build();
         let mut pages = self.client.describe_auto_scaling_groups().filters(filter).into_paginator().send();
         let mut groups = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| Failure::call("describe the Auto Scaling groups", error))?;
-            groups
-                .extend(page.auto_scaling_groups.unwrap_or_default().iter().filter_map(|found| group(found, cluster)));
+            groups.extend(
+                page.auto_scaling_groups.unwrap_or_default().iter().filter_map(|found| group(found, &self.scope)),
+            );
         }
         Ok(groups)
     }
@@ -110,17 +142,31 @@ impl Groups {
         unless_over(answer, || format!("extend the lifecycle hook of instance {instance} in group {group}"))
     }
 
-    /// Terminates a retained instance. Returns whether it was still there.
+    /// Tells Auto Scaling that an instance is unhealthy, so that its group replaces it. Returns whether it was still there.
+    pub(crate) async fn mark_unhealthy(&self, instance: &InstanceId) -> Result<bool, Failure> {
+        let answer = self
+            .client
+            .set_instance_health()
+            .instance_id(instance.as_str())
+            .health_status("Unhealthy")
+            // It has been in service for long.
+            .should_respect_grace_period(false)
+            .send()
+            .await;
+        unless_over(answer, || format!("mark instance {instance} as unhealthy"))
+    }
+
+    /// Terminates an instance, by way of its hook if it has one. Returns whether it was still there.
     pub(crate) async fn terminate(&self, instance: &InstanceId) -> Result<bool, Failure> {
         let answer = self
             .client
             .terminate_instance_in_auto_scaling_group()
             .instance_id(instance.as_str())
-            // A retained instance does not count towards the desired capacity, so there is nothing to take off.
+            // It is to be replaced; and a retained one does not count towards the desired capacity anyway.
             .should_decrement_desired_capacity(false)
             .send()
             .await;
-        unless_over(answer, || format!("terminate the retained instance {instance}"))
+        unless_over(answer, || format!("terminate instance {instance}"))
     }
 }
 
@@ -147,16 +193,14 @@ where
     }
 }
 
-/// Reads a group, if it is this cluster's. The filter has matched the tag already, but a group by another name that
-/// somebody has tagged is still not ours.
-fn group(found: &AutoScalingGroup, cluster: &str) -> Option<Group> {
+/// Reads a group, if it is of the scope.
+fn group(found: &AutoScalingGroup, scope: &Scope) -> Option<Group> {
     let name = found.auto_scaling_group_name()?;
     let tag = |key: &str| {
         let tag = found.tags().iter().find(|tag| tag.key() == Some(key));
         tag.and_then(|tag| tag.value()).map(str::to_owned)
     };
-    let ours = tag(CLUSTER_TAG).as_deref() == Some(cluster)
-        && name.strip_prefix(cluster).is_some_and(|rest| rest.starts_with('-'));
+    let ours = scope.owns(name, tag);
     let instances = found.instances().iter().filter_map(|instance| {
         Some(Instance {
             id: instance.instance_id()?.into(),

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use cluster_core::{
     ids::InstanceId,
-    instance::{ContainerInstance, Phase, Policy, Seen, Task},
+    instance::{ContainerInstance, Notice, NoticeKind, Phase, Policy, Seen, Task},
     neo4j::{
         Answer, Answers, Asked, Declaration, DeclareUsers, Memory,
         monitor::{self, Decision, Trouble},
@@ -107,6 +107,22 @@ impl Neo4j {
         });
         let members = members.collect();
         Heard { asked, members, gateway, monitor }
+    }
+
+    /// Forgets nothing that was heard, and takes from a later observation which members there are, and who is about to go.
+    pub(crate) fn later(heard: Heard, observed: &cluster_core::instance::Observed, policy: &Policy) -> Heard {
+        let before: BTreeMap<_, _> = heard.members.into_iter().map(|member| (member.task.clone(), member)).collect();
+        let members = tasks(&observed.container_instances, policy).map(|(on, task)| {
+            let known = before.get(&task.id);
+            Member {
+                core: core_of(task, policy),
+                task: task.id.clone(),
+                address: known.and_then(|known| known.address),
+                answer: known.and_then(|known| known.answer.clone()),
+                going: going(on, task),
+            }
+        });
+        Heard { members: members.collect(), ..heard }
     }
 
     /// Decides whether the user that asks has to be declared. The administrator's secret is read only where something is
@@ -262,6 +278,22 @@ impl Heard {
         }
     }
 
+    /// Adds what EC2 has announced about the instances of members that go for no other reason.
+    pub(crate) fn announce(
+        &mut self,
+        found: &[ContainerInstance],
+        notices: &BTreeMap<InstanceId, Notice>,
+        events: &BTreeMap<InstanceId, String>,
+    ) {
+        for member in self.members.iter_mut().filter(|member| member.going.is_none()) {
+            let on = found.iter().find(|on| on.tasks.iter().any(|task| task.id == member.task));
+            let Some(instance) = on.map(|on| &on.instance) else { continue };
+            let spot = notices.get(instance).is_some_and(|notice| notice.kind == NoticeKind::Spot);
+            let event = events.get(instance).map(|code| Going::Event(code.clone()));
+            member.going = spot.then_some(Going::Spot).or(event);
+        }
+    }
+
     /// Returns what says whether cores are whole.
     pub(crate) fn seen(&self, memory: &Memory) -> Seen {
         if let Some(why) = &self.gateway {
@@ -315,9 +347,7 @@ fn asked(
 
 /// Returns the number of the core whose service a task belongs to.
 fn core_of(task: &Task, policy: &Policy) -> Option<u8> {
-    let service = task.service()?;
-    let index = policy.core_services.iter().position(|core| core == service)?;
-    u8::try_from(index + 1).ok()
+    policy.core_of(task.service()?)
 }
 
 /// Returns why a task is about to stop.

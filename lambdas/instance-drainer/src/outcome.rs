@@ -2,23 +2,31 @@ use std::collections::BTreeMap;
 
 use cluster_core::{
     ids::{InstanceId, VolumeId},
-    instance::{Action, Core, NOT_WHOLE, Observed, Phase, Plan, Replica, Step, Target},
+    instance::{
+        self, Action, Core, Holder, Lease, NOT_WHOLE, Observed, Phase, Plan, Policy, Reason, Replica, State, Step,
+        Target,
+    },
     quorum,
 };
+use cluster_lambda::{Mode, Round};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{neo4j::Neo4jOutcome, reconcile::Applied};
+use crate::{look::Look, neo4j::Neo4jOutcome, reconcile::Applied};
 
 /// The outcome of a round.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// Whether the round looked at the cluster. One that events of others' instances woke does not.
+    pub looked: bool,
     /// The cluster's phase.
     pub phase: Phase,
     /// The plan.
     pub plan: Plan,
     /// Each core, and since when it has not been whole, if it is not.
     pub cores: Vec<(Core, Option<Timestamp>)>,
+    /// What the function does about a core that is ill, or why it does not yet, by the core's number.
+    pub healing: BTreeMap<u8, String>,
     /// Each instance of the replicas.
     pub replicas: Vec<Replica>,
     /// What every member should run; nothing before a deployment recorded it.
@@ -29,11 +37,39 @@ pub struct Outcome {
     pub tally: Tally,
     /// Why a step did not succeed, in AWS's words, by instance.
     pub refusals: BTreeMap<InstanceId, String>,
+    /// The lease as the round found it, or claimed it.
+    pub lease: Lease,
+    /// How many seconds instances have been on their way out at most, by what they wait for.
+    pub waits: BTreeMap<&'static str, i64>,
     /// Whether this was a dry run.
     pub dry_run: bool,
 }
 
 impl Outcome {
+    /// Returns what a look comes to, before anything is applied.
+    pub(crate) fn of(look: &Look, round: &Round) -> Self {
+        let Look { observed, remembered, neo4j, policy, plan, .. } = look;
+        let cores = instance::cores(observed, plan, policy, round.began).into_iter().map(|core| {
+            let since = remembered.clocks.not_whole.get(&core.number).copied();
+            (core, since)
+        });
+        Self {
+            looked: true,
+            phase: observed.phase,
+            plan: plan.clone(),
+            cores: cores.collect(),
+            healing: healing(observed, policy, round.began),
+            replicas: instance::replicas(observed, policy),
+            target: observed.target.clone(),
+            neo4j: neo4j.clone(),
+            tally: Tally::default(),
+            refusals: BTreeMap::new(),
+            lease: observed.lease.clone(),
+            waits: waits(observed, plan, round.began),
+            dry_run: round.mode != Mode::Act,
+        }
+    }
+
     /// Returns the function's answer to its invoker.
     #[must_use]
     pub fn answer(&self) -> Value {
@@ -51,6 +87,7 @@ impl Outcome {
                 "whole": core.fault.is_none(),
                 "since": since.map(|since| format!("{since:.0}")),
                 "why": self.why(core),
+                "healing": self.healing.get(&core.number),
                 "safeToStop": self.unsafe_to_stop(core.number).map(|reasons| reasons.is_empty()),
                 "unsafe": self.unsafe_to_stop(core.number),
             })
@@ -79,6 +116,10 @@ impl Outcome {
             "target": target,
             "cores": cores.collect::<Vec<_>>(),
             "replicas": replicas.collect::<Vec<_>>(),
+            "lease": self.lease.holder.as_ref().map(|holder| {
+                let Holder { core, task, cause, since } = holder;
+                json!({"core": core, "task": task, "cause": cause.word(), "since": format!("{since:.0}")})
+            }),
             "neo4j": self.neo4j.as_ref().map(Neo4jOutcome::answer),
             "table": self.table(),
             "steps": self.plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -132,17 +173,50 @@ impl Outcome {
         for (core, since) in &self.cores {
             let (Some(why), Some(since)) = (self.why(core), since) else { continue };
             let (core, lasted) = (core.number, now.duration_since(*since));
+            let healing = self.healing.get(&core);
             if lasted > NOT_WHOLE {
-                tracing::error!(core, %since, why, "a core has not been whole for more than 30 minutes");
+                tracing::error!(core, %since, why, healing, "a core has not been whole for more than 30 minutes");
             } else {
-                tracing::warn!(core, %since, why, "a core is not whole");
+                tracing::warn!(core, %since, why, healing, "a core is not whole");
             }
         }
     }
 }
 
+/// Returns what is done about each core that is ill, or why nothing is yet.
+fn healing(observed: &Observed, policy: &Policy, now: Timestamp) -> BTreeMap<u8, String> {
+    let text = |core: u8| {
+        let ill = instance::ill(observed, policy, core, now).map(|ill| ill.to_string());
+        ill.or_else(|| instance::not_yet(observed, policy, core, now).map(|why| why.to_string()))
+    };
+    (1..=policy.cores).filter_map(|core| Some((core, text(core)?))).collect()
+}
+
+/// Returns for how many seconds instances have been on their way out at most, by what they wait for.
+fn waits(observed: &Observed, plan: &Plan, now: Timestamp) -> BTreeMap<&'static str, i64> {
+    let mut waits = BTreeMap::new();
+    for step in &plan.steps {
+        let leaves = step.state.as_ref().is_some_and(State::awaits_release);
+        let Some(since) = observed.leaving.get(&step.instance).filter(|_| leaves) else { continue };
+        if matches!(step.action, Action::Wait { .. }) {
+            let longest = waits.entry(step.why.waits_for()).or_default();
+            *longest = now.duration_since(*since).as_secs().max(*longest);
+        }
+    }
+    waits
+}
+
+/// An instance that left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Seconds since it was first seen on its way out.
+    pub seconds: i64,
+    /// Milliseconds since the last task on it stopped, if ECS says when that was.
+    pub release_lag: Option<i64>,
+}
+
 /// The counts of the results of a plan's steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Steps that changed something. A heartbeat changes nothing.
     pub applied: usize,
@@ -156,11 +230,33 @@ pub struct Tally {
     pub put_off: usize,
     /// The steps among those that only people can make succeed.
     pub stuck: usize,
+    /// Instances that are kept because they could not leave in time.
+    pub abandoned: usize,
+    /// Members that were restarted because they were ill.
+    pub restarted: usize,
+    /// Cores that were stopped for a Spot interruption although the others need them.
+    pub stopped_without_quorum: usize,
+    /// The instances that left.
+    pub drains: Vec<Drained>,
     /// The longest time from the attachment of a volume to the admission of its instance.
     pub attach_seconds: Option<i64>,
 }
 
 impl Tally {
+    /// Writes the report of a drain, one line.
+    fn report(&mut self, step: &Step, observed: &Observed, now: Timestamp) {
+        let since = observed.leaving.get(&step.instance).copied().unwrap_or(now);
+        let stopped = observed.of(&step.instance).iter().filter_map(|found| found.last_stopped).max();
+        let drained = Drained {
+            seconds: now.duration_since(since).as_secs().max(0),
+            release_lag: stopped.map(|at| i64::try_from(now.duration_since(at).as_millis().max(0)).unwrap_or(i64::MAX)),
+        };
+        let (instance, group) = (&step.instance, &step.group);
+        let Drained { seconds, release_lag } = drained;
+        tracing::info!(%instance, group, seconds, release_lag, why = %step.why, "an instance has left");
+        self.drains.push(drained);
+    }
+
     pub(crate) fn add(&mut self, step: &Step, applied: &Applied, observed: &Observed, now: Timestamp) {
         match applied {
             Applied::No => return,
@@ -171,6 +267,10 @@ impl Tally {
         match &step.action {
             Action::Attach { .. } if *applied == Applied::Yes => self.attached += 1,
             Action::Refuse => self.refused += 1,
+            Action::Abandon { .. } => self.abandoned += 1,
+            Action::StopTasks { .. } if matches!(step.why, Reason::Spared { .. }) => self.restarted += 1,
+            Action::Drain { .. } if matches!(step.why, Reason::SpotEnds { .. }) => self.stopped_without_quorum += 1,
+            Action::Leave { .. } | Action::Release => self.report(step, observed, now),
             Action::Admit => {
                 self.admitted += 1;
                 let since = observed.attached_since(&step.instance);

@@ -1,16 +1,22 @@
-use std::collections::BTreeMap;
-
 use cluster_core::{
-    ids::VolumeId,
-    instance::{self, Action, Observed, Phase, Plan, Policy, State, Step},
+    ids::{ContainerInstanceArn, VolumeId},
+    instance::{self, Action, Cause, Holder, Observed, Phase, Plan, State, Step},
+    names::DRAIN_HOOK,
     neo4j::Memory,
-    quorum::Quorum,
 };
-use cluster_lambda::{Failure, Mode, Reconciled, Round, SWEEP};
+use cluster_lambda::{Failure, Mode, Reconciled, Round, queue::Trigger};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use crate::{Drainer, Outcome, Tally, groups::End, neo4j::Neo4jOutcome, observe::Observation, volumes::Attached};
+use crate::{
+    Drainer, Outcome,
+    function::{REBALANCE, SPOT, TASK},
+    groups::End,
+    look::Look,
+    neo4j::Neo4jOutcome,
+    observe::notices,
+    volumes::Attached,
+};
 
 /// The result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,82 +32,109 @@ pub(crate) enum Applied {
 }
 
 impl Drainer {
-    /// Does what can be done now for every instance that Auto Scaling holds: observes everything, plans, and applies.
+    /// Does what can be done now for every instance that Auto Scaling holds, and for every core that has to be stopped:
+    /// observes everything, plans, and applies.
     ///
     /// A failure for one instance does not stop the others. A caller that knows the phase overrules the state table.
     pub(crate) async fn reconcile_in(&self, phase: Option<Phase>, round: &Round) -> Reconciled<Outcome> {
-        let (now, mode) = (round.began, round.mode);
-        let Observation { mut observed, before, mut remembered, cores } = match Box::pin(self.observe(phase, now)).await
-        {
-            Ok(observation) => observation,
+        match self.concerns(round).await {
+            Ok(true) => {}
+            Ok(false) => return Reconciled { outcome: Some(Outcome::default()), failures: Vec::new() },
+            Err(failure) => return Err(failure).into(),
+        }
+        let mut look = match Box::pin(self.look(phase, round)).await {
+            Ok(look) => look,
             Err(failure) => return Err(failure).into(),
         };
-        let policy = Policy { cores, ..self.config.policy() };
-        let mut neo4j = self.hear(round, &mut observed, &mut remembered.neo4j, &policy).await;
-        let plan = instance::plan(&observed, &policy, now);
-        log(&plan, mode);
-        let cores = instance::cores(&observed, &plan, &policy, now);
-        let not_whole = cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number);
-        remembered.clocks.see_cores(not_whole, neo4j.as_ref().is_some_and(Neo4jOutcome::is_heard), now);
-        if let Some(neo4j) = &mut neo4j {
-            self.declare_monitor(neo4j, &mut remembered.neo4j, round).await;
-        }
         let mut failures = Vec::new();
-        if mode != Mode::Look
-            && let Err(failure) = self.state.save(&before, &remembered).await
-        {
-            tracing::error!("{}", failure.chain());
-            failures.push(failure);
-        }
-        let dated = cores.into_iter().map(|core| {
-            let since = remembered.clocks.not_whole.get(&core.number).copied();
-            (core, since)
-        });
-        let mut outcome = Outcome {
-            phase: observed.phase,
-            plan,
-            cores: dated.collect(),
-            replicas: instance::replicas(&observed, &policy),
-            target: observed.target.clone(),
-            neo4j,
-            tally: Tally::default(),
-            refusals: BTreeMap::new(),
-            dry_run: mode != Mode::Act,
+        let mut settle = |result: Result<(), Failure>| {
+            if let Err(failure) = result {
+                tracing::error!("{}", failure.chain());
+                failures.push(failure);
+            }
         };
-        if mode == Mode::Act {
-            failures.extend(self.apply_all(&mut outcome, &observed, now).await);
+        self.see_cores(&mut look, round.began);
+        if let Some(neo4j) = &mut look.neo4j {
+            self.declare_monitor(neo4j, &mut look.remembered.neo4j, round).await;
         }
-        outcome.log_cores(now);
+        if round.mode != Mode::Look {
+            settle(self.state.save(&look.before, &look.remembered).await);
+        }
+        if round.mode == Mode::Act {
+            let saved = look.remembered.clone();
+            settle(Box::pin(self.claim(&mut look, round)).await);
+            // Before anybody is stopped: one that was stopped and forgotten could be stopped again at once.
+            remember_restarts(&mut look, round.began);
+            settle(self.state.save(&saved, &look.remembered).await);
+        }
+        log(&look.plan, round.mode);
+        let mut outcome = Outcome::of(&look, round);
+        if round.mode == Mode::Act {
+            failures.extend(self.apply_all(&mut outcome, &look.observed, round.began).await);
+            if let Err(failure) = self.give_back(&look).await {
+                tracing::error!("{}", failure.chain());
+                failures.push(failure);
+            }
+        }
+        outcome.log_cores(round.began);
         Reconciled { outcome: Some(outcome), failures }
     }
 
-    /// Asks Neo4j in a sweep, or when a person or CloudFormation asks: rounds that events wake have to be quick, and come in
-    /// numbers. While the cluster is being deleted nothing depends on it, and the gateway goes first.
-    async fn hear(
-        &self,
-        round: &Round,
-        observed: &mut Observed,
-        memory: &mut Memory,
-        policy: &Policy,
-    ) -> Option<Neo4jOutcome> {
-        let asks = round.triggers.is_empty() || round.triggers.iter().any(|trigger| trigger.kind() == SWEEP);
-        if !asks || observed.phase == Phase::Deleting {
-            return None;
+    /// Returns whether a round has anything to look at. The rules for EC2's events cannot name the instances of a cluster, and
+    /// tasks stop all the time: where only such events woke it, the groups say whether one of theirs is concerned.
+    async fn concerns(&self, round: &Round) -> Result<bool, Failure> {
+        let vague = |trigger: &Trigger| [SPOT, REBALANCE, TASK].contains(&trigger.kind());
+        if round.triggers.is_empty() || !round.triggers.iter().all(vague) {
+            return Ok(true);
         }
-        let neo4j = self.neo4j.as_ref()?;
-        let heard = neo4j.listen(&observed.container_instances, policy, memory, round.began).await;
-        let judged = heard.observed(policy.cores, memory, round.began);
-        let quorum = Quorum::of(&judged);
-        // Where the gateway failed, nothing is known that could be remembered.
-        if heard.gateway.is_none() {
-            let answers = heard.answers();
-            memory.see_answers(&heard.asked, &answers, round.began);
-            memory.see_servers(&heard.asked, &answers);
-            memory.see_down(quorum.down(), round.began);
+        let groups = self.groups.all().await?;
+        let instances = || groups.iter().flat_map(|group| &group.instances);
+        let announced = notices(round).any(|(id, _)| instances().any(|found| found.id == id));
+        let tasks = round.triggers.iter().any(|trigger| trigger.kind() == TASK);
+        Ok(announced || (tasks && instances().any(|found| found.state.awaits_release())))
+    }
+
+    /// Takes note of which cores are not whole.
+    fn see_cores(&self, look: &mut Look, now: Timestamp) {
+        let cores = instance::cores(&look.observed, &look.plan, &look.policy, now);
+        let not_whole = cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number);
+        let asked = look.neo4j.as_ref().is_some_and(Neo4jOutcome::is_heard);
+        look.remembered.clocks.see_cores(not_whole, asked, now);
+    }
+
+    /// Claims the lease if the plan wants a core stopped, and replaces the plan by one that is made while it is held.
+    async fn claim(&self, look: &mut Look, round: &Round) -> Result<(), Failure> {
+        let claims = look.plan.steps.iter().find_map(|step| match &step.action {
+            Action::Claim { core, task, cause } => {
+                Some(Holder { core: *core, task: task.clone(), cause: *cause, since: round.began })
+            }
+            _ => None,
+        });
+        let Some(holder) = claims else { return Ok(()) };
+        let core = holder.core;
+        let Some(lease) = self.state.pass_lease(&look.observed.lease, Some(holder)).await? else {
+            tracing::info!(core, "somebody else has changed the lease: the next round looks again");
+            return Ok(());
+        };
+        match Box::pin(self.look_again(look, lease.clone(), round)).await {
+            Ok(again) => {
+                *look = again;
+                Ok(())
+            }
+            Err(failure) => {
+                // Nobody was stopped under it. If it cannot be given back now, another round does so later.
+                let given = self.state.pass_lease(&lease, None).await;
+                Err(failure.combined(given.err()))
+            }
         }
-        observed.neo4j = heard.seen(memory);
-        let monitor = neo4j.decide(&heard, observed.phase, memory, round.began).await;
-        Some(Neo4jOutcome { heard, observed: judged, quorum, monitor })
+    }
+
+    /// Gives the lease back, if the plan says so.
+    async fn give_back(&self, look: &Look) -> Result<(), Failure> {
+        let Some(why) = &look.plan.freed else { return Ok(()) };
+        let free = self.state.pass_lease(&look.observed.lease, None).await?.is_some();
+        tracing::info!(%why, free, "the lease goes back");
+        Ok(())
     }
 
     /// Declares the user that asks, if it has to be.
@@ -149,13 +182,14 @@ impl Drainer {
     /// Applies one step.
     async fn apply(&self, step: &Step) -> Result<Applied, Failure> {
         let Step { group, instance, action, .. } = step;
-        let complete = async |end| match step.hook() {
+        let hook = step.hook().map(|hook| if self.config.stand_alone { DRAIN_HOOK } else { hook });
+        let complete = async |end| match hook {
             Some(hook) => self.groups.complete(group, instance, hook, end).await,
             None => Ok(false),
         };
         let changed = match action {
             Action::Wait { heartbeat } => {
-                if let Some(hook) = step.hook().filter(|_| *heartbeat) {
+                if let Some(hook) = hook.filter(|_| *heartbeat) {
                     self.groups.heartbeat(group, instance, hook).await?;
                 }
                 false
@@ -163,20 +197,46 @@ impl Drainer {
             Action::Attach { volume } => return self.attach(step, volume).await,
             Action::Admit | Action::Release => complete(End::Continue).await?,
             Action::Refuse => complete(End::Abandon).await?,
+            Action::Abandon { activate } => {
+                if !activate.is_empty() {
+                    self.container_instances.activate(activate).await?;
+                }
+                complete(End::Abandon).await?
+            }
             Action::Drain { container_instances } => {
                 self.container_instances.drain(container_instances).await?;
                 true
             }
-            Action::Deregister { container_instances, force } => {
+            Action::Deregister { container_instances } => self.deregister(container_instances, true).await?,
+            Action::Leave { container_instances } => {
+                self.deregister(container_instances, false).await?;
+                if step.state == Some(State::Retained) {
+                    self.groups.terminate(instance).await?;
+                } else {
+                    complete(End::Continue).await?;
+                }
+                true
+            }
+            Action::StopTasks { tasks } => {
                 let mut changed = false;
-                for arn in container_instances {
-                    changed |= self.container_instances.deregister(arn, *force).await?;
+                for task in tasks {
+                    changed |= self.container_instances.stop_task(task, &step.why.to_string()).await?;
                 }
                 changed
             }
+            Action::MarkUnhealthy => self.groups.mark_unhealthy(instance).await?,
+            Action::Claim { .. } => return Ok(Applied::PutOff("the next round claims the lease".to_owned())),
             Action::Terminate => self.groups.terminate(instance).await?,
         };
         Ok(if changed { Applied::Yes } else { Applied::No })
+    }
+
+    async fn deregister(&self, container_instances: &[ContainerInstanceArn], force: bool) -> Result<bool, Failure> {
+        let mut changed = false;
+        for arn in container_instances {
+            changed |= self.container_instances.deregister(arn, force).await?;
+        }
+        Ok(changed)
     }
 
     async fn attach(&self, step: &Step, volume: &VolumeId) -> Result<Applied, Failure> {
@@ -198,6 +258,20 @@ impl Drainer {
     }
 }
 
+/// Takes note of the cores that the plan restarts, or replaces, because they are ill.
+fn remember_restarts(look: &mut Look, now: Timestamp) {
+    let Some(holder) = look.observed.lease.holder.as_ref().filter(|_| look.observed.claimed) else { return };
+    let ill = matches!(holder.cause, Cause::Hang | Cause::DiskStart | Cause::Disk | Cause::Wedged);
+    let restarts = look.plan.steps.iter().any(|step| match &step.action {
+        Action::StopTasks { tasks } => tasks.contains(&holder.task),
+        Action::MarkUnhealthy => true,
+        _ => false,
+    });
+    if ill && restarts {
+        look.remembered.clocks.see_restart(holder.core, now);
+    }
+}
+
 /// Logs one line for each step, as a warning if people are needed.
 fn log(plan: &Plan, mode: Mode) {
     let dry_run = mode != Mode::Act;
@@ -207,7 +281,12 @@ fn log(plan: &Plan, mode: Mode) {
                 tracing::warn!(%step, dry_run, "waits for people");
             }
             Action::Wait { .. } => tracing::info!(%step, dry_run, "left as it is"),
-            Action::Refuse | Action::Deregister { force: true, .. } => tracing::warn!(%step, dry_run, "planned"),
+            Action::Refuse
+            | Action::Deregister { .. }
+            | Action::Claim { .. }
+            | Action::StopTasks { .. }
+            | Action::MarkUnhealthy
+            | Action::Abandon { .. } => tracing::warn!(%step, dry_run, "planned"),
             _ => tracing::info!(%step, dry_run, "planned"),
         }
     }

@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+
 use cluster_core::{ids::InstanceId, instance::InstanceStatus};
 use cluster_lambda::Failure;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::ec2::Ec2;
@@ -35,6 +38,39 @@ impl Statuses {
     }
 }
 
+/// The number of instances in one call (API reference of `DescribeInstanceStatus`: 100 at most).
+const PER_CALL: usize = 100;
+/// How long before it begins an event counts: within this time a core that was stopped may not be back.
+const DUE: SignedDuration = SignedDuration::from_hours(1);
+
+impl Statuses {
+    /// Returns the code of the event that EC2 is about to begin, such as `instance-retirement`, of each instance that has one.
+    pub(crate) async fn events(
+        &self,
+        instances: &[&InstanceId],
+        now: Timestamp,
+    ) -> Result<BTreeMap<InstanceId, String>, Failure> {
+        let step = "describe the events of the instances";
+        let mut due = BTreeMap::new();
+        for instances in instances.chunks(PER_CALL) {
+            let names: Vec<_> = (1..=instances.len()).map(|n| format!("InstanceId.{n}")).collect();
+            let mut parameters = vec![("IncludeAllInstances", "true")];
+            parameters.extend(names.iter().map(String::as_str).zip(instances.iter().map(|id| id.as_str())));
+            let answer = self.ec2.call("DescribeInstanceStatus", &parameters).await;
+            let answer = answer.map_err(|error| error.failure(step))?;
+            let answer: Answer = quick_xml::de::from_str(&answer).map_err(|error| {
+                Failure::transient(format!("could not {step}"))
+                    .caused_by(format!("EC2's answer is unreadable: {error}"))
+            })?;
+            due.extend(answer.instance_status_set.item.into_iter().filter_map(|found| {
+                let code = found.events_set.item.iter().find(|event| event.is_due(now))?.code.clone();
+                Some((InstanceId::from(found.instance_id.as_str()), code))
+            }));
+        }
+        Ok(due)
+    }
+}
+
 /// An answer of `DescribeInstanceStatus`. One without a set is invalid.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,6 +84,32 @@ struct Set {
     item: Vec<Item>,
 }
 
+#[derive(Default, Deserialize)]
+struct Events {
+    #[serde(default)]
+    item: Vec<Event>,
+}
+
+/// A scheduled event.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    code: String,
+    #[serde(default)]
+    description: String,
+    not_before: Option<Timestamp>,
+}
+
+impl Event {
+    /// Returns whether it begins soon, or has begun. «After a scheduled event is completed, it can still be described for up
+    /// to a week. If the event has been completed, this description starts with [Completed]»; a canceled one with [Canceled]
+    /// (API reference of `InstanceStatusEvent`, `description`).
+    fn is_due(&self, now: Timestamp) -> bool {
+        let over = ["[Completed]", "[Canceled]"].iter().any(|mark| self.description.starts_with(mark));
+        !over && self.not_before.is_none_or(|begins| begins.duration_since(now) <= DUE)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Item {
@@ -55,6 +117,8 @@ struct Item {
     instance_state: State,
     system_status: Option<Summary>,
     instance_status: Option<Summary>,
+    #[serde(default)]
+    events_set: Events,
 }
 
 #[derive(Deserialize)]

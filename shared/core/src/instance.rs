@@ -1,15 +1,20 @@
 //! What to do about the instances that Auto Scaling holds: those waiting in a lifecycle hook, on their way in or out,
 //! and those that it retains; whether each core is whole, and whether each member runs what the last deployment wants.
 
+mod budget;
 mod clocks;
+mod disruption;
+mod heal;
 mod heard;
 mod launch;
+mod lease;
 mod leave;
 mod observed;
 mod origins;
 mod plan;
 mod reason;
-mod safety;
+mod rebalance;
+mod spot;
 mod stale;
 mod target;
 #[cfg(test)]
@@ -17,6 +22,8 @@ mod tests;
 mod whole;
 
 pub use clocks::{Away, Clocks, Notice, NoticeKind};
+pub use heal::{Ill, NotYet, Witness, ill, may_be_wedged, not_yet};
+pub use lease::{Cause, Freed, Holder, Lease};
 pub use leave::may_be_dead;
 pub use observed::{
     Attachment, ContainerInstance, Group, Heard, Instance, InstanceStatus, Observed, Phase, Seen, State, Task, Volume,

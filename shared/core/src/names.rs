@@ -13,6 +13,10 @@ pub const CORE_ATTRIBUTE: &str = "neo4j.core";
 pub const LAUNCH_HOOK: &str = "neo4j-launch";
 /// The lifecycle hook of every group that holds an instance on its way out.
 pub const TERMINATE_HOOK: &str = "neo4j-terminate";
+/// The tag of the groups whose instances are drained without a Neo4j; its value is the name of the ECS cluster.
+pub const DRAIN_TAG: &str = "ecs-drain:cluster";
+/// The lifecycle hook of these groups that holds an instance on its way out.
+pub const DRAIN_HOOK: &str = "ecs-drain";
 
 /// Describes what [`services`] reads.
 pub const SERVICES_FORM: &str = "comma-separated names of ECS services, each once, such as core-1,core-2,core-3";

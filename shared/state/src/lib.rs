@@ -3,11 +3,15 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use cluster_core::instance::{Phase, Target, Wanted};
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, KeysAndAttributes},
+};
+use cluster_core::instance::{Lease, Phase, Target, Wanted};
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
+mod lease;
 mod readiness;
 mod remembered;
 #[cfg(test)]
@@ -19,6 +23,8 @@ pub use remembered::Remembered;
 const PHASE: (&str, &str) = ("cluster", "phase");
 /// The key of the item that holds what the last deployment wants every member to run.
 const TARGET: (&str, &str) = ("cluster", "target");
+/// How often what a read left out is asked for.
+const TRIES: u8 = 4;
 /// The partition of clocks, and of whatever else one sweep remembers for the next. Functions may delete from it.
 const CLOCKS: &str = "clock";
 
@@ -38,6 +44,8 @@ pub struct State {
     pub cores: Option<u8>,
     /// What every member should run; nothing before the first deployment ended.
     pub target: Option<Target>,
+    /// The lease of voluntary disruptions.
+    pub lease: Lease,
     /// What the last sweeps remembered.
     pub remembered: Remembered,
 }
@@ -64,9 +72,38 @@ impl StateTable {
 
     /// Reads everything, with consistent reads.
     pub async fn read(&self) -> Result<State, Failure> {
-        let ((phase, cores), target, remembered) =
-            tokio::try_join!(biased; self.read_phase(), self.read_target(), self.read_remembered())?;
-        Ok(State { phase, cores, target, remembered })
+        let (cluster, remembered) = tokio::try_join!(biased; self.read_cluster(), self.read_remembered())?;
+        let of = |key: (&str, &str)| cluster.iter().find(|item| text(item, "sk") == Some(key.1));
+        let (phase, cores) = match of(PHASE) {
+            Some(item) => (phase(item, &self.table)?, cores(item)),
+            None => (Phase::Creating, None),
+        };
+        let target = of(TARGET).and_then(|item| self.target(item));
+        let lease = of(lease::LEASE).map(|item| lease::read(item, &self.table)).unwrap_or_default();
+        Ok(State { phase, cores, target, lease, remembered })
+    }
+
+    /// Reads the items of the cluster, by their keys: a list of them that is cut short would read as «creating».
+    ///
+    /// `UnprocessedKeys` names what a call left out, and an item that does not exist is in neither list (API reference of
+    /// `BatchGetItem`).
+    async fn read_cluster(&self) -> Result<Vec<Item>, Failure> {
+        let table = &self.table;
+        let step = || format!("read the cluster's items in table {table}");
+        let keys = [PHASE, TARGET, lease::LEASE].map(|(partition, sort)| key(partition, sort));
+        let mut wanted = Some(keys_of(keys.to_vec(), &step())?);
+        let mut items = Vec::new();
+        for _ in 0..TRIES {
+            let Some(keys) = wanted.take() else { break };
+            let answer = self.client.batch_get_item().request_items(table, keys).send().await;
+            let answer = answer.map_err(|error| Failure::call(&step(), error))?;
+            items.extend(answer.responses.unwrap_or_default().into_values().flatten());
+            wanted = answer.unprocessed_keys.unwrap_or_default().into_values().next();
+        }
+        match wanted {
+            None => Ok(items),
+            Some(_) => Err(Failure::transient(format!("could not {}", step())).caused_by("DynamoDB left items out")),
+        }
     }
 
     /// Reads an item with a consistent read.
@@ -79,15 +116,9 @@ impl StateTable {
         Ok(answer.item)
     }
 
-    async fn read_phase(&self) -> Result<(Phase, Option<u8>), Failure> {
-        let Some(item) = self.item(PHASE, "phase").await? else { return Ok((Phase::Creating, None)) };
-        Ok((phase(&item, &self.table)?, cores(&item)))
-    }
-
     /// Reads the target. An unreadable one is none: then nothing counts as up to date.
-    async fn read_target(&self) -> Result<Option<Target>, Failure> {
-        let Some(item) = self.item(TARGET, "target").await? else { return Ok(None) };
-        Ok(target(&item)
+    fn target(&self, item: &Item) -> Option<Target> {
+        target(item)
             .inspect_err(|why| {
                 tracing::error!(
                     table = self.table,
@@ -96,7 +127,7 @@ impl StateTable {
                      SlowQueryMillis, and deploy the stack"
                 );
             })
-            .ok())
+            .ok()
     }
 
     /// Reads what sweeps remember. An unreadable item is forgotten, and written again.
@@ -179,6 +210,11 @@ impl StateTable {
     pub fn missing(&self) -> Failure {
         Failure::permanent(format!("there is no table {}: was it deleted outside of the stack?", self.table))
     }
+}
+
+fn keys_of(keys: Vec<Item>, step: &str) -> Result<KeysAndAttributes, Failure> {
+    let built = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+    built.map_err(|error| Failure::permanent(format!("could not {step}")).caused_by(error.to_string()))
 }
 
 fn phase_item(phase: Phase, cores: u8, since: Timestamp) -> Item {

@@ -1,6 +1,7 @@
 //! What a function costs as it is deployed: its size, its start, its events, its memory, beside a hello-world of the same
 //! runtime and profile in the same run. It prints and asserts no times: machines differ, ratios less so.
 
+mod drain;
 mod endpoint;
 mod members;
 mod planner;
@@ -16,6 +17,7 @@ use std::{
 use cluster_sim::{
     cluster::{Cluster, DOMAIN},
     events::messages,
+    functions::{DNS_REPLICATOR, INSTANCE_DRAINER, NEO4J_GATEWAY},
 };
 use cluster_world::{REGION, World};
 use serde_json::json;
@@ -61,30 +63,42 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     );
     let body = json!({"source": "neo4j.cluster", "detail-type": "Sweep", "detail": {}});
     let event = messages(&[body.to_string()]);
-    // The gateway asks members, not AWS.
+    // The gateway asks members, not AWS. The drainer is alone: in a cluster each of its rounds has the gateway ask as well.
     let (three, large) = (Members::open(3, 0, &variables).await, Members::open(7, 20, &variables).await);
-    let given =
-        |binary: &Path| if is_gateway(binary) { (&three.variables, &three.event) } else { (&variables, &event) };
+    let alone = drain::Alone::of(3, 0, &variables, &folder).await;
+    let given = |binary: &Path| {
+        if is(NEO4J_GATEWAY, binary) {
+            (&three.variables, &three.event, &live)
+        } else if is(INSTANCE_DRAINER, binary) {
+            (&alone.variables, &event, &alone.live)
+        } else {
+            (&variables, &event, &live)
+        }
+    };
     // The first life publishes the members, so that all that are measured find nothing to change.
     for binary in &binaries {
-        let (variables, event) = given(binary);
-        process::live(binary, variables, event, &live).await;
+        let (variables, event, live) = given(binary);
+        process::live(binary, variables, event, live).await;
     }
     let mut lives: Vec<Vec<Life>> = vec![Vec::new(); binaries.len()];
     for _ in 0..STARTS {
         // In turn, so that whatever else the machine does hits all of them.
         for (binary, lives) in binaries.iter().zip(&mut lives) {
-            let (variables, event) = given(binary);
-            lives.push(process::live(binary, variables, event, &live).await);
+            let (variables, event, live) = given(binary);
+            lives.push(process::live(binary, variables, event, live).await);
         }
     }
     let published = live.world().route53.zones[&cluster.zone].addresses(&format!("core.{DOMAIN}")).len();
-    let dns_is_kept = functions.iter().any(|function| !is_gateway(function));
+    let dns_is_kept = functions.iter().any(|function| is(DNS_REPLICATOR, function));
     assert!(published == 3 || !dns_is_kept, "the function should have published its members");
     report(&binaries, &sizes, &lives);
 
-    for binary in binaries.iter().filter(|binary| is_gateway(binary)) {
+    for binary in binaries.iter().filter(|binary| is(NEO4J_GATEWAY, binary)) {
         sweep(binary, &large, &live).await;
+    }
+
+    for binary in binaries.iter().filter(|binary| is(INSTANCE_DRAINER, binary)) {
+        drain::measure(binary, &variables, &folder).await;
     }
 
     println!("measuring passes in process");
@@ -108,8 +122,8 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     }
 }
 
-fn is_gateway(binary: &Path) -> bool {
-    binary.file_name().is_some_and(|name| name == "neo4j-gateway")
+fn is(function: &str, binary: &Path) -> bool {
+    binary.file_name().is_some_and(|name| name == function)
 }
 
 /// What one look at a large cluster costs.

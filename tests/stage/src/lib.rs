@@ -15,6 +15,8 @@ pub mod bench;
 pub mod cluster;
 pub mod discovery_story;
 pub mod dns;
+pub mod documents;
+pub mod drain_story;
 pub mod given_zone;
 pub mod member;
 pub mod narrator;

@@ -4,19 +4,15 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    path::Path,
-    process::Stdio,
-    sync::Mutex,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::{
     cluster::{Build, Cluster, Core},
+    documents::{self, Block, Documents, ensure, fill},
     narrator::Narrator,
-    stage::{Stage, Trouble, root},
+    stage::{Stage, Trouble},
 };
 
 const STACK: &str = "neo4j-ops";
@@ -25,13 +21,8 @@ const ROLL: &str = "Roll the members one at a time";
 const CORES: usize = 3;
 const REPLICAS: usize = 1;
 
-/// Where people find commands: these, and every page under `docs`.
-const README: &str = "README.md";
-/// The page whose commands in running text and tables are run as well.
-const OPERATIONS: &str = "docs/operations.md";
-
 /// The blocks of shell under each heading that are run, in their order under it. A heading names its document.
-const RUN: &[(&str, usize)] = &[
+const RUN: &[Block] = &[
     ("Before you start", 0),
     ("Before you start", 1),
     ("Before you start", 2),
@@ -43,6 +34,7 @@ const RUN: &[(&str, usize)] = &[
     ("Roll the members one at a time", 1),
     ("Roll the members one at a time", 2),
     ("Roll the members one at a time", 3),
+    ("Roll the members one at a time", 4),
     ("Restart a core", 0),
     ("Replace an instance", 0),
     ("Add cores", 0),
@@ -71,7 +63,6 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Log in to an instance", 0, "no instance boots here"),
     ("Create the two users", 0, "no Neo4j runs here"),
     ("Deploy it", 0, "it builds for arm64 and deploys to an account; the stories run the same commands locally"),
-    ("Deploy it", 1, "it changes Auto Scaling groups that no stack of these tests has"),
     ("Grow the data volumes", 0, "it runs on an instance"),
     ("Delete the stack", 1, "the world has no network interfaces, and the emulator's lists know none of these filters"),
     ("A full disk", 1, "it runs on an instance"),
@@ -101,100 +92,6 @@ pub const OUTPUTS_NOT_RUN: &[(&str, &str)] = &[
     ("ShowGroupUsers", "the world has no network interfaces"),
 ];
 
-/// The documents' blocks of shell by heading and number under it, and which were taken.
-#[derive(Debug)]
-struct Documents {
-    /// The text of [`OPERATIONS`].
-    operations: String,
-    blocks: BTreeMap<(String, usize), String>,
-    taken: Mutex<BTreeSet<(String, usize)>>,
-}
-
-impl Documents {
-    /// Reads all documents. Two that have blocks of shell under the same heading are refused.
-    fn read() -> Result<Self, Trouble> {
-        let text =
-            |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{} cannot be read: {e}", path.display()));
-        let folder = std::fs::read_dir(root().join("docs")).map_err(|e| format!("there is no folder docs: {e}"))?;
-        let pages = folder.filter_map(|entry| Some(entry.ok()?.path()));
-        let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-        let mut documents =
-            Self { operations: text(&root().join(OPERATIONS))?, blocks: BTreeMap::new(), taken: Mutex::default() };
-        for path in pages.chain([root().join(README)]) {
-            for (key, block) in blocks(&text(&path)?) {
-                let (heading, number) = key.clone();
-                let twice = documents.blocks.insert(key, block).is_some();
-                ensure(!twice, || format!("two documents have a block {number} of sh under «{heading}»"))?;
-            }
-        }
-        Ok(documents)
-    }
-
-    /// A block that [`RUN`] lists.
-    fn block(&self, heading: &str, number: usize) -> Result<String, Trouble> {
-        if !RUN.contains(&(heading, number)) {
-            return Err(format!("RUN does not list block {number} under «{heading}»"));
-        }
-        let key = (heading.to_owned(), number);
-        let block = self.blocks.get(&key).cloned();
-        self.taken.lock().map_err(|e| e.to_string())?.insert(key);
-        block.ok_or_else(|| format!("no document has a block {number} of sh under «{heading}»"))
-    }
-
-    /// One command of a block: the line that has these words, with those that continue it.
-    fn command(&self, heading: &str, number: usize, words: &str) -> Result<String, Trouble> {
-        let block = self.block(heading, number)?;
-        let joined = block.replace("\\\n", " ");
-        let line = joined.lines().find(|line| line.contains(words)).map(str::to_owned);
-        line.ok_or_else(|| format!("block {number} under «{heading}» has no command with {words:?}"))
-    }
-
-    /// The command in the running text or a table of [`OPERATIONS`] that begins so.
-    fn inline(&self, begins: &str) -> Result<String, Trouble> {
-        let span = self.operations.split('`').find(|span| span.starts_with(begins));
-        span.map(|span| span.replace('\n', " ")).ok_or_else(|| format!("{OPERATIONS} has no `{begins}…`"))
-    }
-}
-
-/// Returns the blocks of shell of one document.
-fn blocks(text: &str) -> BTreeMap<(String, usize), String> {
-    let (mut heading, mut open) = (String::new(), None::<(bool, Vec<&str>)>);
-    let mut blocks = BTreeMap::new();
-    for line in text.lines() {
-        let fence = line.trim().strip_prefix("```");
-        match (fence, &mut open) {
-            (Some(language), None) => open = Some((language == "sh", Vec::new())),
-            (Some(_), Some((shell, lines))) => {
-                if *shell {
-                    let number = blocks.keys().filter(|(under, _)| *under == heading).count();
-                    blocks.insert((heading.clone(), number), lines.join("\n"));
-                }
-                open = None;
-            }
-            (None, Some((_, lines))) => lines.push(line),
-            (None, None) => {
-                if line.starts_with('#') {
-                    line.trim_start_matches('#').trim().clone_into(&mut heading);
-                }
-            }
-        }
-    }
-    blocks
-}
-
-/// Fills in what a command leaves open. Each placeholder has to be there.
-fn fill(command: &str, values: &[(&str, &str)]) -> Result<String, Trouble> {
-    let mut filled = command.to_owned();
-    for (open, value) in values {
-        let after = |rest: &str| rest.starts_with(|c: char| c.is_whitespace()) || rest.is_empty();
-        let found = filled.match_indices(open).find(|(at, _)| after(&filled[at + open.len()..])).map(|(at, _)| at);
-        let at = found.ok_or_else(|| format!("nothing leaves {open} open in {command:?}"))?;
-        filled.replace_range(at..at + open.len(), value);
-    }
-    let code = filled.split_once('#').map_or(filled.as_str(), |(code, _)| code);
-    if code.contains('…') { Err(format!("something is left open in {code:?}")) } else { Ok(filled) }
-}
-
 /// Runs the commands on a stage of its own. Fails with the first that did not do what its document says.
 pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
     let stage = narrator.work("starting the local AWS", Stage::open()).await?;
@@ -203,7 +100,7 @@ pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
 }
 
 async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
-    let documents = Documents::read()?;
+    let documents = Documents::read(RUN)?;
     let cluster = Cluster::prepare(stage, STACK, Build::Cargo, narrator).await?;
     let replicas = REPLICAS.to_string();
     let parameters = [("ReplicaCount", replicas.as_str())];
@@ -236,17 +133,11 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     person.took_no_majority()?;
     person.stops_and_starts().await?;
     person.removes_it().await?;
-    let taken = person.documents.taken.lock().map_err(|e| e.to_string())?.clone();
-    let run: BTreeSet<_> = RUN.iter().map(|(heading, number)| ((*heading).to_owned(), *number)).collect();
     let outputs: BTreeSet<_> = OUTPUTS.iter().map(|name| (*name).to_owned()).collect();
     ensure(person.outputs == outputs, || {
         format!("listed in OUTPUTS, but not run: {:?}", outputs.difference(&person.outputs))
     })?;
-    ensure(taken == run, || format!("listed in RUN, but not run: {:?}", run.difference(&taken)))
-}
-
-fn ensure(held: bool, what: impl FnOnce() -> String) -> Result<(), Trouble> {
-    if held { Ok(()) } else { Err(what()) }
+    person.documents.all_were_run()
 }
 
 struct Person<'a> {
@@ -260,31 +151,9 @@ struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// Runs commands in bash, and returns what they print. Time passes only as fast as it does, unless told to fly.
+    /// Runs commands, and returns what they print. Time passes only as fast as it does, unless told to fly.
     async fn run(&mut self, command: &str, fly: bool) -> Result<String, Trouble> {
-        let stage = self.stage;
-        let script = format!("set -euo pipefail\n{}\n{command}", self.prelude);
-        let child = Command::new("bash")
-            .args(["-c", &script])
-            .current_dir(root())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let ran = async {
-            tokio::pin!(child);
-            loop {
-                match tokio::time::timeout(Duration::from_millis(25), &mut child).await {
-                    Ok(output) => return output.map_err(|e| format!("bash did not start: {e}")),
-                    Err(_) if fly => stage.wind(2).await?,
-                    Err(_) => {}
-                }
-            }
-        };
-        let shown: String = command.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(90).collect();
-        let output = self.narrator.work(&shown, ran).await?;
-        let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure(output.status.success(), || format!("{command}\nended with {}:\n{printed}{errors}", output.status))?;
-        Ok(printed.into_owned())
+        documents::run(self.stage, self.narrator, &self.prelude, command, fly).await
     }
 
     /// The command in an output of the stack.
@@ -293,10 +162,7 @@ impl Person<'_> {
         self.outputs.insert(name.to_owned());
         let mut outputs = self.stage.outputs(STACK).await?;
         let command = outputs.remove(name).ok_or_else(|| format!("the stack has no output {name}"))?;
-        // The answer of DescribeStacks is XML.
-        let command =
-            command.replace("&apos;", "'").replace("&#x27;", "'").replace("&quot;", "\"").replace("&gt;", ">");
-        self.run(&command.replace("&lt;", "<").replace("&amp;", "&"), false).await
+        self.run(&documents::unescaped(&command), false).await
     }
 
     /// Returns the container instance and the task of an instance, as the table and the list show them.
@@ -535,12 +401,12 @@ impl Person<'_> {
     async fn replaces_an_instance(&mut self) -> Result<(), Trouble> {
         let old = self.cluster.cores().remove("2").ok_or("there is no core 2")?;
         let (ci, task) = self.find(&old.instance).await?;
-        let under = "Replace an instance";
-        let drain = fill(&self.documents.command(under, 0, "DRAINING")?, &[("CI", &ci)])?;
+        // As for both a new revision and a new launch template, where people stop the task themselves.
+        let drain = fill(&self.documents.command(ROLL, 4, "DRAINING")?, &[("CI", &ci)])?;
         self.run(&drain, false).await?;
-        let wait = fill(&self.documents.command(under, 0, "wait tasks-stopped")?, &[("TASK", &task)])?;
+        let wait = fill(&self.documents.command(ROLL, 4, "wait tasks-stopped")?, &[("TASK", &task)])?;
         self.run(&wait, true).await?;
-        let end = fill(&self.documents.command(under, 0, "terminate-instance")?, &[("i-…", &old.instance)])?;
+        let end = fill(&self.documents.block("Replace an instance", 0)?, &[("i-…", &old.instance)])?;
         self.run(&end, false).await?;
         let moved = async || Ok(self.cluster.cores().get("2").is_some_and(|core| core.instance != old.instance));
         self.cluster.until("core 2 has another instance", moved).await?;
@@ -757,11 +623,12 @@ impl Person<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{drain_story, stage::root};
 
     #[test]
     fn every_block_of_shell_in_the_documents_is_run_or_has_a_reason() {
-        let known: BTreeSet<_> = Documents::read().unwrap().blocks.into_keys().collect();
-        let run = RUN.iter().map(|(heading, number)| ((*heading).to_owned(), *number));
+        let known: BTreeSet<_> = Documents::read(RUN).unwrap().blocks.into_keys().collect();
+        let run = RUN.iter().chain(drain_story::RUN).map(|(heading, number)| ((*heading).to_owned(), *number));
         let not_run = NOT_RUN.iter().map(|(heading, number, _)| ((*heading).to_owned(), *number));
         let listed: Vec<_> = run.chain(not_run).collect();
         assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), known);
@@ -778,13 +645,5 @@ mod tests {
         let commands: BTreeSet<_> = names.filter(command).collect();
         let not_run = OUTPUTS_NOT_RUN.iter().map(|(name, _)| *name);
         assert_eq!(OUTPUTS.iter().copied().chain(not_run).collect::<BTreeSet<_>>(), commands);
-    }
-
-    #[test]
-    fn what_is_left_open_is_filled_and_nothing_else() {
-        let filled = fill("aws x --cluster CIDER --ci CI --task TASK   # for …", &[("CI", "arn:1"), ("TASK", "arn:2")]);
-        assert_eq!(filled.unwrap(), "aws x --cluster CIDER --ci arn:1 --task arn:2   # for …");
-        assert!(fill("aws x", &[("CI", "arn:1")]).unwrap_err().contains("leaves CI open"));
-        assert!(fill("aws x --id i-…", &[]).unwrap_err().contains("left open"));
     }
 }

@@ -13,7 +13,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
 };
-use cluster_world::World;
+use cluster_world::{Request, World};
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -375,6 +375,18 @@ impl Stage {
         let failed = response.headers().contains_key("x-amz-function-error");
         let answer: Value = response.json().await.map_err(|e| trouble("the function's answer is no JSON")(&e))?;
         if failed { Err(format!("{function} failed: {answer}")) } else { Ok(answer) }
+    }
+
+    /// Tells Auto Scaling to terminate an instance, whose group wants another one then, as people do.
+    pub fn terminate(&self, instance: &str) -> Result<(), Trouble> {
+        let form = format!(
+            "Action=TerminateInstanceInAutoScalingGroup&Version=2011-01-01&InstanceId={instance}\
+             &ShouldDecrementDesiredCapacity=false"
+        );
+        let (method, path, query) = ("POST".to_owned(), "/".to_owned(), String::new());
+        let request = Request { method, path, query, target: None, body: form.into_bytes() };
+        let answer = self.live.world().answer(&request);
+        if answer.status == 200 { Ok(()) } else { Err(format!("{instance} cannot be terminated: {}", answer.body)) }
     }
 
     /// Asks DNS.

@@ -1,6 +1,11 @@
 //! The story that the demo tells and the end-to-end test proves: a cluster from its deployment to its deletion.
 
-use std::time::Duration;
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    fmt,
+    time::Duration,
+};
 
 use cluster_world::{
     ec2::Contents,
@@ -11,7 +16,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Build, Cluster, NAMES},
+    cluster::{Build, Cluster, Core, NAMES},
     narrator::{Narrator, Row, Took},
     stage::{Stage, Trouble},
 };
@@ -53,6 +58,7 @@ async fn tell(stage: &Stage, build: Build, narrator: &mut Narrator) -> Result<()
     story.is_idle().await?;
     story.loses_an_instance().await?;
     story.reboots_an_instance().await?;
+    story.drains_an_instance().await?;
     story.kept_its_majority().await?;
     story.is_deleted().await
 }
@@ -213,6 +219,69 @@ impl Story<'_> {
         if plan["steps"] == json!([]) { Ok(()) } else { Err(format!("the dry run answered {plan}")) }
     }
 
+    /// Terminates the instance of a core as people do: nobody empties it first, and nobody looks at Neo4j.
+    async fn drains_an_instance(&mut self) -> Result<(), Trouble> {
+        let (stage, cluster) = (self.stage, &self.cluster);
+        let before = cluster.cores();
+        let drained = before.get("3").ok_or("there is no core 3")?.clone();
+        let from = stage.live.world().calls.len();
+        let answers = Answers::new(before.values().filter(|core| core.address != drained.address));
+        let watched = async |what: &str, is_so: &dyn Fn() -> bool| {
+            let looks = async || {
+                answers.look(stage).await?;
+                Ok(is_so())
+            };
+            cluster.until_by(1, what, looks).await
+        };
+        stage.terminate(&drained.instance)?;
+        let draining = || {
+            let world = stage.live.world();
+            world.container_instance(&drained.instance).is_some_and(|found| found.status == "DRAINING")
+        };
+        let drains = watched("the instance drains", &draining);
+        let mut took = self.narrator.work("people terminate the instance of core 3", drains).await?;
+        let plan = cluster.plan().await?;
+        self.holds_the_lease(&plan)?;
+        let gone = || {
+            let world = stage.live.world();
+            world.ec2.instances.get(&drained.instance).is_none_or(|found| found.ended.is_some())
+        };
+        let gone = watched("Auto Scaling terminates it", &gone);
+        took += self.narrator.work("Neo4j stops, and only then is the instance let go", gone).await?;
+        self.narrator.note(&format!("let go {} s after it was to be terminated", took.as_secs()));
+        let returned = || cluster.cores().get("3").is_some_and(|core| core.instance != drained.instance);
+        let returns = async {
+            let returned = watched("core 3 is in service on another instance", &returned).await?;
+            let votes = watched("core 3 votes again", &|| votes(stage, &drained.volume)).await?;
+            let published = cluster.formed(CORES, REPLICAS).await?;
+            Ok(returned + votes + published + cluster.is_whole().await?.0)
+        };
+        took += self.narrator.work("the next instance gets the volume, and the core votes again", returns).await?;
+        let plan = cluster.plan().await?;
+        let core = cluster.cores().remove("3").ok_or("core 3 did not come back")?;
+        let held = core.volume == drained.volume && core.contents == Contents::Xfs && plan["lease"].is_null();
+        let answer = format!("{} on {}, in every voting set; {answers}", core.volume, core.instance);
+        self.row("core 3 drained", answer, held && answers.were_right(), Some(Took::Modelled(took)), from)
+    }
+
+    /// Shows who may stop: the core that drains alone.
+    fn holds_the_lease(&self, plan: &Value) -> Result<(), Trouble> {
+        let lease = &plan["lease"];
+        let spared = plan["cores"].as_array().into_iter().flatten().filter(|core| core["safeToStop"] == true);
+        let spared: Vec<_> = spared.map(|core| &core["core"]).collect();
+        if lease["core"] != 3 || spared.iter().any(|core| **core != 3) {
+            return Err(format!(
+                "core 3 alone should be allowed to stop, under the lease: {lease}, {spared:?}\n{plan}"
+            ));
+        }
+        self.narrator.note(&format!(
+            "the gate let core 3 go, and the lease is its own: {} since {}",
+            lease["cause"].as_str().unwrap_or_default(),
+            lease["since"].as_str().unwrap_or_default()
+        ));
+        Ok(())
+    }
+
     /// Sums up how long each database had no majority. What AWS takes is its own business; functions may take nothing, and
     /// nobody else has taken anything here.
     async fn kept_its_majority(&mut self) -> Result<(), Trouble> {
@@ -252,4 +321,59 @@ impl Story<'_> {
         let (calls, writes) = self.stage.live.world().count_calls(from);
         self.narrator.row(Row { event, answer, held, took, calls, writes })
     }
+}
+
+/// What DNS answered for the cores, each second in which one of them went and came back.
+struct Answers {
+    /// The addresses that each answer has.
+    stay: Vec<String>,
+    asked: Cell<usize>,
+    wrong: RefCell<Vec<String>>,
+}
+
+impl Answers {
+    fn new<'a>(stay: impl Iterator<Item = &'a Core>) -> Self {
+        let stay = stay.map(|core| core.address.clone()).collect();
+        Self { stay, asked: Cell::default(), wrong: RefCell::default() }
+    }
+
+    /// Asks. An answer is right with all who stay, and without anybody whose task has stopped.
+    async fn look(&self, stage: &Stage) -> Result<(), Trouble> {
+        let answer = stage.ask(NAMES[0].1, RecordType::A).await?;
+        self.asked.set(self.asked.get() + 1);
+        let world = stage.live.world();
+        let mut tasks = world.ecs.clusters.values().flat_map(|cluster| cluster.tasks.values());
+        let lives: BTreeSet<_> =
+            tasks.by_ref().filter(|task| task.status != "STOPPED").map(|task| task.address.to_string()).collect();
+        let right = self.stay.iter().all(|address| answer.contains(address))
+            && answer.iter().all(|address| lives.contains(address));
+        if !right {
+            self.wrong.borrow_mut().push(format!("{} {answer:?}", world.now));
+        }
+        Ok(())
+    }
+
+    fn were_right(&self) -> bool {
+        self.asked.get() > 0 && self.wrong.borrow().is_empty()
+    }
+}
+
+impl fmt::Display for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wrong = self.wrong.borrow();
+        write!(f, "{} of {} answers of DNS were wrong", wrong.len(), self.asked.get())?;
+        wrong.iter().take(3).try_for_each(|answer| write!(f, ", {answer}"))
+    }
+}
+
+/// Returns whether the core with this volume takes part in every database that it holds a primary of.
+fn votes(stage: &Stage, volume: &str) -> bool {
+    let world = stage.live.world();
+    let Some(store) = world.neo4j.stores.get(volume) else { return false };
+    let copies = world.neo4j.dbms.values().flat_map(|dbms| dbms.databases.values());
+    let copies: Vec<_> = copies.filter_map(|database| database.copies.get(&store.server)).collect();
+    let votes = |copy: &&cluster_world::neo4j::Copy| {
+        copy.status == "online" && copy.message.is_empty() && copy.unable.is_none() && copy.lag == 0
+    };
+    !copies.is_empty() && copies.iter().filter(|copy| copy.primary).all(votes)
 }

@@ -4,7 +4,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use cluster_stage::{cluster::Build, discovery_story, given_zone, narrator::Narrator, operations, story, variants};
+use cluster_stage::{
+    cluster::Build, discovery_story, drain_story, given_zone, narrator::Narrator, operations, story, variants,
+};
 
 /// Builds and logs have one place each.
 static STAGE: Mutex<()> = Mutex::new(());
@@ -35,6 +37,16 @@ fn discovery_alone_holds_from_the_deployment_to_the_deletion() {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut narrator = Narrator::new();
     let told = runtime().block_on(discovery_story::play(&mut narrator));
+    narrator.summary();
+    told.unwrap();
+}
+
+/// Draining serves any ECS cluster.
+#[test]
+fn draining_alone_lets_nothing_go_with_a_task() {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut narrator = Narrator::new();
+    let told = runtime().block_on(drain_story::play(&mut narrator));
     narrator.summary();
     told.unwrap();
 }

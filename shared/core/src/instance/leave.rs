@@ -3,8 +3,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    Action, Instance, InstanceStatus, Observed, Phase, Reason, State, Task,
-    plan::{Situation, Verdict, wait},
+    Action, Cause, ContainerInstance, Group, Instance, InstanceStatus, NoticeKind, Observed, Phase, Reason, State,
+    Task,
+    disruption::core_of,
+    plan::{Situation, Verdict, wait, wait_on},
+    spot,
 };
 
 /// Decides what to do about an instance on its way out.
@@ -13,49 +16,144 @@ use super::{
 /// and it is deregistered. Without force, ECS refuses to deregister while a task runs, which is the fence against a
 /// task placed late. Nor can a cluster with registrations be deleted, and ECS may take minutes to forget a terminated
 /// instance by itself.
-pub(super) fn leaving(situation: &Situation<'_>, instance: &Instance) -> Verdict {
-    let Situation { observed, policy, safety, budget, now } = *situation;
+pub(super) fn leaving(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Verdict {
+    let Situation { observed, budget, disruptions, now, .. } = *situation;
     let registrations = observed.of(&instance.id);
     if registrations.is_empty() {
         // A retained instance no longer has a hook.
         let go = if instance.state == State::Retained { Action::Terminate } else { Action::Release };
         return (go, Reason::NotJoined);
     }
-    let arns = || registrations.iter().map(|found| found.arn.clone()).collect();
     if is_dead(observed, instance, now) {
         return if budget.may_deregister(&instance.id) {
-            (Action::Deregister { container_instances: arns(), force: true }, Reason::Dead)
+            (deregister(&registrations), Reason::Dead)
         } else {
-            wait(Reason::NotAtOnce)
+            hold(situation, group, instance, Reason::NotAtOnce)
         };
     }
-    if let Some(why) = safety.unsafe_to_stop(&instance.id).first() {
-        return wait(why.clone());
+    // What a list left out may be a member. When the cluster is being deleted that makes no difference.
+    let unlisted: usize = registrations.iter().map(|found| found.unlisted_tasks()).sum();
+    if unlisted > 0 && observed.phase != Phase::Deleting {
+        return hold(situation, group, instance, Reason::TasksUnlisted(unlisted));
     }
+    let asked = || stop(&registrations, now);
+    let verdict = spot::interrupted(situation, group, instance)
+        .or_else(|| disruptions.verdict(observed, &instance.id, Cause::Drain, asked))
+        .unwrap_or_else(|| unhindered(situation, group, instance, &registrations));
+    match verdict {
+        (Action::Wait { .. }, why) => hold(situation, group, instance, why),
+        verdict => verdict,
+    }
+}
+
+/// Stops a core whose turn it is: ECS stops the tasks on a container instance that drains, and considers those stopped
+/// whose container instance is deregistered, because its agent will never report anything.
+fn stop(registrations: &[&ContainerInstance], now: Timestamp) -> Verdict {
+    let active = registrations.iter().filter(|found| found.connected && found.is_active());
+    let active: Vec<_> = active.map(|found| found.arn.clone()).collect();
+    if !active.is_empty() {
+        return (
+            Action::Drain { container_instances: active },
+            Reason::Spared { cause: Cause::Drain, why: Cause::Drain.to_string() },
+        );
+    }
+    let silent: Vec<_> = registrations.iter().filter(|found| found.is_silent(now)).copied().collect();
+    if silent.is_empty() {
+        return wait(Reason::AgentAway);
+    }
+    (deregister(&silent), Reason::Unreachable)
+}
+
+fn deregister(registrations: &[&ContainerInstance]) -> Action {
+    let arns = registrations.iter().map(|found| found.arn.clone());
+    Action::Deregister { container_instances: arns.collect() }
+}
+
+/// Decides about an instance on which no core has to be spared.
+fn unhindered(
+    situation: &Situation<'_>,
+    group: &Group,
+    instance: &Instance,
+    registrations: &[&ContainerInstance],
+) -> Verdict {
+    let Situation { observed, policy, now, .. } = *situation;
+    let core = core_of(observed, policy, group, instance).is_some();
     let tasks = || registrations.iter().flat_map(|found| &found.tasks);
     let has_members = tasks().any(|task| policy.is_ours(task));
     // Of several registrations, one may be connected and the others silent: ECS counts on the tasks of each.
     let lost = registrations.iter().filter(|found| found.is_silent(now) && !found.tasks.is_empty());
-    let lost: Vec<_> = lost.map(|found| found.arn.clone()).collect();
+    let lost: Vec<_> = lost.copied().collect();
     if !lost.is_empty() {
-        let why = if has_members { Reason::Silent } else { Reason::SilentWithoutMember };
-        return (Action::Deregister { container_instances: lost, force: true }, why);
+        let why = match (has_members, observed.phase) {
+            (false, _) => Reason::SilentWithoutMember,
+            (true, Phase::Complete) => Reason::Unreachable,
+            (true, Phase::Creating | Phase::Deleting) => Reason::Silent,
+        };
+        return (deregister(&lost), why);
     }
     let active = registrations.iter().filter(|found| found.connected && found.is_active());
     let active: Vec<_> = active.map(|found| found.arn.clone()).collect();
-    // Members are stopped only if the table says that the cluster is being deleted: «creating» is also its answer when
-    // the item is lost. While a creation is rolled back, ECS stops them with their service.
-    if !active.is_empty() && (!has_members || observed.phase == Phase::Deleting) {
-        let why = if has_members { Reason::Leaving } else { Reason::Emptied };
+    // In a cluster that is not complete, members are stopped only if the table says that it is being deleted: «creating» is
+    // also its answer when the item is lost. While a creation is rolled back, ECS stops them with their service.
+    if !active.is_empty() && (!has_members || observed.phase != Phase::Creating) {
+        let why = match (has_members, observed.phase) {
+            (false, _) => Reason::Emptied,
+            (true, Phase::Deleting) => Reason::Leaving,
+            (true, Phase::Creating | Phase::Complete) if core => Reason::Ending,
+            (true, Phase::Creating | Phase::Complete) => Reason::NoCore,
+        };
         return (Action::Drain { container_instances: active }, why);
     }
     if tasks().next().is_none() {
-        return (Action::Deregister { container_instances: arns(), force: false }, Reason::NoTasks);
+        let arns = registrations.iter().map(|found| found.arn.clone()).collect();
+        return (Action::Leave { container_instances: arns }, Reason::NoTasks);
     }
     if registrations.iter().any(|found| !found.connected && !found.tasks.is_empty()) {
         return wait(Reason::AgentAway);
     }
+    let standalone = standalone(situation, instance, registrations);
+    if !standalone.is_empty() {
+        let (minutes, named) = (policy.standalone_grace.as_mins(), by_group(standalone.iter().copied()));
+        let tasks = standalone.into_iter().map(|task| task.id.clone()).collect();
+        return (Action::StopTasks { tasks }, Reason::Standalone { minutes, tasks: named });
+    }
     wait(Reason::TasksStopping(by_group(tasks())))
+}
+
+/// Returns the tasks that nobody stops when a container instance drains, once they had their time: «You must wait for them to
+/// finish or stop them manually» (ECS developer guide, «Draining Amazon ECS container instances», of standalone tasks).
+fn standalone<'a>(
+    situation: &Situation<'_>,
+    instance: &Instance,
+    registrations: &[&'a ContainerInstance],
+) -> Vec<&'a Task> {
+    let Situation { observed, policy, now, .. } = *situation;
+    let since = observed.leaving.get(&instance.id).copied().unwrap_or(now);
+    let spot = observed.notices.get(&instance.id).is_some_and(|notice| notice.kind == NoticeKind::Spot);
+    if !spot && now.duration_since(since) < policy.standalone_grace {
+        return Vec::new();
+    }
+    let tasks = registrations.iter().flat_map(|found| &found.tasks);
+    tasks.filter(|task| task.service().is_none() && task.wanted).collect()
+}
+
+/// Waits as long as the tier allows. Then the instance gets its tasks back, and the hook is abandoned: a group with a
+/// retention policy keeps the instance (Auto Scaling user guide, «Control instance retention with instance lifecycle policies»).
+fn hold(situation: &Situation<'_>, group: &Group, instance: &Instance, why: Reason) -> Verdict {
+    let Situation { observed, policy, now, .. } = *situation;
+    if observed.phase != Phase::Complete || instance.state == State::Retained {
+        return wait(why);
+    }
+    let core = core_of(observed, policy, group, instance).is_some();
+    let limit = if core { policy.core_drain_timeout } else { policy.replica_drain_timeout };
+    let since = observed.leaving.get(&instance.id).copied().unwrap_or(now);
+    if now.duration_since(since) < limit {
+        return wait_on(why);
+    }
+    let registrations = observed.of(&instance.id);
+    let drained = registrations.iter().filter(|found| found.status == "DRAINING").map(|found| found.arn.clone());
+    let why = Reason::Deadline { minutes: limit.as_mins(), why: why.to_string() };
+    (Action::Abandon { activate: drained.collect() }, why)
 }
 
 /// Counts tasks by their group, as in «service datadog (1), family cron (2)».

@@ -2,11 +2,11 @@ use std::{collections::BTreeMap, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{LaunchTemplate, Target};
+use super::{LaunchTemplate, Lease, Notice, Target};
 use crate::{
     ids::{ContainerInstanceArn, CoreId, InstanceId, TaskDefinitionArn, VolumeId},
     neo4j::{Answer, Silent},
-    quorum,
+    quorum::{self, Quorum},
 };
 
 /// How long an agent may be disconnected before it counts as silent: agents disconnect for moments several times an
@@ -58,6 +58,16 @@ pub struct Observed {
     pub neo4j: Seen,
     /// What decides which core may be stopped; nothing when nobody asked.
     pub quorum_observed: Option<quorum::Observed>,
+    /// Which core may be stopped, judged from that.
+    pub quorum: Option<Quorum>,
+    /// The lease of voluntary disruptions.
+    pub lease: Lease,
+    /// Whether it was claimed in this round, before Neo4j was asked and AWS was read.
+    pub claimed: bool,
+    /// When instances were first seen on their way out.
+    pub leaving: BTreeMap<InstanceId, Timestamp>,
+    /// What EC2 has announced about instances.
+    pub notices: BTreeMap<InstanceId, Notice>,
     /// How long members that had answered have been silent, by task.
     pub silent: BTreeMap<String, Silent>,
     /// When members of cores were restarted because they were ill: the last day, oldest first.
@@ -91,10 +101,12 @@ pub struct Heard {
 }
 
 impl Observed {
-    /// Returns every registration of an EC2 instance.
+    /// Returns every registration of an EC2 instance by ARN, whatever the order of AWS's answer.
     #[must_use]
     pub fn of(&self, instance: &InstanceId) -> Vec<&ContainerInstance> {
-        self.container_instances.iter().filter(|found| found.instance == *instance).collect()
+        let mut found: Vec<_> = self.container_instances.iter().filter(|found| found.instance == *instance).collect();
+        found.sort_by_key(|found| &found.arn);
+        found
     }
 
     /// Returns the group that an EC2 instance belongs to.
@@ -245,7 +257,8 @@ impl From<&str> for State {
     fn from(state: &str) -> Self {
         match state {
             "Pending:Wait" => Self::PendingWait,
-            "Terminating:Wait" => Self::TerminatingWait,
+            // A warm pool's instances have the same hooks (Auto Scaling user guide, «Use lifecycle hooks with a warm pool»).
+            "Terminating:Wait" | "Warmed:Terminating:Wait" => Self::TerminatingWait,
             "Terminating:Retained" => Self::Retained,
             other => Self::Other(other.to_owned()),
         }
@@ -325,6 +338,8 @@ pub struct ContainerInstance {
     pub registered: Option<Timestamp>,
     /// The time since which its agent has been seen disconnected, by our own clock ([`Clocks`](super::Clocks)).
     pub disconnected_since: Option<Timestamp>,
+    /// When the last task on it stopped, if ECS still lists one that has.
+    pub last_stopped: Option<Timestamp>,
 }
 
 impl ContainerInstance {

@@ -3,9 +3,8 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Group, Instance, Observed, Phase, Reason, State, Task, launch, leave,
-    safety::{Budget, Safety},
-    stale,
+    Cause, Freed, Group, Instance, Observed, Phase, Reason, State, Task, budget::Budget, disruption::Disruptions,
+    launch, lease, leave, rebalance, spot, stale,
 };
 use crate::{
     ids::{ContainerInstanceArn, InstanceId, VolumeId},
@@ -25,14 +24,32 @@ pub struct Policy {
     pub replica_services: Vec<String>,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
+    /// How long a core's instance may take to leave before it is kept.
+    pub core_drain_timeout: SignedDuration,
+    /// How long any other instance may take to leave.
+    pub replica_drain_timeout: SignedDuration,
+    /// How long tasks of no service may go on on an instance that leaves.
+    pub standalone_grace: SignedDuration,
+    /// Whether there is no Neo4j: every task is waited for, and no quorum is lost with any.
+    pub stand_alone: bool,
 }
 
 impl Policy {
     /// Returns whether a task is a member of the cluster.
     #[must_use]
     pub fn is_ours(&self, task: &Task) -> bool {
+        if self.stand_alone {
+            return true;
+        }
         let services = || self.core_services.iter().chain(&self.replica_services);
         task.service().is_some_and(|service| services().any(|ours| ours == service))
+    }
+
+    /// Returns the number of the core whose ECS service this is.
+    #[must_use]
+    pub fn core_of(&self, service: &str) -> Option<u8> {
+        let index = self.core_services.iter().position(|core| core == service)?;
+        u8::try_from(index + 1).ok()
     }
 
     /// Returns the ECS service of a core, if it has one.
@@ -64,16 +81,40 @@ pub enum Action {
         /// Their ARNs.
         container_instances: Vec<ContainerInstanceArn>,
     },
-    /// Deregister its container instances.
+    /// Deregister container instances by force: ECS considers the tasks on them stopped, and places others.
     Deregister {
+        /// Their ARNs.
+        container_instances: Vec<ContainerInstanceArn>,
+    },
+    /// Deregister its container instances, which ECS refuses while a task runs there, and then let the instance go.
+    Leave {
         /// The ARNs of all its registrations.
         container_instances: Vec<ContainerInstanceArn>,
-        /// Whether to do so even with tasks on them: ECS then considers these stopped, and places others.
-        force: bool,
+    },
+    /// Claim the lease for a core. The same round looks again, and stops the core if nothing speaks against it then.
+    Claim {
+        /// The core.
+        core: u8,
+        /// The task that is to be stopped.
+        task: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// Stop tasks. ECS starts those of services again.
+    StopTasks {
+        /// Their ids.
+        tasks: Vec<String>,
+    },
+    /// Tell Auto Scaling that the instance is unhealthy: its group replaces it, by way of its hook.
+    MarkUnhealthy,
+    /// Abandon the termination: the container instances are set to ACTIVE again, and the hook is completed with ABANDON.
+    Abandon {
+        /// The container instances that drain.
+        activate: Vec<ContainerInstanceArn>,
     },
     /// Complete the termination hook: Auto Scaling terminates the instance.
     Release,
-    /// Terminate a retained instance.
+    /// Terminate an instance that no hook holds yet, or no longer.
     Terminate,
 }
 
@@ -117,8 +158,12 @@ impl fmt::Display for Step {
             Action::Admit => write!(f, "+ {group} {instance} admit: {why}"),
             Action::Refuse => write!(f, "- {group} {instance} refuse: {why}"),
             Action::Drain { .. } => write!(f, "- {group} {instance} drain: {why}"),
-            Action::Deregister { force: false, .. } => write!(f, "- {group} {instance} deregister: {why}"),
-            Action::Deregister { force: true, .. } => write!(f, "- {group} {instance} deregister by force: {why}"),
+            Action::Deregister { .. } => write!(f, "- {group} {instance} deregister by force: {why}"),
+            Action::Leave { .. } => write!(f, "- {group} {instance} deregister and release: {why}"),
+            Action::Claim { core, .. } => write!(f, "- {group} {instance} stop core {core}: {why}"),
+            Action::StopTasks { tasks } => write!(f, "- {group} {instance} stop {}: {why}", tasks.join(", ")),
+            Action::MarkUnhealthy => write!(f, "- {group} {instance} replace: {why}"),
+            Action::Abandon { .. } => write!(f, "- {group} {instance} keep: {why}"),
             Action::Release => write!(f, "- {group} {instance} release: {why}"),
             Action::Terminate => write!(f, "- {group} {instance} terminate: {why}"),
         }
@@ -131,6 +176,8 @@ impl fmt::Display for Step {
 pub struct Plan {
     /// The steps by group and instance, at most one for each instance.
     pub steps: Vec<Step>,
+    /// Why the lease goes back; nothing when it is free, or stays where it is.
+    pub freed: Option<Freed>,
 }
 
 /// How many instances wait, and why.
@@ -150,7 +197,7 @@ impl Plan {
     pub fn held(&self) -> Held {
         let waits = || self.steps.iter().filter(|step| matches!(step.action, Action::Wait { .. }));
         Held {
-            waiting: waits().filter(|step| !step.is_retained()).count(),
+            waiting: waits().filter(|step| step.hook().is_some()).count(),
             stuck: waits().filter(|step| step.why.is_stuck()).count(),
             retained: self.steps.iter().filter(|step| step.is_retained()).count(),
         }
@@ -159,7 +206,9 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        let steps = self.steps.iter().map(ToString::to_string);
+        let freed = self.freed.iter().map(|why| format!("+ the lease is free: {why}"));
+        f.write_str(&steps.chain(freed).collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -181,8 +230,8 @@ pub(super) fn wait_on(why: Reason) -> Verdict {
 pub(super) struct Situation<'a> {
     pub(super) observed: &'a Observed,
     pub(super) policy: &'a Policy,
-    pub(super) safety: &'a Safety,
     pub(super) budget: &'a Budget,
+    pub(super) disruptions: &'a Disruptions,
     pub(super) now: Timestamp,
 }
 
@@ -195,27 +244,43 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
     let mut instances: Vec<_> = groups.flat_map(|group| group.instances.iter().map(move |i| (group, i))).collect();
     // The first of two that could have a volume gets it: always the same one, whatever the order of AWS's answer.
     instances.sort_by_key(|(group, instance)| (&group.name, &instance.id));
-    let (safety, budget) = (Safety::of(observed, policy, now), Budget::of(observed, &instances, policy, now));
-    let situation = Situation { observed, policy, safety: &safety, budget: &budget, now };
+    let (budget, disruptions) = (Budget::of(observed, &instances, policy, now), Disruptions::of(observed, policy, now));
+    let situation = Situation { observed, policy, budget: &budget, disruptions: &disruptions, now };
     let steps = instances.into_iter().filter_map(|(group, instance)| {
         let (action, why) = judge(&situation, group, instance)?;
         let (group, state) = (group.name.clone(), Some(instance.state.clone()));
         Some(Step { group, instance: instance.id.clone(), state, action, why })
     });
-    Plan { steps: steps.chain(stale::registrations(observed, now)).collect() }
+    let mut stale: Vec<_> = stale::registrations(observed, now).collect();
+    stale.sort_by_cached_key(|step| (step.instance.clone(), format!("{:?}", step.action)));
+    let steps = steps.chain(stale).collect();
+    Plan { steps, freed: lease::freed(observed, policy, now).or_else(|| disruptions.unused(observed)) }
 }
 
-/// Decides what to do about one instance; nothing when it is not held.
+/// Decides what to do about one instance; nothing when it is as it should be.
 fn judge(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Option<Verdict> {
     let observed = situation.observed;
     Some(match instance.state {
+        // Hooks on the way in are none of its business there.
+        State::PendingWait if situation.policy.stand_alone => return None,
         State::PendingWait if observed.phase == Phase::Deleting => (Action::Admit, Reason::Deleting),
         State::PendingWait if group.is_core() => launch::launching(situation, group, instance),
         State::PendingWait => match launch::agent_fault(launch::current(&observed.of(&instance.id))) {
             None => (Action::Admit, Reason::Connected),
             Some(agent) => wait(Reason::AwaitingAgent(agent)),
         },
-        State::TerminatingWait | State::Retained => leave::leaving(situation, instance),
-        State::Other(_) => return None,
+        State::TerminatingWait | State::Retained => leave::leaving(situation, group, instance),
+        State::Other(_) => return staying(situation, group, instance),
     })
+}
+
+/// Decides what to do about an instance that no hook holds: EC2 may be about to take it, or its member may be ill.
+fn staying(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Option<Verdict> {
+    let Situation { observed, disruptions, .. } = *situation;
+    if instance.state.is_leaving() {
+        return None;
+    }
+    spot::interrupted(situation, group, instance)
+        .or_else(|| rebalance::emptied(situation, group, instance))
+        .or_else(|| disruptions.heals(observed, instance))
 }

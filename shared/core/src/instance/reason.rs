@@ -1,3 +1,6 @@
+use jiff::Timestamp;
+
+use super::Cause;
 use crate::ids::{CoreId, InstanceId, VolumeId};
 
 /// Why something is done about an instance, or why nothing is.
@@ -163,21 +166,98 @@ pub enum Reason {
     /// It is drained, and the tasks left on it are stopping, or never will.
     #[error("tasks on it that have not stopped: {0}: stop those that ECS does not stop by itself")]
     TasksStopping(String),
-    /// The quorum may depend on it.
-    #[error(
-        "tasks on it: {0}, and nothing can prove yet that the others have quorum without them: when the hook runs out, \
-         Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING"
-    )]
-    QuorumUnproven(usize),
     /// A task placed now would be killed.
     #[error("no task of the cluster is left on it, and no more may be placed")]
     Emptied,
-    /// Its hook was abandoned.
+    /// The others do without it.
+    #[error("{why}, and {}", if .cause.is_gated() { "every database keeps its majority without it" } else { "it has no vote" })]
+    Spared {
+        /// Why it is stopped.
+        cause: Cause,
+        /// The same, with what proves it.
+        why: String,
+    },
+    /// The gate is shut.
+    #[error("core {core} must not be stopped: {why}")]
+    GateShut {
+        /// The core.
+        core: u8,
+        /// What speaks against it.
+        why: String,
+    },
+    /// Neo4j was not asked.
+    #[error("nobody asked Neo4j yet whether the others do without it: the next sweep does")]
+    NotAsked,
+    /// Another core is away.
+    #[error("core {core} was stopped at {since:.0} ({cause}), and must be back before another core may be stopped")]
+    LeaseHeld {
+        /// The core that is away.
+        core: u8,
+        /// Why it was stopped.
+        cause: Cause,
+        /// When.
+        since: Timestamp,
+    },
+    /// One at a time.
+    #[error("core {core} is stopped first ({cause}): one at a time")]
+    AnotherFirst {
+        /// The other core.
+        core: u8,
+        /// Why that one is stopped.
+        cause: Cause,
+    },
+    /// No vote depends on it.
+    #[error("it leaves, and no core is on it")]
+    NoCore,
+    /// ECS is stopping its core, for whatever reason.
+    #[error("its core is being stopped, and no more tasks may be placed on it")]
+    Ending,
+    /// Its agent will never report that its tasks have stopped.
+    #[error("ECS has lost its agent for more than five minutes: its tasks will never be reported as stopped")]
+    Unreachable,
+    /// EC2 takes it within two minutes.
+    #[error("EC2 takes its Spot instance at {0:.0}")]
+    Spot(Timestamp),
+    /// EC2 takes it, and the others need it.
+    #[error("EC2 takes its Spot instance at {ends:.0}, and the others need it as long as it lasts: {why}")]
+    SpotWaits {
+        /// When EC2 takes it.
+        ends: Timestamp,
+        /// Why the others need it.
+        why: String,
+    },
+    /// EC2 takes it, although the others need it.
     #[error(
-        "Auto Scaling retains it with tasks on it: {0}, since nothing could prove that the others have quorum without them: \
-         once the other cores are healthy, set its container instance to DRAINING; the rest follows"
+        "EC2 takes its Spot instance at {ends:.0}: its Neo4j is stopped now, so that it ends cleanly, although the others need \
+         it: {why}"
     )]
-    Retained(usize),
+    SpotEnds {
+        /// When EC2 takes it.
+        ends: Timestamp,
+        /// Why the others need it.
+        why: String,
+    },
+    /// DRAINING does not stop them.
+    #[error("ECS does not stop tasks that belong to no service, and they had {minutes} minutes: {tasks}")]
+    Standalone {
+        /// The time that they had.
+        minutes: i64,
+        /// The tasks by their group.
+        tasks: String,
+    },
+    /// It took too long.
+    #[error(
+        "it could not leave within {minutes} minutes: {why}; its hook is abandoned, and a group with a retention policy keeps it"
+    )]
+    Deadline {
+        /// The time that it had.
+        minutes: i64,
+        /// What it waited for.
+        why: String,
+    },
+    /// Its container instance is empty, so that it may go.
+    #[error("EC2 recommends to replace its Spot instance, and its core has been stopped")]
+    Rebalanced,
 }
 
 /// Returns how a tag or attribute is shown that may be absent.
@@ -186,6 +266,17 @@ fn shown(value: Option<&str>) -> &str {
 }
 
 impl Reason {
+    /// Returns what an instance on its way out waits for: a value of the dimension `Reason` of the metric `WaitSeconds`.
+    #[must_use]
+    pub fn waits_for(&self) -> &'static str {
+        match self {
+            Self::GateShut { .. } | Self::NotAsked | Self::SpotWaits { .. } => "gate",
+            Self::LeaseHeld { .. } | Self::AnotherFirst { .. } | Self::NotAtOnce => "lease",
+            Self::AgentAway | Self::TasksUnlisted(_) => "agent",
+            _ => "tasks",
+        }
+    }
+
     /// Returns whether only people can fix it. Such a launch gets no heartbeat: the hook's own timeout abandons it,
     /// which limits how many instances are launched in vain.
     #[must_use]
@@ -222,9 +313,21 @@ impl Reason {
             | Self::NotAtOnce
             | Self::Leaving
             | Self::TasksStopping(_)
-            | Self::QuorumUnproven(_)
             | Self::Emptied
-            | Self::Retained(_) => false,
+            | Self::Spared { .. }
+            | Self::GateShut { .. }
+            | Self::NotAsked
+            | Self::LeaseHeld { .. }
+            | Self::AnotherFirst { .. }
+            | Self::NoCore
+            | Self::Ending
+            | Self::Unreachable
+            | Self::Spot(_)
+            | Self::SpotWaits { .. }
+            | Self::SpotEnds { .. }
+            | Self::Standalone { .. }
+            | Self::Deadline { .. }
+            | Self::Rebalanced => false,
         }
     }
 }

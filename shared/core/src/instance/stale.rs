@@ -38,7 +38,7 @@ fn step(group: &str, found: &ContainerInstance, why: Reason) -> Step {
         group: group.to_owned(),
         instance: found.instance.clone(),
         state: None,
-        action: Action::Deregister { container_instances: vec![found.arn.clone()], force: true },
+        action: Action::Deregister { container_instances: vec![found.arn.clone()] },
         why,
     }
 }

@@ -6,10 +6,11 @@ mod databases;
 mod gate;
 mod margin;
 mod observed;
+mod peers;
 mod reason;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod voter;
 mod witness;
 
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use back::not_back;
 pub use observed::{Going, Member, Observed};
+pub use peers::{Doubt, called_unavailable, vouched_for};
 pub use reason::{Reason, Silence, Warning};
 pub use table::{lags, roles, section, table};
 

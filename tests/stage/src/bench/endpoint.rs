@@ -24,6 +24,10 @@ use crate::serve::Live;
 /// Where distributions keep their certificates in one file.
 const STORES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
+/// The services that functions call.
+const SERVICES: [&str; 9] =
+    ["AUTO_SCALING", "CLOUDWATCH", "DYNAMODB", "EC2", "ECS", "LAMBDA", "ROUTE_53", "SERVICEDISCOVERY", "SQS"];
+
 /// The endpoints of a world.
 #[derive(Debug)]
 pub(super) struct Endpoints {
@@ -39,16 +43,18 @@ impl Endpoints {
     pub(super) async fn open(live: &Live, folder: &Path) -> Self {
         let Certified { authority, acceptor } = Certified::new("localhost");
         let store = STORES.iter().find_map(|store| fs::read_to_string(store).ok()).unwrap_or_default() + &authority;
-        let file: PathBuf = folder.join("certificates.pem");
-        fs::write(&file, &store).unwrap();
-
-        let mut variables = vec![("SSL_CERT_FILE".to_owned(), file.display().to_string())];
-        for service in ["ECS", "ROUTE_53", "SERVICEDISCOVERY", "SQS"] {
+        let mut variables = vec![];
+        for service in SERVICES {
             let listener = Tls::listen(acceptor.clone(), (Ipv4Addr::LOCALHOST, 0)).await;
             let url = format!("https://localhost:{}", listener.address.port());
             variables.push((format!("AWS_ENDPOINT_URL_{service}"), url));
             tokio::spawn(live.clone().serve(listener));
         }
+        // Each world has an authority of its own.
+        let port = variables.first().and_then(|(_, url)| url.rsplit(':').next()).unwrap_or_default();
+        let file: PathBuf = folder.join(format!("certificates-{port}.pem"));
+        fs::write(&file, &store).unwrap();
+        variables.push(("SSL_CERT_FILE".to_owned(), file.display().to_string()));
         Self { variables, certificates: store.matches("BEGIN CERTIFICATE").count() }
     }
 }

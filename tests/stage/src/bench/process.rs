@@ -1,7 +1,7 @@
 //! One life of a function's process, from its start through its first events, behind a stand-in for Lambda's Runtime API.
 
 use std::{
-    fs,
+    fs, mem,
     path::Path,
     process::Stdio,
     time::{Duration, Instant, SystemTime},
@@ -18,8 +18,9 @@ use axum::{
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    process::Command,
+    process::{Child, Command},
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -61,62 +62,105 @@ type Heard = (Instant, Said);
 /// # Panics
 /// When it does not answer, or with an error.
 pub(super) async fn live(binary: &Path, variables: &[(String, String)], event: &Value, aws: &Live) -> Life {
-    let (tell, mut said) = mpsc::channel(4);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let invocation = "/2018-06-01/runtime/invocation";
-    let router = Router::new()
-        .route(&format!("{invocation}/next"), get(next))
-        .route(&format!("{invocation}/{{id}}/response"), post(answered))
-        .fallback(failed)
-        .layer(DefaultBodyLimit::disable())
-        .with_state(tell);
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
-
     let calls = aws.world().calls.len();
-    let began = Instant::now();
-    let mut process = Command::new(binary)
-        .env_clear()
-        .envs(variables.iter().map(|(name, value)| (name, value)))
-        .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let id = process.id().unwrap();
-
-    let (at, mut ready) = ready(&mut said).await;
-    let init = at - began;
-    let cpu = cpu_time(id);
-    let (first, next) = handle(ready, event, &mut said).await;
-    let first_cpu = cpu_time(id).saturating_sub(cpu);
+    let mut process = Process::start(binary, variables).await;
+    let init = process.init;
+    let cpu = process.cpu_time();
+    let first = process.handle(event).await;
+    let first_cpu = process.cpu_time().saturating_sub(cpu);
     let calls = aws.world().calls.len() - calls;
-    ready = next;
     let mut warm = Vec::new();
     for _ in 0..WARM_EVENTS {
-        let (took, next) = handle(ready, event, &mut said).await;
-        warm.push(took);
-        ready = next;
+        warm.push(process.handle(event).await);
     }
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    process.kill().await.unwrap();
-    server.abort();
+    let peak = process.peak();
+    process.end().await;
     Life { init, first, first_cpu, calls, warm: median(warm), peak }
 }
 
-/// Hands out an event and waits for its answer, and until the process asks for the next one.
-async fn handle(
-    ready_for: oneshot::Sender<Value>,
-    event: &Value,
-    said: &mut mpsc::Receiver<Heard>,
-) -> (Duration, oneshot::Sender<Value>) {
-    let began = Instant::now();
-    ready_for.send(event.clone()).unwrap();
-    let (at, Said::Answered(status)) = hear(said).await else { panic!("asked for an event instead of answering") };
-    assert_eq!(status, StatusCode::OK, "the function failed");
-    (at - began, ready(said).await.1)
+/// A process of a function that waits for an event.
+pub(super) struct Process {
+    /// From the start of the process until it asked for its first event.
+    pub(super) init: Duration,
+    id: u32,
+    child: Child,
+    server: JoinHandle<()>,
+    said: mpsc::Receiver<Heard>,
+    /// Takes the next event.
+    ready: oneshot::Sender<Value>,
+}
+
+impl Process {
+    /// Starts a function with these variables.
+    ///
+    /// # Panics
+    /// When it does not ask for an event.
+    pub(super) async fn start(binary: &Path, variables: &[(String, String)]) -> Self {
+        let (tell, mut said) = mpsc::channel(4);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let invocation = "/2018-06-01/runtime/invocation";
+        let router = Router::new()
+            .route(&format!("{invocation}/next"), get(next))
+            .route(&format!("{invocation}/{{id}}/response"), post(answered))
+            .fallback(failed)
+            .layer(DefaultBodyLimit::disable())
+            .with_state(tell);
+        let server = tokio::spawn(async move { _ = axum::serve(listener, router).await });
+        let began = Instant::now();
+        let child = Command::new(binary)
+            .env_clear()
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let id = child.id().unwrap();
+        let (at, ready) = ready(&mut said).await;
+        Self { init: at - began, id, child, server, said, ready }
+    }
+
+    /// Hands out an event and waits for its answer, and until the process asks for the next one. Returns the time until the
+    /// answer.
+    ///
+    /// # Panics
+    /// When it does not answer, or with an error.
+    pub(super) async fn handle(&mut self, event: &Value) -> Duration {
+        let (fresh, _) = oneshot::channel();
+        let ready_for = mem::replace(&mut self.ready, fresh);
+        let began = Instant::now();
+        ready_for.send(event.clone()).unwrap();
+        let (at, Said::Answered(status)) = hear(&mut self.said).await else {
+            panic!("asked for an event instead of answering")
+        };
+        assert_eq!(status, StatusCode::OK, "the function failed");
+        self.ready = ready(&mut self.said).await.1;
+        at - began
+    }
+
+    /// Returns the most memory that the process ever held, in KiB.
+    pub(super) fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Returns what its threads have used of the processor.
+    pub(super) fn cpu_time(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id)).unwrap();
+        let used = threads.filter_map(|thread| {
+            let stat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            stat.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(used.sum())
+    }
+
+    /// Ends it.
+    pub(super) async fn end(mut self) {
+        self.child.kill().await.unwrap();
+        self.server.abort();
+    }
 }
 
 async fn ready(said: &mut mpsc::Receiver<Heard>) -> (Instant, oneshot::Sender<Value>) {
@@ -129,16 +173,6 @@ async fn ready(said: &mut mpsc::Receiver<Heard>) -> (Instant, oneshot::Sender<Va
 async fn hear(said: &mut mpsc::Receiver<Heard>) -> Heard {
     let heard = timeout(Duration::from_secs(30), said.recv()).await;
     heard.expect("the process should speak within 30 seconds").expect("the stand-in should live")
-}
-
-/// What the threads of a process have used of the processor.
-fn cpu_time(process: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let used = threads.filter_map(|thread| {
-        let stat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        stat.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(used.sum())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a deadline is on the host's clock")]

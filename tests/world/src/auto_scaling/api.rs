@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Context, Refusal, World, ec2::of_tags, page, query::Form},
-    Group, arn,
+    Group, Hook, arn,
 };
 
 fn invalid(message: impl Into<String>) -> Refusal {
@@ -53,6 +53,8 @@ impl World {
             "TerminateInstanceInAutoScalingGroup" => self.terminate_in_group(form),
             "SetInstanceHealth" => self.set_instance_health(form),
             "UpdateAutoScalingGroup" => self.update_group(form),
+            "CreateOrUpdateTags" => self.tag_groups(form),
+            "PutLifecycleHook" => self.put_lifecycle_hook(form),
             action => {
                 Err(Refusal::new("InvalidAction", format!("Could not find operation {action} for version 2011-01-01")))
             }
@@ -83,7 +85,8 @@ impl World {
     }
 
     /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html>: of a size that is given
-    /// without a desired capacity, this follows where it must. The world changes sizes only.
+    /// without a desired capacity, this follows where it must. The world changes sizes, and what becomes of an instance whose
+    /// hook is abandoned.
     fn update_group(&mut self, form: &Form) -> Result<Value, Refusal> {
         let name = form.required("AutoScalingGroupName")?;
         let absent = || invalid(format!("AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"));
@@ -99,6 +102,38 @@ impl World {
             )));
         }
         (group.min, group.max, group.desired) = (min, max, desired);
+        let retain = form.text("InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon");
+        group.retain = if retain.is_empty() { group.retain } else { retain == "retain" };
+        Ok(json!({}))
+    }
+
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateOrUpdateTags.html>
+    fn tag_groups(&mut self, form: &Form) -> Result<Value, Refusal> {
+        for n in 1.. {
+            let of = |key: &str| form.text(&format!("Tags.member.{n}.{key}"));
+            if of("Key").is_empty() {
+                break;
+            }
+            let name = of("ResourceId");
+            let absent = || invalid(format!("The name {name} is not valid: no such Auto Scaling group"));
+            let group = self.auto_scaling.groups.get_mut(name).ok_or_else(absent)?;
+            group.tags.insert(of("Key").to_owned(), (of("Value").to_owned(), of("PropagateAtLaunch") == "true"));
+        }
+        Ok(json!({}))
+    }
+
+    /// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html>
+    fn put_lifecycle_hook(&mut self, form: &Form) -> Result<Value, Refusal> {
+        let (group, name) = (form.required("AutoScalingGroupName")?, form.required("LifecycleHookName")?);
+        let hook = Hook {
+            transition: form.required("LifecycleTransition")?.to_owned(),
+            heartbeat: form.text("HeartbeatTimeout").parse().unwrap_or(3600),
+            continues: form.text("DefaultResult") == "CONTINUE",
+        };
+        if !self.auto_scaling.groups.contains_key(group) {
+            return Err(invalid(format!("AutoScalingGroup name not found - AutoScalingGroup '{group}' not found")));
+        }
+        self.put_hook(group, name, hook);
         Ok(json!({}))
     }
 

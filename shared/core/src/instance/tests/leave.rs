@@ -4,6 +4,7 @@ use super::*;
 fn an_instance_is_released_only_when_nothing_is_lost_with_it() {
     let (drain, wait) =
         (Action::Drain { container_instances: vec!["arn:1".into()] }, Action::Wait { heartbeat: false });
+    let hold = Action::Wait { heartbeat: true };
     let connected = |tasks| Some(registered(Some("1"), tasks));
     let lost = |tasks| Some(silent(registered(Some("1"), tasks), 6));
     let away = |tasks| Some(silent(registered(Some("1"), tasks), 4));
@@ -13,22 +14,23 @@ fn an_instance_is_released_only_when_nothing_is_lost_with_it() {
     for (phase, found, action, why) in [
         (complete, None, Action::Release, Reason::NotJoined),
         (complete, connected(0), drain.clone(), Reason::Emptied),
-        (complete, lost(0), deregister(false), Reason::NoTasks),
-        (complete, away(0), deregister(false), Reason::NoTasks),
-        (complete, drained(0), deregister(false), Reason::NoTasks),
-        (complete, connected(1), wait.clone(), Reason::QuorumUnproven(1)),
-        (complete, lost(1), wait.clone(), Reason::QuorumUnproven(1)),
-        (complete, drained(1), wait.clone(), Reason::QuorumUnproven(1)),
+        (complete, lost(0), leave(), Reason::NoTasks),
+        (complete, away(0), leave(), Reason::NoTasks),
+        (complete, drained(0), leave(), Reason::NoTasks),
+        (complete, connected(1), hold.clone(), Reason::NotAsked),
+        (complete, lost(1), hold.clone(), Reason::NotAsked),
+        (complete, away(1), hold.clone(), Reason::NotAsked),
+        (complete, drained(1), hold, stopping(1)),
         (creating, None, Action::Release, Reason::NotJoined),
         (creating, connected(0), drain.clone(), Reason::Emptied),
-        (creating, drained(0), deregister(false), Reason::NoTasks),
-        (creating, lost(1), deregister(true), Reason::Silent),
+        (creating, drained(0), leave(), Reason::NoTasks),
+        (creating, lost(1), deregister(), Reason::Silent),
         (creating, away(1), wait.clone(), Reason::AgentAway),
         (creating, connected(2), wait.clone(), stopping(2)),
         (deleting, None, Action::Release, Reason::NotJoined),
         (deleting, connected(0), drain.clone(), Reason::Emptied),
-        (deleting, lost(1), deregister(true), Reason::Silent),
-        (deleting, lost(0), deregister(false), Reason::NoTasks),
+        (deleting, lost(1), deregister(), Reason::Silent),
+        (deleting, lost(0), leave(), Reason::NoTasks),
         (deleting, away(1), wait.clone(), Reason::AgentAway),
         (deleting, connected(1), drain, Reason::Leaving),
         (deleting, drained(2), wait, stopping(2)),
@@ -50,7 +52,7 @@ fn other_peoples_tasks_are_drained_and_what_does_not_stop_is_named() {
     for phase in [Phase::Creating, Phase::Complete, Phase::Deleting] {
         let with = |found| verdict(&held(State::TerminatingWait, phase, Some(found)));
         assert_eq!(with(foreign(registered(Some("1"), 0))), (drain.clone(), Reason::Emptied), "{phase}");
-        let waits = (Action::Wait { heartbeat: false }, named.clone());
+        let waits = (Action::Wait { heartbeat: phase == Phase::Complete }, named.clone());
         assert_eq!(with(foreign(draining(registered(Some("1"), 0)))), waits, "{phase}: no quorum depends on these");
     }
 }
@@ -58,7 +60,7 @@ fn other_peoples_tasks_are_drained_and_what_does_not_stop_is_named() {
 #[test]
 fn every_registration_of_an_instance_is_judged_and_deregistered() {
     let second = |found: ContainerInstance| ContainerInstance { arn: "arn:2".into(), ..found };
-    let both = Action::Deregister { container_instances: vec!["arn:1".into(), "arn:2".into()], force: true };
+    let both = Action::Deregister { container_instances: vec!["arn:1".into(), "arn:2".into()] };
     let with = |phase, first: &ContainerInstance, other: ContainerInstance| {
         let mut observed = held(State::TerminatingWait, phase, Some(first.clone()));
         observed.container_instances.push(other);
@@ -73,14 +75,10 @@ fn every_registration_of_an_instance_is_judged_and_deregistered() {
     let back = second(registered(Some("1"), 0));
     for other in [none, second(silent(registered(Some("1"), 0), 1)), back.clone(), draining(back.clone())] {
         for phase in [Phase::Creating, Phase::Deleting] {
-            assert_eq!(with(phase, &tasks, other.clone()), (deregister(true), Reason::Silent), "{other:?}");
+            assert_eq!(with(phase, &tasks, other.clone()), (deregister(), Reason::Silent), "{other:?}");
         }
     }
-    assert_eq!(
-        with(Phase::Complete, &tasks, back).1,
-        Reason::QuorumUnproven(1),
-        "the agent is connected under the second"
-    );
+    assert_eq!(with(Phase::Complete, &tasks, back).1, Reason::NotAsked, "the agent is connected under the second");
     let away = silent(registered(Some("1"), 1), 4);
     let empty = draining(second(registered(Some("1"), 0)));
     assert_eq!(with(Phase::Deleting, &away, empty).1, Reason::AgentAway);
@@ -93,12 +91,12 @@ fn a_retained_instance_stays_until_nothing_is_lost_with_it() {
         (Action::Drain { container_instances: vec!["arn:1".into()] }, Action::Wait { heartbeat: false });
     let empty = draining(registered(Some("1"), 0));
     for (phase, found, want) in [
-        (Phase::Complete, Some(registered(Some("1"), 1)), (wait, Reason::Retained(1))),
+        (Phase::Complete, Some(registered(Some("1"), 1)), (wait, Reason::NotAsked)),
         (Phase::Complete, Some(registered(Some("1"), 0)), (drain.clone(), Reason::Emptied)),
-        (Phase::Complete, Some(empty.clone()), (deregister(false), Reason::NoTasks)),
+        (Phase::Complete, Some(empty.clone()), (leave(), Reason::NoTasks)),
         (Phase::Complete, None, (Action::Terminate, Reason::NotJoined)),
         (Phase::Deleting, Some(registered(Some("1"), 1)), (drain, Reason::Leaving)),
-        (Phase::Deleting, Some(empty), (deregister(false), Reason::NoTasks)),
+        (Phase::Deleting, Some(empty), (leave(), Reason::NoTasks)),
         (Phase::Deleting, None, (Action::Terminate, Reason::NotJoined)),
     ] {
         assert_eq!(retained(phase, found), want);
@@ -117,7 +115,7 @@ fn a_dead_instance_is_deregistered_and_one_that_is_only_silent_or_only_ill_is_no
     let unknown = ContainerInstance { disconnected_since: None, ..silent(there.clone(), 6) };
     for state in [State::TerminatingWait, State::Retained] {
         for status in [impaired, Some(InstanceStatus::Gone)] {
-            assert_eq!(with(silent(there.clone(), 6), status, state.clone()), (deregister(true), Reason::Dead));
+            assert_eq!(with(silent(there.clone(), 6), status, state.clone()), (deregister(), Reason::Dead));
         }
         for (found, status) in [
             (there.clone(), impaired),
@@ -126,7 +124,8 @@ fn a_dead_instance_is_deregistered_and_one_that_is_only_silent_or_only_ill_is_no
             (silent(there.clone(), 5), impaired),
             (unknown.clone(), impaired),
         ] {
-            assert_eq!(with(found, status, state.clone()).0, Action::Wait { heartbeat: false }, "{state:?}");
+            let heartbeat = state == State::TerminatingWait;
+            assert_eq!(with(found, status, state.clone()).0, Action::Wait { heartbeat }, "{state:?}");
         }
     }
 }
@@ -136,15 +135,8 @@ fn dead_instances_are_deregistered_one_at_a_time() {
     let ill = |id: &str| Instance { status: Some(InstanceStatus::Impaired), ..instance(id, State::TerminatingWait) };
     let groups = vec![group(1, vec![ill("i-1")]), group(2, vec![ill("i-2")])];
     let found = [("i-1", "1"), ("i-2", "2")].map(|(id, core)| on(id, silent(registered(Some(core), 1), 9)));
-    let observed = Observed {
-        phase: Phase::Complete,
-        target: None,
-        groups,
-        volumes: [].into(),
-        container_instances: found.into(),
-        not_whole: [].into(),
-        ..Observed::default()
-    };
+    let observed =
+        Observed { phase: Phase::Complete, groups, container_instances: found.into(), ..Observed::default() };
     insta::assert_snapshot!(text(&observed), @r"
     - neo4j-core-1 i-1 deregister by force: it is dead: EC2's status checks fail, and ECS has lost its agent for more than five minutes
     = neo4j-core-2 i-2 waits: it is dead, but instances are deregistered one at a time: another core must be in service first
@@ -179,7 +171,8 @@ fn a_task_that_ecs_counts_and_does_not_list_may_be_a_member() {
     for state in [State::TerminatingWait, State::Retained] {
         for phase in [Phase::Creating, Phase::Complete] {
             let held = held(state.clone(), phase, Some(unlisted.clone()));
-            assert_eq!(waits(&held, false), Reason::TasksUnlisted(1), "{phase}");
+            let heartbeat = phase == Phase::Complete && state == State::TerminatingWait;
+            assert_eq!(waits(&held, heartbeat), Reason::TasksUnlisted(1), "{phase}");
         }
         let (action, why) = verdict(&held(state, Phase::Deleting, Some(unlisted.clone())));
         assert_eq!((action, why), (Action::Drain { container_instances: vec!["arn:1".into()] }, Reason::Emptied));

@@ -4,6 +4,8 @@ use super::*;
 use crate::ids::{CoreId, InstanceId, VolumeId};
 
 mod clocks;
+mod disruption;
+mod heal;
 mod heard;
 mod launch;
 mod leave;
@@ -11,6 +13,7 @@ mod properties;
 mod stale;
 mod target;
 mod whole;
+mod whole_plan;
 
 const TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 
@@ -20,7 +23,17 @@ fn now() -> Timestamp {
 
 fn policy() -> Policy {
     let (core_services, replica_services) = (vec!["core-1".into(), "core-2".into()], vec!["replica".into()]);
-    Policy { cluster: "neo4j".into(), cores: 1, core_services, replica_services, register_timeout: TIMEOUT }
+    Policy {
+        cluster: "neo4j".into(),
+        cores: 1,
+        core_services,
+        replica_services,
+        register_timeout: TIMEOUT,
+        core_drain_timeout: SignedDuration::from_hours(4),
+        replica_drain_timeout: SignedDuration::from_hours(1),
+        standalone_grace: TIMEOUT,
+        stand_alone: false,
+    }
 }
 
 fn instance(id: &str, state: State) -> Instance {
@@ -86,6 +99,7 @@ fn registered(core: Option<&str>, tasks: usize) -> ContainerInstance {
         running_tasks: tasks,
         registered: Some(now() - SignedDuration::from_mins(3)),
         disconnected_since: None,
+        last_stopped: None,
     }
 }
 
@@ -110,7 +124,7 @@ fn observed(
     found: Option<ContainerInstance>,
 ) -> Observed {
     let (volumes, container_instances) = (volume.into_iter().collect(), found.into_iter().collect());
-    Observed { phase, target: None, groups, volumes, container_instances, not_whole: [].into(), ..Observed::default() }
+    Observed { phase, groups, volumes, container_instances, ..Observed::default() }
 }
 
 /// Returns a complete cluster in which instance `i-1` of core 1 is launching.
@@ -167,20 +181,18 @@ fn a_plan_names_what_to_do_about_each_instance_and_why() {
     let container_instances = found.map(|(id, found)| on(id, found)).into();
     let observed = Observed {
         phase: Phase::Complete,
-        target: None,
         groups,
         volumes: volumes.into(),
         container_instances,
-        not_whole: [].into(),
         ..Observed::default()
     };
     insta::assert_snapshot!(text(&observed), @r"
     + neo4j-core-1 i-new attach vol-1: volume vol-1 is available
     = neo4j-core-1 i-second waits: volume vol-1 is held by i-new, which must release it first
     = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must release it first
-    = neo4j-core-2 i-old waits: tasks on it: 1, and nothing can prove yet that the others have quorum without them: when the hook runs out, Auto Scaling retains it; once the other cores are healthy, set its container instance to DRAINING
+    = neo4j-core-2 i-old waits: nobody asked Neo4j yet whether the others do without it: the next sweep does
     + neo4j-core-3 i-3 admit: volume vol-3 is attached, and the ECS agent is connected
-    = neo4j-core-3 i-kept waits: Auto Scaling retains it with tasks on it: 2, since nothing could prove that the others have quorum without them: once the other cores are healthy, set its container instance to DRAINING; the rest follows
+    = neo4j-core-3 i-kept waits: nobody asked Neo4j yet whether the others do without it: the next sweep does
     - neo4j-core-4 i-4 refuse: volume vol-4 was attached more than 600 s ago, but the ECS agent has not registered: look at the instance's console output for the mount and for ecs.service
     - neo4j-replica i-gone release: it is not a container instance of the ECS cluster: it never joined, or has left
     + neo4j-replica i-r admit: the ECS agent is connected
@@ -204,8 +216,12 @@ fn nothing_is_planned_for_an_instance_that_is_not_held() {
     }
 }
 
-fn deregister(force: bool) -> Action {
-    Action::Deregister { container_instances: vec!["arn:1".into()], force }
+fn deregister() -> Action {
+    Action::Deregister { container_instances: vec!["arn:1".into()] }
+}
+
+fn leave() -> Action {
+    Action::Leave { container_instances: vec!["arn:1".into()] }
 }
 
 #[test]

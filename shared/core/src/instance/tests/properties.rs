@@ -86,15 +86,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         let numbered = (0..).zip(found).map(|(n, found)| ContainerInstance { arn: format!("arn:{n}").into(), ..found });
         let container_instances = numbered.collect();
         let volumes = ["vol-1", "vol-2"].map(VolumeId::from).into_iter().zip(volumes);
-        Observed {
-            phase,
-            target: None,
-            groups,
-            volumes: volumes.collect(),
-            container_instances,
-            not_whole: [].into(),
-            ..Observed::default()
-        }
+        Observed { phase, groups, volumes: volumes.collect(), container_instances, ..Observed::default() }
     })
 }
 
@@ -171,8 +163,11 @@ proptest! {
                 prop_assert!(!matches!(step.action, Action::Drain { .. }), "{step}");
             }
             if observed.phase == Phase::Complete && ours {
-                let releases = matches!(step.action, Action::Release | Action::Drain { .. } | Action::Terminate);
+                let releases = matches!(step.action, Action::Release | Action::Leave { .. } | Action::Terminate);
                 prop_assert!(!releases, "{step}");
+                let serving = found.iter().filter(|found| found.is_active()).flat_map(|found| &found.tasks);
+                let serves = serving.into_iter().any(|task| policy().is_ours(task) && task.wanted);
+                prop_assert!(!matches!(step.action, Action::Drain { .. }) || !serves, "{step}");
                 let silent = found.iter().all(|found| found.is_silent(now()));
                 let deregisters = matches!(step.action, Action::Deregister { .. });
                 prop_assert!(!deregisters || (silent && fails(&instance)), "{step}");
@@ -204,10 +199,12 @@ proptest! {
     fn an_instance_that_can_be_reached_is_never_deregistered_by_force(observed in any_observed()) {
         let mut dead = 0;
         for (step, _, instance) in steps(&observed) {
-            let Action::Deregister { container_instances, force } = &step.action else { continue };
+            let (Action::Deregister { container_instances } | Action::Leave { container_instances }) = &step.action else {
+                continue;
+            };
             let found = observed.of(&instance.id);
             let found: Vec<_> = found.iter().filter(|found| container_instances.contains(&found.arn)).collect();
-            if !force {
+            if matches!(step.action, Action::Leave { .. }) {
                 prop_assert!(found.iter().all(|found| found.tasks.is_empty()), "{step}");
                 continue;
             }
@@ -252,7 +249,8 @@ proptest! {
     fn only_a_volume_that_somebody_holds_is_waited_for_without_a_deadline(observed in any_observed()) {
         for (step, ..) in steps(&observed) {
             let holds = matches!(step.why, Reason::Held { .. } | Reason::HeldUnseen(_));
-            prop_assert_eq!(step.action == Action::Wait { heartbeat: true }, holds, "{}", step);
+            let launches = step.state == Some(State::PendingWait);
+            prop_assert_eq!(launches && step.action == Action::Wait { heartbeat: true }, holds, "{}", step);
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::{
 };
 
 /// A database with the cores that host it as primaries.
-pub(super) type Hosted<'a> = (&'a str, &'a [u8]);
+pub(crate) type Hosted<'a> = (&'a str, &'a [u8]);
 
-pub(super) fn server(core: u8) -> String {
+pub(crate) fn server(core: u8) -> String {
     format!("server-{core}")
 }
 
@@ -27,7 +27,7 @@ fn hosts<'a>(cores: u8, databases: &[Hosted<'a>]) -> Vec<(&'a str, Vec<u8>)> {
 
 /// Returns what every core answers in a cluster in which each of these databases, and `system`, is well. Without any there
 /// is one on every core.
-pub(super) fn healthy(cores: u8, databases: &[Hosted<'_>]) -> Observed {
+pub(crate) fn healthy(cores: u8, databases: &[Hosted<'_>]) -> Observed {
     let hosts = hosts(cores, databases);
     Observed {
         cores,
@@ -145,7 +145,7 @@ fn answer(core: u8, cores: u8, databases: &[(&str, Vec<u8>)]) -> Answer {
 }
 
 /// Changes a cluster.
-pub(super) trait Alter {
+pub(crate) trait Alter {
     fn answer(&mut self, core: u8) -> &mut Answer;
     fn raft(&mut self, core: u8, database: &str) -> &mut Raft;
     /// Returns the row of a database as one core sees it.

@@ -4,10 +4,11 @@ use crate::neo4j::{Fault, Kind};
 use cluster::{Alter, Hosted, healthy};
 
 mod back;
-mod cluster;
+pub(crate) mod cluster;
 mod excused;
 mod gate;
 mod model;
+mod peers;
 mod properties;
 mod states;
 mod table;

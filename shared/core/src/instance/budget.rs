@@ -1,48 +1,11 @@
-//! What is settled before anything is planned: which instances must not lose their tasks, and what only one instance may
-//! have at a time.
+//! What is settled before anything is planned: what only one instance may have at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Group, Instance, NOT_WHOLE, Observed, Phase, Policy, Reason, State, Task, launch, leave::is_dead};
+use super::{Group, Instance, NOT_WHOLE, Observed, Policy, State, Task, launch, leave::is_dead};
 use crate::ids::{InstanceId, VolumeId};
-
-/// The reasons why instances must not lose their tasks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Safety {
-    reasons: BTreeMap<InstanceId, Vec<Reason>>,
-}
-
-impl Safety {
-    /// Judges every instance that waits to be released. An instance with tasks of a complete cluster may be what its quorum
-    /// depends on, unless it is dead.
-    pub(super) fn of(observed: &Observed, policy: &Policy, now: Timestamp) -> Self {
-        let instances = observed.groups.iter().flat_map(|group| &group.instances);
-        let leaving = instances.filter(|instance| instance.state.awaits_release());
-        let reasons = leaving.filter(|instance| !is_dead(observed, instance, now)).filter_map(|instance| {
-            let registrations = observed.of(&instance.id);
-            let ours = registrations.iter().flat_map(|found| &found.tasks).filter(|task| policy.is_ours(task)).count();
-            let unlisted: usize = registrations.iter().map(|found| found.unlisted_tasks()).sum();
-            let why = if instance.state == State::Retained { Reason::Retained } else { Reason::QuorumUnproven };
-            let mut reasons = Vec::new();
-            if observed.phase == Phase::Complete && ours > 0 {
-                reasons.push(why(ours));
-            }
-            // What a list left out may be a member. When the cluster is being deleted that makes no difference.
-            if observed.phase != Phase::Deleting && unlisted > 0 {
-                reasons.push(Reason::TasksUnlisted(unlisted));
-            }
-            (!reasons.is_empty()).then(|| (instance.id.clone(), reasons))
-        });
-        Self { reasons: reasons.collect() }
-    }
-
-    /// Returns why the tasks on an instance must keep running; nothing when they may be stopped.
-    pub(super) fn unsafe_to_stop(&self, instance: &InstanceId) -> &[Reason] {
-        self.reasons.get(instance).map_or(&[], Vec::as_slice)
-    }
-}
 
 /// What only one instance may have at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,182 @@
+use std::collections::BTreeMap;
+
+use cluster_lambda::{
+    Aws, Failure,
+    env::Lookup,
+    signed::{Call, Response, Service, Signed},
+    telemetry::NAMESPACE,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+
+/// The version of CloudWatch's Query API.
+const VERSION: &str = "2010-08-01";
+/// CloudWatch, which signs as `monitoring` and answers in XML.
+const CLOUDWATCH: Service = Service { name: "monitoring", variable: "CLOUDWATCH", refusal };
+/// The metric that each core writes once a minute (`infra/task.yaml`).
+const METRIC: &str = "DataDiskFreePercent";
+/// Data points of a minute are kept for 15 days (CloudWatch user guide, «Metrics retention»).
+const OLDEST: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// From how long before its task started a core's disk is of interest.
+const BEFORE: SignedDuration = SignedDuration::from_mins(5);
+/// Pages that are read at most.
+const PAGES: u8 = 20;
+
+/// The free space of the cores' disks, over time.
+#[derive(Clone, Debug)]
+pub(crate) struct Disks {
+    cluster: String,
+    cloudwatch: Signed,
+}
+
+impl Disks {
+    /// Makes a client. Refuses where no endpoint is known.
+    pub(crate) fn new(cluster: String, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+        Ok(Self { cluster, cloudwatch: Signed::new(CLOUDWATCH, lookup, aws)? })
+    }
+
+    /// Returns the free space in per cent of these cores' disks since their tasks started, the oldest value first. Without any
+    /// core it makes no call.
+    pub(crate) async fn of(
+        &self,
+        cores: &BTreeMap<u8, Timestamp>,
+        now: Timestamp,
+    ) -> Result<BTreeMap<u8, Vec<(Timestamp, f64)>>, Failure> {
+        let Some(since) = cores.values().min().map(|since| (*since - BEFORE).max(now - OLDEST)) else {
+            return Ok(BTreeMap::new());
+        };
+        let mut disks: BTreeMap<u8, Vec<(Timestamp, f64)>> = BTreeMap::new();
+        let mut token = String::new();
+        for _ in 0..PAGES {
+            let result = self.page(cores.keys().copied(), since, now, &token).await?;
+            for found in result.metric_data_results.member {
+                let Some(core) = found.id.strip_prefix("core").and_then(|core| core.parse().ok()) else { continue };
+                disks.entry(core).or_default().extend(found.timestamps.member.into_iter().zip(found.values.member));
+            }
+            token = result.next_token.unwrap_or_default();
+            if token.is_empty() {
+                break;
+            }
+        }
+        for values in disks.values_mut() {
+            values.sort_by_key(|(at, _)| *at);
+        }
+        Ok(disks)
+    }
+
+    async fn page(
+        &self,
+        cores: impl Iterator<Item = u8>,
+        since: Timestamp,
+        now: Timestamp,
+        token: &str,
+    ) -> Result<GetMetricDataResult, Failure> {
+        let step = format!("read the free space of the cores' disks from the metric {METRIC}");
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", "GetMetricData").append_pair("Version", VERSION);
+        form.append_pair("StartTime", &format!("{since:.0}")).append_pair("EndTime", &format!("{now:.0}"));
+        for (n, core) in (1..).zip(cores) {
+            let query = |name: &str| format!("MetricDataQueries.member.{n}.{name}");
+            form.append_pair(&query("Id"), &format!("core{core}"));
+            form.append_pair(&query("MetricStat.Metric.Namespace"), NAMESPACE);
+            form.append_pair(&query("MetricStat.Metric.MetricName"), METRIC);
+            let core = core.to_string();
+            for (n, (name, value)) in
+                (1..).zip([("Cluster", self.cluster.as_str()), ("Tier", "core"), ("Core", core.as_str())])
+            {
+                let dimension = |part: &str| query(&format!("MetricStat.Metric.Dimensions.member.{n}.{part}"));
+                form.append_pair(&dimension("Name"), name).append_pair(&dimension("Value"), value);
+            }
+            form.append_pair(&query("MetricStat.Period"), "60").append_pair(&query("MetricStat.Stat"), "Minimum");
+        }
+        if !token.is_empty() {
+            form.append_pair("NextToken", token);
+        }
+        let form = form.finish();
+        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        let answer = self.cloudwatch.call(Call::new("GetMetricData", "", &headers, form.as_bytes())).await;
+        let answer = answer.map_err(|error| error.failure(&step))?;
+        let answer: Answer = quick_xml::de::from_str(&answer.text()).map_err(|error| {
+            Failure::transient(format!("could not {step}"))
+                .caused_by(format!("CloudWatch's answer is unreadable: {error}"))
+        })?;
+        Ok(answer.get_metric_data_result)
+    }
+}
+
+/// An answer of `GetMetricData`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    get_metric_data_result: GetMetricDataResult,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetMetricDataResult {
+    metric_data_results: Members<Found>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Members<T> {
+    #[serde(default = "Vec::new")]
+    member: Vec<T>,
+}
+
+/// The values of one metric. «The order of the timestamps always matches the order of the values» (API reference of
+/// `MetricDataResult`).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Found {
+    id: String,
+    timestamps: Members<Timestamp>,
+    values: Members<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refusal {
+    error: RefusalError,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RefusalError {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Reads the refusal in an answer.
+fn refusal(response: &Response) -> Option<(String, String)> {
+    let Refusal { error } = quick_xml::de::from_str(&response.text()).ok()?;
+    Some((error.code, error.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stub::Answers;
+
+    const PAGE: &str = "<GetMetricDataResponse xmlns=\"http://monitoring.amazonaws.com/doc/2010-08-01/\"><GetMetricDataResult>\
+        <MetricDataResults><member><Id>core2</Id><Label>l</Label><StatusCode>Complete</StatusCode><Timestamps>\
+        <member>2026-11-23T10:01:00Z</member><member>2026-11-23T10:00:00Z</member></Timestamps><Values><member>30.5</member>\
+        <member>0.2</member></Values></member><member><Id>core3</Id><Timestamps/><Values/></member></MetricDataResults>\
+        <Messages/></GetMetricDataResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></GetMetricDataResponse>";
+
+    #[tokio::test(start_paused = true)]
+    async fn values_are_read_oldest_first_and_without_a_core_there_is_no_call() {
+        let answers = Answers::new(&[(200, PAGE)]);
+        let disks = Disks { cluster: "neo4j".into(), cloudwatch: Signed { service: CLOUDWATCH, ..answers.ec2().0 } };
+        let at = |time: &str| format!("2026-11-23T{time}:00Z").parse::<Timestamp>().unwrap();
+        assert!(disks.of(&BTreeMap::new(), at("10:02")).await.unwrap().is_empty());
+        let found = disks.of(&[(2, at("09:50")), (3, at("09:55"))].into(), at("10:02")).await.unwrap();
+        let values = vec![(at("10:00"), 0.2), (at("10:01"), 30.5)];
+        assert_eq!(found, [(2, values), (3, vec![])].into());
+        let requests = answers.requests.lock().unwrap();
+        let sent = String::from_utf8_lossy(requests[0].body().bytes().unwrap()).into_owned();
+        assert!(sent.contains("StartTime=2026-11-23T09%3A45%3A00Z&EndTime=2026-11-23T10%3A02%3A00Z&"), "{sent}");
+        assert!(sent.contains("MetricDataQueries.member.1.MetricStat.Metric.Dimensions.member.3.Value=2&"), "{sent}");
+    }
+}

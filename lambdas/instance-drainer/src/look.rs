@@ -1,0 +1,176 @@
+//! One look at everything, and what follows from it: the part of a round that writes nothing.
+
+use std::collections::BTreeMap;
+
+use cluster_core::{
+    ids::InstanceId,
+    instance::{self, Heard as CoreHeard, Lease, Observed, Phase, Plan, Policy, Seen},
+    neo4j::Memory,
+    quorum::Quorum,
+};
+use cluster_lambda::{Failure, Round, SWEEP};
+use cluster_state::Remembered;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    Drainer,
+    neo4j::{Heard, Monitor, Neo4j, Neo4jOutcome},
+    observe::Observation,
+};
+
+/// How long a Neo4j may take to answer for the first time before its disk is of interest.
+const STARTING: SignedDuration = SignedDuration::from_mins(10);
+
+/// What one look found, and what is to be done about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) observed: Observed,
+    /// What the table remembered.
+    pub(crate) before: Remembered,
+    /// What it should remember.
+    pub(crate) remembered: Remembered,
+    pub(crate) neo4j: Option<Neo4jOutcome>,
+    pub(crate) policy: Policy,
+    pub(crate) plan: Plan,
+}
+
+impl Drainer {
+    /// Looks at everything: AWS, then Neo4j where somebody depends on it.
+    pub(crate) async fn look(&self, phase: Option<Phase>, round: &Round) -> Result<Look, Failure> {
+        let now = round.began;
+        let Observation { mut observed, before, mut remembered, cores } = self.observe(phase, round).await?;
+        let policy = Policy { cores, ..self.config.policy() };
+        let mut neo4j = None;
+        if let Some(asks) = self.neo4j.as_ref().filter(|_| asks(round, &observed, &policy)) {
+            let mut heard = asks.listen(&observed.container_instances, &policy, &remembered.neo4j, now).await;
+            heard.announce(&observed.container_instances, &observed.notices, &BTreeMap::new());
+            neo4j = Some(self.judge(asks, heard, &mut observed, &before.neo4j, &policy, now));
+            if let Some(neo4j) = &mut neo4j {
+                remember(&mut remembered, neo4j, &observed, now);
+                observed.neo4j = neo4j.heard.seen(&remembered.neo4j);
+                neo4j.monitor = asks.decide(&neo4j.heard, observed.phase, &remembered.neo4j, now).await;
+            }
+        }
+        observed.silent.clone_from(&remembered.neo4j.silent);
+        self.add_disks(&mut observed, &policy, now).await;
+        let plan = instance::plan(&observed, &policy, now);
+        Ok(Look { observed, before, remembered, neo4j, policy, plan })
+    }
+
+    /// Looks again while the lease is held: Neo4j first, then AWS, so that who is about to go is known later than what Neo4j
+    /// said.
+    pub(crate) async fn look_again(&self, first: &Look, lease: Lease, round: &Round) -> Result<Look, Failure> {
+        let now = round.began;
+        let Some(asks) = &self.neo4j else { return Err(Failure::permanent("nobody can be asked")) };
+        let (policy, memory) = (&first.policy, &first.before.neo4j);
+        let heard = asks.listen(&first.observed.container_instances, policy, &first.remembered.neo4j, now).await;
+        let Observation { mut observed, .. } = self.observe(None, round).await?;
+        let mut heard = Neo4j::later(heard, &observed, policy);
+        let running = observed.container_instances.iter().filter(|on| !on.tasks.is_empty());
+        let running: Vec<&InstanceId> = running.map(|on| &on.instance).collect();
+        let events = self.statuses.events(&running, now).await?;
+        heard.announce(&observed.container_instances, &observed.notices, &events);
+        if observed.lease != lease {
+            return Err(Failure::transient(
+                "the lease has been passed on while Neo4j was asked: the next round looks again",
+            ));
+        }
+        observed.claimed = true;
+        let mut neo4j = self.judge(asks, heard, &mut observed, memory, policy, now);
+        observed.neo4j = neo4j.heard.seen(&first.remembered.neo4j);
+        if let Some(before) = &first.neo4j {
+            neo4j.monitor = before.monitor.clone();
+        }
+        // What was ill when the lease was claimed is still, unless it answers now.
+        observed.silent.clone_from(&first.observed.silent);
+        let answers = heard_tasks(&observed.neo4j);
+        observed.silent.retain(|task, _| !answers.contains(&task.as_str()));
+        observed.disks.clone_from(&first.observed.disks);
+        let plan = instance::plan(&observed, policy, now);
+        let (before, remembered) = (first.before.clone(), first.remembered.clone());
+        Ok(Look { observed, before, remembered, neo4j: Some(neo4j), policy: policy.clone(), plan })
+    }
+
+    fn judge(
+        &self,
+        _: &Neo4j,
+        heard: Heard,
+        observed: &mut Observed,
+        memory: &Memory,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Neo4jOutcome {
+        let judged = heard.observed(policy.cores, memory, now);
+        let quorum = Quorum::of(&judged);
+        observed.quorum = Some(quorum.clone());
+        observed.quorum_observed = Some(judged.clone());
+        Neo4jOutcome { heard, observed: judged, quorum, monitor: Monitor::default() }
+    }
+
+    /// Reads the disks of cores that never answered, or say that theirs is what is wrong. A failure leaves them unread: then
+    /// nobody is restarted for a disk.
+    async fn add_disks(&self, observed: &mut Observed, policy: &Policy, now: Timestamp) {
+        let cores = doubtful_disks(observed, policy, now);
+        match self.disks.of(&cores, now).await {
+            Ok(disks) => observed.disks = disks,
+            Err(failure) => tracing::error!("{}", failure.chain()),
+        }
+    }
+}
+
+/// Returns whether Neo4j is asked: in a sweep, when a person or CloudFormation asks, and where an instance is about to go.
+/// Other rounds that events wake have to be quick, and come in numbers. While the cluster is being deleted nothing depends on
+/// it, and the gateway goes first.
+fn asks(round: &Round, observed: &Observed, policy: &Policy) -> bool {
+    let sweep = round.triggers.is_empty() || round.triggers.iter().any(|trigger| trigger.kind() == SWEEP);
+    let cores = observed.groups.iter().filter(|group| group.is_core());
+    let mut instances = cores.flat_map(|group| &group.instances);
+    let runs = |id: &InstanceId| observed.of(id).iter().any(|on| on.tasks.iter().any(|task| policy.is_ours(task)));
+    let awaited = instances.any(|instance| {
+        (instance.state.awaits_release() || observed.notices.contains_key(&instance.id)) && runs(&instance.id)
+    });
+    observed.phase != Phase::Deleting && (sweep || (awaited && observed.phase == Phase::Complete))
+}
+
+/// Remembers what was heard. Where the gateway failed, nothing is known that could be remembered.
+fn remember(remembered: &mut Remembered, neo4j: &Neo4jOutcome, observed: &Observed, now: Timestamp) {
+    let Neo4jOutcome { heard, quorum, .. } = neo4j;
+    let memory = &mut remembered.neo4j;
+    if heard.gateway.is_none() {
+        let answers = heard.answers();
+        memory.see_answers(&heard.asked, &answers, now);
+        memory.see_servers(&heard.asked, &answers);
+        memory.see_down(quorum.down(), now);
+    }
+    let connected = |task: &str| {
+        let on = observed.container_instances.iter().find(|on| on.tasks.iter().any(|found| found.id == task));
+        on.is_some_and(|on| on.connected)
+    };
+    memory.see_silence(&heard.asked, &heard.answers(), connected, now);
+}
+
+fn heard_tasks(seen: &Seen) -> Vec<&str> {
+    let Seen::Answers(cores) = seen else { return Vec::new() };
+    let answers = cores.values().filter(|heard| heard.answer.page.is_ok());
+    answers.map(|heard| heard.answer.task.as_str()).collect()
+}
+
+/// Returns the cores whose disk may be what is wrong, with when their task started.
+fn doubtful_disks(observed: &Observed, policy: &Policy, now: Timestamp) -> BTreeMap<u8, Timestamp> {
+    let Seen::Answers(cores) = &observed.neo4j else { return BTreeMap::new() };
+    let tasks = || observed.container_instances.iter().flat_map(|on| &on.tasks).filter(|task| policy.is_ours(task));
+    let doubtful = cores.iter().filter_map(|(core, heard)| {
+        let started = tasks().find(|task| task.id == heard.answer.task)?.started_at?;
+        let long = now.duration_since(started) > STARTING;
+        let never = heard.answer.page.is_err() && !heard.answered_before && long;
+        (never || has_message(heard)).then_some((*core, started))
+    });
+    doubtful.collect()
+}
+
+/// Returns whether a copy of its own has a status message.
+fn has_message(heard: &CoreHeard) -> bool {
+    let Ok(view) = &heard.answer.view else { return false };
+    let own = view.databases.iter().flat_map(|row| &row.copies).filter(|copy| copy.server == view.server);
+    own.into_iter().any(|copy| !copy.message.is_empty())
+}
