@@ -1,5 +1,7 @@
 //! Which core may be stopped on purpose: the gate, and the budget of one.
 
+use std::collections::BTreeSet;
+
 use super::{
     Action, Cause, ContainerInstance, Freed, Group, Instance, NoticeKind, Observed, Phase, Policy, Reason, State, Task,
     heal::{Ill, ill},
@@ -156,11 +158,13 @@ fn rank(cause: Cause, instance: &Instance) -> u8 {
 /// not say which core: no gate opens for that one. Nothing for a replica.
 pub(super) fn core_of(observed: &Observed, policy: &Policy, group: &Group, instance: &Instance) -> Option<u8> {
     let registrations = observed.of(&instance.id);
-    let mut tasks = registrations.iter().flat_map(|found| &found.tasks);
-    let by_task = tasks.find_map(|task| policy.core_of(task.service()?));
-    let attribute = registrations.iter().find_map(|found| found.core.as_ref());
-    let is_core = group.is_core() || by_task.is_some() || attribute.is_some();
-    let number = group.core.as_ref().and_then(CoreId::number).or(by_task).or_else(|| attribute?.number());
+    let tasks = registrations.iter().flat_map(|found| &found.tasks);
+    let by_task: BTreeSet<u8> = tasks.filter_map(|task| policy.core_of(task.service()?)).collect();
+    let attribute = registrations.iter().filter_map(|found| found.core.as_ref()).min();
+    let is_core = group.is_core() || !by_task.is_empty() || attribute.is_some();
+    let number = group.core.as_ref().and_then(CoreId::number).or_else(|| by_task.first().copied());
+    // Where a task of another core is on it as well, no gate can be asked for both.
+    let number = number.or_else(|| attribute?.number()).filter(|number| by_task.iter().all(|core| core == number));
     (is_core && !policy.stand_alone).then(|| number.unwrap_or_default())
 }
 
@@ -186,7 +190,8 @@ fn wanted(
         return Some((cause, ill.task().unwrap_or_default().to_owned(), ill.to_string()));
     }
     let registrations = observed.of(&instance.id);
-    let task = current(&registrations)?.tasks.iter().find(|task| policy.is_ours(task))?.id.clone();
+    let own = |task: &&Task| task.service().and_then(|service| policy.core_of(service)) == Some(core);
+    let task = current(&registrations)?.tasks.iter().filter(own).map(|task| task.id.clone()).min()?;
     let notice = observed.notices.get(&instance.id)?;
     let active = registrations.iter().any(|found| found.is_active());
     (notice.kind == NoticeKind::Rebalance && instance.state.is_in_service() && active)

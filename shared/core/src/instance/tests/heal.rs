@@ -5,7 +5,7 @@ use crate::{
 };
 
 mod clocks;
-mod properties;
+pub(super) mod properties;
 
 pub(super) const CORE: u8 = 2;
 
@@ -13,7 +13,7 @@ pub(super) fn ago(minutes: i64) -> Timestamp {
     now() - SignedDuration::from_mins(minutes)
 }
 
-fn three() -> Policy {
+pub(super) fn three() -> Policy {
     let core_services = (1..=3).map(|core| format!("core-{core}")).collect();
     Policy { cores: 3, core_services, ..policy() }
 }

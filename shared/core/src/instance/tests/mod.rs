@@ -13,6 +13,7 @@ mod properties;
 mod stale;
 mod target;
 mod whole;
+mod whole_plan;
 
 const TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 

@@ -9,7 +9,7 @@ fn cases(least: u32) -> ProptestConfig {
 }
 
 /// Returns a cluster whose core 2 may be ill in some way, with whatever may be missing from the proof.
-fn any_patient() -> impl Strategy<Value = Observed> {
+pub(crate) fn any_patient() -> impl Strategy<Value = Observed> {
     let minutes = || 0i64..80;
     let status = prop_oneof![
         12 => Just(Some("UNAVAILABLE")), 1 => Just(Some("APPLYING")), 1 => Just(Some("REPLICATING")), 1 => Just(None)
