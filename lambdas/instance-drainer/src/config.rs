@@ -7,9 +7,9 @@ use jiff::SignedDuration;
 
 use crate::groups::Scope;
 
-/// The longest drain in seconds: 46 hours. A hook ends after 48 hours, or 100 times its timeout if that is less, whatever
+/// The longest drain in minutes: 46 hours. A hook ends after 48 hours, or 100 times its timeout if that is less, whatever
 /// heartbeats it gets (Auto Scaling user guide, «Considerations and limitations for lifecycle hooks»).
-const LONGEST: i64 = 165_600;
+const LONGEST: i64 = 2_760;
 
 /// The configuration of the function, read once at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ impl Config {
         }
         let ecs_cluster = env::required(lookup, "ECS_CLUSTER")?;
         let state_table = env::required(lookup, "STATE_TABLE")?;
-        let grace = seconds_of(lookup, "STANDALONE_TASK_GRACE_SECONDS", 0, 86_400, 600)?;
+        let grace = minutes_of(lookup, "STANDALONE_TASK_GRACE_MINUTES", 0, 1_440, 10)?;
         let stand_alone = lookup("STAND_ALONE").is_some() && env::parsed(lookup, "STAND_ALONE", "true or false")?;
         if stand_alone {
-            let timeout = seconds_of(lookup, "DRAIN_TIMEOUT_SECONDS", 60, LONGEST, 3_600)?;
+            let timeout = minutes_of(lookup, "DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 60)?;
             return Ok(Self::stand_alone(cluster, ecs_cluster, state_table, timeout, grace));
         }
         let count = "a number of cores from 1 to 7";
@@ -94,8 +94,8 @@ impl Config {
             core_services,
             replica_services,
             register_timeout: SignedDuration::from_secs(timeout.into()),
-            core_drain_timeout: seconds_of(lookup, "CORE_DRAIN_TIMEOUT_SECONDS", 60, LONGEST, 14_400)?,
-            replica_drain_timeout: seconds_of(lookup, "REPLICA_DRAIN_TIMEOUT_SECONDS", 60, LONGEST, 3_600)?,
+            core_drain_timeout: minutes_of(lookup, "CORE_DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 240)?,
+            replica_drain_timeout: minutes_of(lookup, "REPLICA_DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 60)?,
             standalone_grace: grace,
             stand_alone: false,
             asks: Self::asks(lookup)?,
@@ -167,20 +167,20 @@ impl Config {
     }
 }
 
-/// Reads a number of seconds. No page promises that an update changes a function's code and its variables at the same
-/// moment, so what is not there yet has a default.
-fn seconds_of(
+/// Reads a number of minutes, as the parameters have it: CloudFormation cannot multiply. No page promises that an update
+/// changes a function's code and its variables at the same moment, so what is not there yet has a default.
+fn minutes_of(
     lookup: &impl Lookup,
     name: &str,
     least: i64,
     most: i64,
     default: i64,
 ) -> Result<SignedDuration, Failure> {
-    let Some(given) = lookup(name) else { return Ok(SignedDuration::from_secs(default)) };
-    let seconds = given.trim().parse().ok().filter(|seconds| (least..=most).contains(seconds));
-    let seconds =
-        seconds.ok_or_else(|| env::wrong(name, &given, format!("a number of seconds from {least} to {most}")))?;
-    Ok(SignedDuration::from_secs(seconds))
+    let Some(given) = lookup(name) else { return Ok(SignedDuration::from_mins(default)) };
+    let minutes = given.trim().parse().ok().filter(|minutes| (least..=most).contains(minutes));
+    let minutes =
+        minutes.ok_or_else(|| env::wrong(name, &given, format!("a number of minutes from {least} to {most}")))?;
+    Ok(SignedDuration::from_mins(minutes))
 }
 
 #[cfg(test)]
@@ -226,7 +226,7 @@ mod tests {
             stand_alone: false,
         };
         assert_eq!(policy, expected);
-        let core = read("CORE_DRAIN_TIMEOUT_SECONDS", Some("7200")).unwrap();
+        let core = read("CORE_DRAIN_TIMEOUT_MINUTES", Some("120")).unwrap();
         assert_eq!(core.core_drain_timeout, SignedDuration::from_hours(2));
     }
 
@@ -240,7 +240,7 @@ mod tests {
                 set.or_else(|| given.into_iter().find(|(n, _)| *n == asked).map(|(_, v)| v.to_owned()))
             })
         };
-        let config = alone("DRAIN_TIMEOUT_SECONDS", "900").unwrap();
+        let config = alone("DRAIN_TIMEOUT_MINUTES", "15").unwrap();
         assert_eq!(config.scope(), Scope::EcsCluster("shop".into()));
         assert_eq!(config.policy().replica_drain_timeout, SignedDuration::from_mins(15));
         assert!(config.stand_alone && config.asks.is_none());
@@ -267,9 +267,9 @@ mod tests {
             ("CORE_ECS_SERVICES", "core-1,core-2", "the names of at least 3 ECS services"),
             ("CORE_ECS_SERVICES", "core-1,core-1,core-2", "comma-separated names of ECS services"),
             ("REPLICA_ECS_SERVICES", "replica,", "comma-separated names of ECS services"),
-            ("CORE_DRAIN_TIMEOUT_SECONDS", "165601", "a number of seconds from 60 to 165600"),
-            ("REPLICA_DRAIN_TIMEOUT_SECONDS", "ten", "a number of seconds from 60 to 165600"),
-            ("STANDALONE_TASK_GRACE_SECONDS", "-1", "a number of seconds from 0 to 86400"),
+            ("CORE_DRAIN_TIMEOUT_MINUTES", "2761", "a number of minutes from 1 to 2760"),
+            ("REPLICA_DRAIN_TIMEOUT_MINUTES", "ten", "a number of minutes from 1 to 2760"),
+            ("STANDALONE_TASK_GRACE_MINUTES", "-1", "a number of minutes from 0 to 1440"),
             ("CORE_COUNT", "0", "a number of cores from 1 to 7"),
             ("CORE_COUNT", "8", "a number of cores from 1 to 7"),
         ] {

@@ -135,11 +135,10 @@ impl Drainer {
         Ok(())
     }
 
-    /// Asks EC2 about each instance that may be dead. One without an answer stays, and the others are served.
+    /// Asks EC2 about each instance that may be dead, or wedged. One without an answer stays, and the others are served.
     async fn add_statuses(&self, observed: &mut Observed, now: Timestamp) {
         let instances = observed.groups.iter().flat_map(|group| &group.instances);
-        let doubtful: Vec<Instance> =
-            instances.filter(|found| instance::may_be_dead(observed, found, now)).cloned().collect();
+        let doubtful: Vec<Instance> = instances.filter(|found| is_doubtful(observed, found, now)).cloned().collect();
         let statuses = join_all(doubtful.iter().map(|found| self.statuses.of(&found.id))).await;
         for (doubtful, status) in doubtful.iter().zip(statuses) {
             let mut instances = observed.groups.iter_mut().flat_map(|group| &mut group.instances);
@@ -200,4 +199,8 @@ pub(crate) fn notices(round: &Round) -> impl Iterator<Item = (InstanceId, Notice
         let since = trigger.time.unwrap_or(round.began).min(round.began);
         Some((trigger.text("instance-id")?.into(), Notice { since, kind }))
     })
+}
+
+fn is_doubtful(observed: &Observed, found: &Instance, now: Timestamp) -> bool {
+    instance::may_be_dead(observed, found, now) || instance::may_be_wedged(observed, found, now)
 }

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use cluster_core::{
     ids::{InstanceId, VolumeId},
     instance::{
-        self, Action, Core, Holder, Lease, NOT_WHOLE, Observed, Phase, Plan, Reason, Replica, State, Step, Target,
+        self, Action, Core, Holder, Lease, NOT_WHOLE, Observed, Phase, Plan, Policy, Reason, Replica, State, Step,
+        Target,
     },
     quorum,
 };
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// Each core, and since when it has not been whole, if it is not.
     pub cores: Vec<(Core, Option<Timestamp>)>,
+    /// What the function does about a core that is ill, or why it does not yet, by the core's number.
+    pub healing: BTreeMap<u8, String>,
     /// Each instance of the replicas.
     pub replicas: Vec<Replica>,
     /// What every member should run; nothing before a deployment recorded it.
@@ -55,6 +58,7 @@ impl Outcome {
             phase: observed.phase,
             plan: plan.clone(),
             cores: cores.collect(),
+            healing: healing(observed, policy, round.began),
             replicas: instance::replicas(observed, policy),
             target: observed.target.clone(),
             neo4j: neo4j.clone(),
@@ -83,6 +87,7 @@ impl Outcome {
                 "whole": core.fault.is_none(),
                 "since": since.map(|since| format!("{since:.0}")),
                 "why": self.why(core),
+                "healing": self.healing.get(&core.number),
                 "safeToStop": self.unsafe_to_stop(core.number).map(|reasons| reasons.is_empty()),
                 "unsafe": self.unsafe_to_stop(core.number),
             })
@@ -168,13 +173,23 @@ impl Outcome {
         for (core, since) in &self.cores {
             let (Some(why), Some(since)) = (self.why(core), since) else { continue };
             let (core, lasted) = (core.number, now.duration_since(*since));
+            let healing = self.healing.get(&core);
             if lasted > NOT_WHOLE {
-                tracing::error!(core, %since, why, "a core has not been whole for more than 30 minutes");
+                tracing::error!(core, %since, why, healing, "a core has not been whole for more than 30 minutes");
             } else {
-                tracing::warn!(core, %since, why, "a core is not whole");
+                tracing::warn!(core, %since, why, healing, "a core is not whole");
             }
         }
     }
+}
+
+/// Returns what is done about each core that is ill, or why nothing is yet.
+fn healing(observed: &Observed, policy: &Policy, now: Timestamp) -> BTreeMap<u8, String> {
+    let text = |core: u8| {
+        let ill = instance::ill(observed, policy, core, now).map(|ill| ill.to_string());
+        ill.or_else(|| instance::not_yet(observed, policy, core, now).map(|why| why.to_string()))
+    };
+    (1..=policy.cores).filter_map(|core| Some((core, text(core)?))).collect()
 }
 
 /// Returns for how many seconds instances have been on their way out at most, by what they wait for.

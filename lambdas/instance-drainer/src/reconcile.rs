@@ -258,15 +258,15 @@ impl Drainer {
     }
 }
 
-/// Takes note of the cores whose member the plan restarts because it is ill.
+/// Takes note of the cores that the plan restarts, or replaces, because they are ill.
 fn remember_restarts(look: &mut Look, now: Timestamp) {
     let Some(holder) = look.observed.lease.holder.as_ref().filter(|_| look.observed.claimed) else { return };
-    let ill = matches!(holder.cause, Cause::Hang | Cause::DiskStart | Cause::Disk);
-    let restarts = look
-        .plan
-        .steps
-        .iter()
-        .any(|step| matches!(&step.action, Action::StopTasks { tasks } if tasks.contains(&holder.task)));
+    let ill = matches!(holder.cause, Cause::Hang | Cause::DiskStart | Cause::Disk | Cause::Wedged);
+    let restarts = look.plan.steps.iter().any(|step| match &step.action {
+        Action::StopTasks { tasks } => tasks.contains(&holder.task),
+        Action::MarkUnhealthy => true,
+        _ => false,
+    });
     if ill && restarts {
         look.remembered.clocks.see_restart(holder.core, now);
     }

@@ -34,6 +34,7 @@ const RUN: &[Block] = &[
     ("Roll the members one at a time", 1),
     ("Roll the members one at a time", 2),
     ("Roll the members one at a time", 3),
+    ("Roll the members one at a time", 4),
     ("Restart a core", 0),
     ("Replace an instance", 0),
     ("Add cores", 0),
@@ -400,12 +401,12 @@ impl Person<'_> {
     async fn replaces_an_instance(&mut self) -> Result<(), Trouble> {
         let old = self.cluster.cores().remove("2").ok_or("there is no core 2")?;
         let (ci, task) = self.find(&old.instance).await?;
-        let under = "Replace an instance";
-        let drain = fill(&self.documents.command(under, 0, "DRAINING")?, &[("CI", &ci)])?;
+        // As for both a new revision and a new launch template, where people stop the task themselves.
+        let drain = fill(&self.documents.command(ROLL, 4, "DRAINING")?, &[("CI", &ci)])?;
         self.run(&drain, false).await?;
-        let wait = fill(&self.documents.command(under, 0, "wait tasks-stopped")?, &[("TASK", &task)])?;
+        let wait = fill(&self.documents.command(ROLL, 4, "wait tasks-stopped")?, &[("TASK", &task)])?;
         self.run(&wait, true).await?;
-        let end = fill(&self.documents.command(under, 0, "terminate-instance")?, &[("i-…", &old.instance)])?;
+        let end = fill(&self.documents.block("Replace an instance", 0)?, &[("i-…", &old.instance)])?;
         self.run(&end, false).await?;
         let moved = async || Ok(self.cluster.cores().get("2").is_some_and(|core| core.instance != old.instance));
         self.cluster.until("core 2 has another instance", moved).await?;

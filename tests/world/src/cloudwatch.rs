@@ -106,12 +106,13 @@ impl Query {
 
     fn value(&self, values: &[f64]) -> f64 {
         let sum: f64 = values.iter().sum();
+        let count: f64 = values.iter().map(|_| 1.0).sum();
         match self.statistic.as_str() {
             "Minimum" => values.iter().copied().fold(f64::INFINITY, f64::min),
             "Maximum" => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             "Sum" => sum,
-            "SampleCount" => values.len() as f64,
-            _ => sum / values.len() as f64,
+            "SampleCount" => count,
+            _ => sum / count,
         }
     }
 }

@@ -549,7 +549,7 @@ fn task_item(name: &str, cluster: &Cluster, id: &str, task: &Task) -> Value {
     // Seconds since 1970, with their fraction (API reference of `Task`).
     for (key, at) in [("startedAt", task.started_at), ("stoppingAt", task.stopping_at), ("stoppedAt", task.stopped_at)] {
         if let Some(at) = at {
-            item[key] = json!(at.as_millisecond() as f64 / 1000.0);
+            item[key] = json!(at.as_duration().as_secs_f64());
         }
     }
     if let Some(container_instance) = cluster.container_instances.get(&task.address) {

@@ -93,8 +93,8 @@ impl Neo4j {
 
     /// How much of a disk was free at a time, in percent.
     pub(super) fn free_at(&self, disk: &str, second: i64) -> f64 {
-        let changes = self.room.get(disk).into_iter().flatten();
-        changes.filter(|(at, _)| at.as_second() <= second).last().map_or(super::cloudwatch::ROOM, |(_, free)| *free)
+        let mut changes = self.room.get(disk).into_iter().flatten();
+        changes.rfind(|(at, _)| at.as_second() <= second).map_or(super::cloudwatch::ROOM, |(_, free)| *free)
     }
 
     /// Whether a real process plays the member of a task.

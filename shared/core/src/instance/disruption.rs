@@ -1,8 +1,10 @@
 //! Which core may be stopped on purpose: the gate, and the budget of one.
 
+use std::collections::BTreeSet;
+
 use super::{
     Action, Cause, ContainerInstance, Freed, Group, Instance, NoticeKind, Observed, Phase, Policy, Reason, State, Task,
-    heal::{self, Ill},
+    heal::{Ill, ill},
     launch::current,
     plan::Verdict,
 };
@@ -20,6 +22,8 @@ pub(super) struct Candidate {
     task: String,
     /// Why.
     cause: Cause,
+    /// Why, with what proves it.
+    why: String,
 }
 
 /// What is settled about every core that should be stopped, before anything is planned.
@@ -61,8 +65,8 @@ impl Disruptions {
     /// Decides about an instance in service that should be stopped.
     pub(super) fn heals(&self, observed: &Observed, instance: &Instance) -> Option<Verdict> {
         let candidates = self.chosen.iter().chain(self.waiting.iter().map(|(candidate, _)| candidate));
-        let Candidate { task, cause, .. } = candidates.into_iter().find(|found| found.instance == instance.id)?;
-        let why = Reason::Spared { cause: *cause };
+        let Candidate { task, cause, why, .. } = candidates.into_iter().find(|found| found.instance == instance.id)?;
+        let why = Reason::Spared { cause: *cause, why: why.clone() };
         self.verdict(observed, &instance.id, *cause, || match cause {
             Cause::Wedged => (Action::MarkUnhealthy, why),
             Cause::Rebalance | Cause::Drain => {
@@ -87,8 +91,8 @@ impl Disruptions {
             if holds(observed, chosen) {
                 return Some(act());
             }
-            let Candidate { core, task, cause, .. } = chosen.clone();
-            return Some((Action::Claim { core, task, cause }, Reason::Spared { cause }));
+            let Candidate { core, task, cause, why, .. } = chosen.clone();
+            return Some((Action::Claim { core, task, cause }, Reason::Spared { cause, why }));
         }
         let (_, why) = self.waiting.iter().find(|(candidate, _)| of(candidate))?;
         Some((Action::Wait { heartbeat: true }, why.clone()))
@@ -130,9 +134,9 @@ fn candidates(observed: &Observed, policy: &Policy, now: Timestamp) -> Vec<Candi
     for group in &observed.groups {
         for instance in &group.instances {
             let Some(core) = core_of(observed, policy, group, instance) else { continue };
-            let Some((cause, task)) = wanted(observed, policy, core, instance, now) else { continue };
+            let Some((cause, task, why)) = wanted(observed, policy, core, instance, now) else { continue };
             let rank = (rank(cause, instance), observed.leaving.get(&instance.id).copied(), core);
-            found.push((rank, Candidate { core, instance: instance.id.clone(), task, cause }));
+            found.push((rank, Candidate { core, instance: instance.id.clone(), task, cause, why }));
         }
     }
     found.sort_by(|(left, one), (right, other)| left.cmp(right).then_with(|| one.instance.cmp(&other.instance)));
@@ -154,40 +158,44 @@ fn rank(cause: Cause, instance: &Instance) -> u8 {
 /// not say which core: no gate opens for that one. Nothing for a replica.
 pub(super) fn core_of(observed: &Observed, policy: &Policy, group: &Group, instance: &Instance) -> Option<u8> {
     let registrations = observed.of(&instance.id);
-    let mut tasks = registrations.iter().flat_map(|found| &found.tasks);
-    let by_task = tasks.find_map(|task| policy.core_of(task.service()?));
-    let attribute = registrations.iter().find_map(|found| found.core.as_ref());
-    let is_core = group.is_core() || by_task.is_some() || attribute.is_some();
-    let number = group.core.as_ref().and_then(CoreId::number).or(by_task).or_else(|| attribute?.number());
+    let tasks = registrations.iter().flat_map(|found| &found.tasks);
+    let by_task: BTreeSet<u8> = tasks.filter_map(|task| policy.core_of(task.service()?)).collect();
+    let attribute = registrations.iter().filter_map(|found| found.core.as_ref()).min();
+    let is_core = group.is_core() || !by_task.is_empty() || attribute.is_some();
+    let number = group.core.as_ref().and_then(CoreId::number).or_else(|| by_task.first().copied());
+    // Where a task of another core is on it as well, no gate can be asked for both.
+    let number = number.or_else(|| attribute?.number()).filter(|number| by_task.iter().all(|core| core == number));
     (is_core && !policy.stand_alone).then(|| number.unwrap_or_default())
 }
 
-/// Returns why an instance's member should be stopped, with the task that would be.
+/// Returns why an instance's member should be stopped, with the task that would be, and with what proves it.
 fn wanted(
     observed: &Observed,
     policy: &Policy,
     core: u8,
     instance: &Instance,
     now: Timestamp,
-) -> Option<(Cause, String)> {
+) -> Option<(Cause, String, String)> {
     if instance.state.awaits_release() {
-        return Some((Cause::Drain, to_stop(observed, policy, instance, now)?));
+        let task = to_stop(observed, policy, instance, now)?;
+        return Some((Cause::Drain, task, Cause::Drain.to_string()));
     }
-    let registrations = observed.of(&instance.id);
-    let task = current(&registrations)?.tasks.iter().find(|task| policy.is_ours(task))?.id.clone();
-    if let Some(ill) = heal::ill(observed, policy, core, now) {
+    if let Some(ill) = ill(observed, policy, core, now).filter(|ill| *ill.instance() == instance.id) {
         let cause = match ill {
             Ill::Hanging { .. } => Cause::Hang,
             Ill::DiskStart { .. } => Cause::DiskStart,
             Ill::DiskRunning { .. } => Cause::Disk,
             Ill::Wedged { .. } => Cause::Wedged,
         };
-        return Some((cause, task));
+        return Some((cause, ill.task().unwrap_or_default().to_owned(), ill.to_string()));
     }
+    let registrations = observed.of(&instance.id);
+    let own = |task: &&Task| task.service().and_then(|service| policy.core_of(service)) == Some(core);
+    let task = current(&registrations)?.tasks.iter().filter(own).map(|task| task.id.clone()).min()?;
     let notice = observed.notices.get(&instance.id)?;
     let active = registrations.iter().any(|found| found.is_active());
     (notice.kind == NoticeKind::Rebalance && instance.state.is_in_service() && active)
-        .then_some((Cause::Rebalance, task))
+        .then(|| (Cause::Rebalance, task, Cause::Rebalance.to_string()))
 }
 
 /// Returns the member on a leaving instance that only this function would stop: ECS stops those on a container instance

@@ -65,7 +65,7 @@ fn database_fault(answer: &Answer) -> Option<Fault> {
 }
 
 /// Returns a member's own copies of the databases that should be online. Composite ones have none.
-fn own_copies(view: &View) -> impl Iterator<Item = (&str, &Copy)> {
+pub(super) fn own_copies(view: &View) -> impl Iterator<Item = (&str, &Copy)> {
     let wanted = view.databases.iter().filter(|row| row.kind != "composite" && row.requested_status != "offline");
     wanted.flat_map(|row| {
         let own = row.copies.iter().filter(|copy| view.server.is_some() && copy.server == view.server);

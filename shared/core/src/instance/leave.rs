@@ -52,7 +52,10 @@ fn stop(registrations: &[&ContainerInstance], now: Timestamp) -> Verdict {
     let active = registrations.iter().filter(|found| found.connected && found.is_active());
     let active: Vec<_> = active.map(|found| found.arn.clone()).collect();
     if !active.is_empty() {
-        return (Action::Drain { container_instances: active }, Reason::Spared { cause: Cause::Drain });
+        return (
+            Action::Drain { container_instances: active },
+            Reason::Spared { cause: Cause::Drain, why: Cause::Drain.to_string() },
+        );
     }
     let silent: Vec<_> = registrations.iter().filter(|found| found.is_silent(now)).copied().collect();
     if silent.is_empty() {

@@ -101,10 +101,12 @@ pub struct Heard {
 }
 
 impl Observed {
-    /// Returns every registration of an EC2 instance.
+    /// Returns every registration of an EC2 instance by ARN, whatever the order of AWS's answer.
     #[must_use]
     pub fn of(&self, instance: &InstanceId) -> Vec<&ContainerInstance> {
-        self.container_instances.iter().filter(|found| found.instance == *instance).collect()
+        let mut found: Vec<_> = self.container_instances.iter().filter(|found| found.instance == *instance).collect();
+        found.sort_by_key(|found| &found.arn);
+        found
     }
 
     /// Returns the group that an EC2 instance belongs to.

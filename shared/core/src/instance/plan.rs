@@ -251,7 +251,9 @@ pub fn plan(observed: &Observed, policy: &Policy, now: Timestamp) -> Plan {
         let (group, state) = (group.name.clone(), Some(instance.state.clone()));
         Some(Step { group, instance: instance.id.clone(), state, action, why })
     });
-    let steps = steps.chain(stale::registrations(observed, now)).collect();
+    let mut stale: Vec<_> = stale::registrations(observed, now).collect();
+    stale.sort_by_cached_key(|step| (step.instance.clone(), format!("{:?}", step.action)));
+    let steps = steps.chain(stale).collect();
     Plan { steps, freed: lease::freed(observed, policy, now).or_else(|| disruptions.unused(observed)) }
 }
 

@@ -170,10 +170,12 @@ pub enum Reason {
     #[error("no task of the cluster is left on it, and no more may be placed")]
     Emptied,
     /// The others do without it.
-    #[error("{cause}, and every database keeps its majority without it")]
+    #[error("{why}, and {}", if .cause.is_gated() { "every database keeps its majority without it" } else { "it has no vote" })]
     Spared {
         /// Why it is stopped.
         cause: Cause,
+        /// The same, with what proves it.
+        why: String,
     },
     /// The gate is shut.
     #[error("core {core} must not be stopped: {why}")]

@@ -6,6 +6,7 @@ mod databases;
 mod gate;
 mod margin;
 mod observed;
+mod peers;
 mod reason;
 mod table;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use back::not_back;
 pub use observed::{Going, Member, Observed};
+pub use peers::{Doubt, called_unavailable, vouched_for};
 pub use reason::{Reason, Silence, Warning};
 pub use table::{lags, roles, section, table};
 

@@ -163,8 +163,8 @@ impl Alone {
             ("CLUSTER_NAME", "ecs-drain"),
             ("ECS_CLUSTER", CLUSTER),
             ("STATE_TABLE", TABLE),
-            ("DRAIN_TIMEOUT_SECONDS", "3600"),
-            ("STANDALONE_TASK_GRACE_SECONDS", "600"),
+            ("DRAIN_TIMEOUT_MINUTES", "60"),
+            ("STANDALONE_TASK_GRACE_MINUTES", "10"),
             ("DRY_RUN", "false"),
             ("DEAD_LETTER_QUEUE_URL", &dead_letters),
         ];

@@ -96,7 +96,9 @@ fn a_task_may_be_placed_late_and_a_service_then_stops_it() {
 #[test]
 fn a_task_says_when_it_was_told_to_stop_and_when_it_had() {
     let (mut world, _, alone) = host();
-    let at = |world: &World, seconds: i64| json!((world.now.as_second() - seconds) as f64);
+    let at = |world: &World, seconds: i64| {
+        json!((world.now.as_duration() - jiff::SignedDuration::from_secs(seconds)).as_secs_f64())
+    };
     world.advance(7);
     let told = ecs(&mut world, "StopTask", json!({"task": alone}))["task"].clone();
     assert!(told["stoppingAt"] == at(&world, 0) && told["stoppedAt"].is_null(), "{told}");
@@ -109,8 +111,8 @@ fn a_task_says_when_it_was_told_to_stop_and_when_it_had() {
     assert_eq!(stopped["DetailType"], "ECS Task State Change");
     assert_eq!((&detail["lastStatus"], &detail["taskArn"]), (&json!("STOPPED"), &described["taskArn"]));
     assert_eq!(detail["containerInstanceArn"], described["containerInstanceArn"]);
-    let seconds = detail["stoppedAt"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
-    assert_eq!(json!(seconds as f64), described["stoppedAt"]);
+    let stopped = detail["stoppedAt"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(json!(stopped.as_duration().as_secs_f64()), described["stoppedAt"]);
 }
 
 #[test]

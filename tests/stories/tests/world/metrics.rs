@@ -11,17 +11,17 @@ use super::post;
 /// Asks for the free disk of a core in the last so many minutes, and returns the values, the latest first.
 fn free(world: &mut World, core: &str, last: i64, period: i64, rest: &str) -> String {
     let (end, start) = (world.now, world.now - jiff::SignedDuration::from_mins(last));
-    let stat = "MetricDataQueries.member.1.MetricStat";
+    let of_metric = "MetricDataQueries.member.1.MetricStat";
     let dimension = |n: usize, name: &str, value: &str| {
-        let key = format!("{stat}.Metric.Dimensions.member.{n}");
+        let key = format!("{of_metric}.Metric.Dimensions.member.{n}");
         format!("&{key}.Name={name}&{key}.Value={value}")
     };
     let dimensions =
         [dimension(1, "Core", core), dimension(2, "Tier", "core"), dimension(3, "Cluster", CLUSTER)].concat();
     let form = format!(
         "Action=GetMetricData&Version=2010-08-01&StartTime={start}&EndTime={end}&MetricDataQueries.member.1.Id=m1\
-         &{stat}.Metric.Namespace=Neo4jCluster&{stat}.Metric.MetricName=DataDiskFreePercent&{stat}.Period={period}\
-         &{stat}.Stat=Minimum{dimensions}{rest}"
+         &{of_metric}.Metric.Namespace=Neo4jCluster&{of_metric}.Metric.MetricName=DataDiskFreePercent&{of_metric}.Period={period}\
+         &{of_metric}.Stat=Minimum{dimensions}{rest}"
     );
     world.answer(&post(&form.replace(':', "%3A"))).body
 }
@@ -59,7 +59,7 @@ fn a_core_reports_its_disk_each_minute_as_long_as_its_task_runs() {
         };
         cluster.until("its successor reports", within(minutes(5)), back).await;
         let body = free(&mut cluster.wire.world(), "2", 1, 60, "");
-        assert_eq!(values(&body)[0], 60.0, "at once: {body}");
+        assert_eq!(values(&body).first(), Some(&60.0), "at once: {body}");
         assert!(cluster.wire.world().now > stops);
     });
 }

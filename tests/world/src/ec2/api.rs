@@ -120,7 +120,7 @@ impl World {
                 ("running", false) => "ok",
                 _ => "not-applicable",
             };
-            let events: Vec<_> = instance.scheduled.iter().map(|event| event.item()).collect();
+            let events: Vec<_> = instance.scheduled.iter().map(super::notices::Scheduled::item).collect();
             json!({
                 "instanceId": id, "availabilityZone": instance.zone, "instanceState": {"name": instance.state},
                 "eventsSet": (!events.is_empty()).then_some(events),

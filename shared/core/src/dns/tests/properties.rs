@@ -106,7 +106,9 @@ proptest! {
                 Some(Task::Known { last_status, wanted: true, health }) if last_status == "RUNNING" && *health != Health::Unhealthy
             );
             if policy().owner.member(&set.set_identifier).is_some_and(runs) {
-                prop_assert!(kept.records.multivalue.contains(&set), "{set} was removed");
+                // Of two records of ours with one address, either may go: the address stays published.
+                let mut ours = kept.records.multivalue.iter().filter(|kept| policy().owner.member(&kept.set_identifier).is_some());
+                prop_assert!(ours.any(|kept| kept.values == set.values), "{set} was removed");
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::ids::{CoreId, InstanceId, VolumeId};
 
 mod clocks;
 mod disruption;
+mod heal;
 mod heard;
 mod launch;
 mod leave;
@@ -12,6 +13,7 @@ mod properties;
 mod stale;
 mod target;
 mod whole;
+mod whole_plan;
 
 const TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
 

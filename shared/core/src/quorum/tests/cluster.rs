@@ -8,7 +8,7 @@ use crate::{
 /// A database with the cores that host it as primaries.
 pub(crate) type Hosted<'a> = (&'a str, &'a [u8]);
 
-pub(super) fn server(core: u8) -> String {
+pub(crate) fn server(core: u8) -> String {
     format!("server-{core}")
 }
 
@@ -145,7 +145,7 @@ fn answer(core: u8, cores: u8, databases: &[(&str, Vec<u8>)]) -> Answer {
 }
 
 /// Changes a cluster.
-pub(super) trait Alter {
+pub(crate) trait Alter {
     fn answer(&mut self, core: u8) -> &mut Answer;
     fn raft(&mut self, core: u8, database: &str) -> &mut Raft;
     /// Returns the row of a database as one core sees it.

@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 mod excused;
 mod gate;
 mod model;
+mod peers;
 mod properties;
 mod states;
 mod table;
