@@ -25,10 +25,9 @@ const STACK: &str = "neo4j-local";
 const CORES: usize = 3;
 const REPLICAS: usize = 2;
 /// How often both functions call the world when nothing is to do. dns-replicator: the registry of each tier, the tasks in
-/// them, the zone. instance-drainer: groups, volumes, container instances (a list and their description), tasks (the same),
-/// and the instances' addresses, at which it has Neo4j asked. Secrets, the state table, and neo4j-gateway itself are the
-/// emulator's.
-const CALLS_OF_A_SWEEP: usize = 4 + 7;
+/// them, the zone. instance-drainer: groups, volumes, container instances (a list and their description), tasks (the same).
+/// Secrets, the state table, and neo4j-gateway itself are the emulator's.
+const CALLS_OF_A_SWEEP: usize = 4 + 6;
 
 /// Plays the whole story on a stage of its own. `Err` tells the first step that did not hold.
 pub async fn play(build: Build, narrator: &mut Narrator) -> Result<(), Trouble> {
@@ -231,7 +230,13 @@ impl Story<'_> {
                 answers.look(stage).await?;
                 Ok(is_so())
             };
-            cluster.until_by(1, what, looks).await
+            match cluster.until_by(1, what, looks).await {
+                Ok(took) => Ok(took),
+                Err(why) => {
+                    let log = stage.last_lines(&cluster.drainer_log().await?, 60).await?;
+                    Err(format!("{why}:\n{log}"))
+                }
+            }
         };
         stage.terminate(&drained.instance)?;
         let draining = || {

@@ -84,7 +84,8 @@ fn unhindered(
     let lost = registrations.iter().filter(|found| found.is_silent(now) && !found.tasks.is_empty());
     let lost: Vec<_> = lost.copied().collect();
     if !lost.is_empty() {
-        let why = match (has_members, observed.phase) {
+        let counted = lost.iter().flat_map(|found| &found.tasks).any(|task| policy.is_ours(task));
+        let why = match (counted, observed.phase) {
             (false, _) => Reason::SilentWithoutMember,
             (true, Phase::Complete) => Reason::Unreachable,
             (true, Phase::Creating | Phase::Deleting) => Reason::Silent,
