@@ -21,8 +21,8 @@ const TEMPLATE: &str = "infra/drain-alone.yaml";
 const DEPLOYMENT: &str = "drain-alone";
 /// The ECS cluster of the rendered deployment.
 const SERVICES: &str = "services";
-const TAG: &str = "ecs-drain:cluster";
-const HOOK: &str = "ecs-drain";
+const TAG: &str = cluster_core::names::DRAIN_TAG;
+const HOOK: &str = cluster_core::names::DRAIN_HOOK;
 
 /// The function's resource, live.
 fn drainer() -> Value {
@@ -168,5 +168,21 @@ fn its_alarms_name_what_only_this_stack_has() {
             assert!(outputs.contains(word), "{id}: there is no output {word}");
         }
         assert_eq!(alarm["Dimensions"], json!([{"Name": "Cluster", "Value": stack["name"]}]), "{id}");
+    }
+}
+
+#[test]
+fn its_page_names_the_tag_the_hook_and_each_parameter_with_its_default() {
+    let page = std::fs::read_to_string(cluster_facts::root().join("docs/ecs-drain.md")).unwrap();
+    assert!(page.contains(&format!("Key={TAG},")), "the command that sets the tag");
+    assert!(page.contains(&format!("--lifecycle-hook-name {HOOK} ")), "the command that makes the hook");
+    for (name, definition) in read(TEMPLATE)["Parameters"].as_object().unwrap() {
+        let default = match &definition["Default"] {
+            Value::Null => "—".to_owned(),
+            Value::String(text) if text.is_empty() => "empty".to_owned(),
+            Value::String(text) => format!("`{text}`"),
+            other => format!("`{other}`"),
+        };
+        assert!(page.contains(&format!("| `{name}` | {default} |")), "docs/ecs-drain.md lacks {name} with {default}");
     }
 }

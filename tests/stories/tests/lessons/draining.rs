@@ -315,7 +315,12 @@ fn an_instance_that_the_others_need_is_kept() {
         let cluster = theirs();
         degraded(&cluster).await;
         Predecessor::new(&cluster).hear().await.unwrap();
-        assert!(functions(&cluster) > 0, "it takes the majority of every database: {:?}\n{}", cluster.wire.world().without_majority(), cluster.picture());
+        assert!(
+            functions(&cluster) > 0,
+            "it takes the majority of every database: {:?}\n{}",
+            cluster.wire.world().without_majority(),
+            cluster.picture()
+        );
     });
     play(async {
         let cluster = formed();
