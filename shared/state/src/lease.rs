@@ -11,13 +11,14 @@ use super::{Item, StateTable, key, text, time};
 pub(super) const LEASE: (&str, &str) = ("cluster", "lease");
 
 impl StateTable {
-    /// Gives the lease to a holder, or to nobody, if it is still as it was read. Returns it as it is now; nothing when
-    /// somebody else was quicker.
-    pub async fn pass_lease(&self, read: &Lease, holder: Option<Holder>) -> Result<Option<Lease>, Failure> {
+    /// Gives the lease to a holder, or to nobody, if it is still as it was read. Returns it as whoever reads it now sees it:
+    /// the table has times in milliseconds. Nothing when somebody else was quicker.
+    pub async fn pass_lease(&self, before: &Lease, holder: Option<Holder>) -> Result<Option<Lease>, Failure> {
         let table = &self.table;
-        let passed = Lease { fence: read.fence + 1, holder };
-        let asked = self.client.put_item().table_name(table).set_item(Some(item(&passed)));
-        let asked = match read.fence {
+        let written = item(&Lease { fence: before.fence + 1, holder });
+        let passed = read(&written, table);
+        let asked = self.client.put_item().table_name(table).set_item(Some(written));
+        let asked = match before.fence {
             0 => asked.condition_expression("attribute_not_exists(fence)"),
             fence => asked
                 .condition_expression("fence = :read")
@@ -92,6 +93,15 @@ mod tests {
             broken.insert("core".to_owned(), AttributeValue::S("two".to_owned()));
             assert_eq!(read(&broken, "state").core(), Some(0));
         }
+        // No clock but a simulated one stops at milliseconds, and what was read back has to be what was passed.
+        let fine = Holder {
+            core: 2,
+            task: "task-1".into(),
+            cause: Cause::Drain,
+            since: "2026-11-23T10:00:00.123456789Z".parse().unwrap(),
+        };
+        let passed = read(&item(&Lease { fence: 7, holder: Some(fine) }), "state");
+        assert_eq!(read(&item(&passed), "state"), passed);
         let free = Lease { fence: 8, holder: None };
         assert_eq!(read(&item(&free), "state"), free);
     }

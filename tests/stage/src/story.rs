@@ -259,12 +259,13 @@ impl Story<'_> {
             let returned = watched("core 3 is in service on another instance", &returned).await?;
             let votes = watched("core 3 votes again", &|| votes(stage, &drained.volume)).await?;
             let published = cluster.formed(CORES, REPLICAS).await?;
-            Ok(returned + votes + published + cluster.is_whole().await?.0)
+            let whole = cluster.is_whole().await?.0;
+            let free = cluster.until("the lease is free", async || Ok(cluster.plan().await?["lease"].is_null())).await?;
+            Ok(returned + votes + published + whole + free)
         };
         took += self.narrator.work("the next instance gets the volume, and the core votes again", returns).await?;
-        let plan = cluster.plan().await?;
         let core = cluster.cores().remove("3").ok_or("core 3 did not come back")?;
-        let held = core.volume == drained.volume && core.contents == Contents::Xfs && plan["lease"].is_null();
+        let held = core.volume == drained.volume && core.contents == Contents::Xfs;
         let answer = format!("{} on {}, in every voting set; {answers}", core.volume, core.instance);
         self.row("core 3 drained", answer, held && answers.were_right(), Some(Took::Modelled(took)), from)
     }
