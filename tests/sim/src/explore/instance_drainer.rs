@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use cluster_world::{
     auto_scaling::{Hook, TERMINATING},
     ec2::boot::Agent,
+    neo4j::Member,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -135,7 +136,6 @@ const SCENARIOS: &[Scenario<Step>] = &[
             Away(110),
             Live(MINUTE),
             Hear(2),
-            Empty(2),
             Live(20),
         ],
     },
@@ -146,6 +146,8 @@ const SCENARIOS: &[Scenario<Step>] = &[
 const STALE: i64 = 15;
 /// A hook of somebody else's on our groups.
 const THEIRS: &str = "theirs";
+/// How many minutes it may take until nothing is written any more, once every core is whole.
+const SETTLES: usize = 15;
 /// How many minutes all that takes which waits for a clock: a hook that runs out, and a core that is given up.
 const PATIENCE: u64 = 75;
 
@@ -160,6 +162,8 @@ pub(super) struct Instances {
     deleted: bool,
     foreign: Foreign,
     guard: Guard,
+    /// Whether AWS has recommended to replace an instance: then it drains in service.
+    rebalanced: bool,
     /// The functions that nobody may invoke.
     muted: BTreeSet<String>,
 }
@@ -193,6 +197,7 @@ impl Explored for Instances {
             deleted: false,
             foreign,
             guard: own,
+            rebalanced: false,
             muted: BTreeSet::new(),
         }
     }
@@ -204,6 +209,7 @@ impl Explored for Instances {
     async fn step(&mut self, step: Step) -> Result<(), Wrong> {
         let cluster = self.cluster.clone();
         self.remember();
+        self.rebalanced |= matches!(step, Rebalance(_));
         let holder = |core: usize| cluster.holder(core);
         let volume = |core: usize| cluster.nodes[core - 1].volume.clone();
         match step {
@@ -413,7 +419,11 @@ impl Instances {
             }
             let drains = world.container_instance(&instance).is_some_and(|found| found.status == "DRAINING");
             drop(world);
-            if drains && !leaves && !taken && self.guard.holder(&self.cluster.wire.world()).is_none() {
+            if drains
+                && !leaves
+                && !taken
+                && !(self.rebalanced && self.guard.holder(&self.cluster.wire.world()).is_some())
+            {
                 self.cluster.set_status(core, "ACTIVE");
             }
         }
@@ -432,7 +442,9 @@ impl Instances {
             };
             let world = cluster.wire.world();
             let joined = world.container_instance(&instance).is_some_and(|f| f.connected && f.status == "ACTIVE");
-            joined && world.ec2.instances.get(&instance).is_some_and(|found| !found.impaired)
+            let on = |member: &&Member| member.instance.as_ref() == Some(&instance);
+            let answers = world.neo4j.members.values().find(on).is_some_and(Member::answers);
+            answers && joined && world.ec2.instances.get(&instance).is_some_and(|found| !found.impaired)
         };
         let whole = |cluster: &Cluster| (1..=cluster.nodes.len()).all(|core| is_whole(cluster, core));
         let ends = self.cluster.wire.world().now + SignedDuration::from_mins(PATIENCE.cast_signed());
@@ -448,6 +460,21 @@ impl Instances {
         self.cluster.wire.sleep(5 * MINUTE + 10).await;
         self.reconcile(&[]).await?;
         self.live(2 * MINUTE).await?;
+        // A lease goes back, and clocks go, in the round that sees that they may.
+        let mut idle = self.idle_round().await;
+        for _ in 0..SETTLES {
+            if idle.is_ok() {
+                break;
+            }
+            self.live(MINUTE).await?;
+            idle = self.idle_round().await;
+        }
+        idle?;
+        self.holds()
+    }
+
+    /// A round in which nothing is to be done writes nothing.
+    async fn idle_round(&self) -> Result<(), Wrong> {
         let from = self.cluster.wire.world().calls.len();
         let answer =
             self.cluster.sweep().await.map_err(|failure| format!("the idle round failed: {}", failure.chain()))?;
@@ -456,8 +483,7 @@ impl Instances {
         if !writes.is_empty() || !all_is_well(&answer) {
             return Err(format!("the idle round wrote {writes:?}: {answer}"));
         }
-        drop(world);
-        self.holds()
+        Ok(())
     }
 
     /// CloudFormation says that the stack goes, tried as Lambda tries it; then it deletes the cores with their services.
