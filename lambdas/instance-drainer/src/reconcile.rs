@@ -250,6 +250,14 @@ impl Drainer {
     }
 }
 
+/// Takes note of which cores are not whole.
+fn see_cores(look: &mut Look, now: Timestamp) {
+    let cores = instance::cores(&look.observed, &look.plan, &look.policy, now);
+    let not_whole = cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number);
+    let asked = look.neo4j.as_ref().is_some_and(Neo4jOutcome::is_heard);
+    look.remembered.clocks.see_cores(not_whole, asked, now);
+}
+
 /// Takes note of the cores that the plan restarts, or replaces, because they are ill.
 fn remember_restarts(look: &mut Look, now: Timestamp) {
     let Some(holder) = look.observed.lease.holder.as_ref().filter(|_| look.observed.claimed) else { return };

@@ -121,6 +121,17 @@ fn unhindered(
     wait(Reason::TasksStopping(by_group(tasks())))
 }
 
+/// Stops what ECS leaves running on an instance that EC2 takes, once it drains: no hook holds such an instance.
+pub(super) fn interrupted(situation: &Situation<'_>, instance: &Instance) -> Option<Verdict> {
+    let Situation { observed, now, .. } = *situation;
+    let notice = observed.notices.get(&instance.id).filter(|notice| notice.kind == NoticeKind::Spot)?;
+    let registrations: Vec<_> = observed.of(&instance.id).into_iter().filter(|on| !on.is_silent(now)).collect();
+    let tasks = standalone(situation, instance, &registrations);
+    let ends = notice.since + spot::WARNING;
+    let ids = tasks.iter().map(|task| task.id.clone()).collect();
+    (!tasks.is_empty()).then_some((Action::StopTasks { tasks: ids }, Reason::Spot(ends)))
+}
+
 /// Returns the tasks that nobody stops when a container instance drains, once they had their time: «You must wait for them to
 /// finish or stop them manually» (ECS developer guide, «Draining Amazon ECS container instances», of standalone tasks).
 fn standalone<'a>(
