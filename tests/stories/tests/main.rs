@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod drains;
 mod exploration;
 mod instances;
 mod lessons;

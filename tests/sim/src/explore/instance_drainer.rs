@@ -148,8 +148,9 @@ const STALE: i64 = 15;
 const THEIRS: &str = "theirs";
 /// How many minutes it may take until nothing is written any more, once every core is whole.
 const SETTLES: usize = 15;
-/// How many minutes all that takes which waits for a clock: a hook that runs out, and a core that is given up.
-const PATIENCE: u64 = 75;
+/// How many minutes all that takes which waits for a clock: a hook that runs out, a core that is given up, and the second try
+/// to restart a member, an hour after the first, with the 20 minutes that one which hangs has to stop.
+const PATIENCE: u64 = 150;
 
 /// The world of a schedule, with what must hold in it.
 pub(super) struct Instances {
@@ -419,7 +420,10 @@ impl Instances {
             }
             let drains = world.container_instance(&instance).is_some_and(|found| found.status == "DRAINING");
             drop(world);
-            if drains
+            // What EC2 calls impaired while its agent still answers: nobody else ends it where the others cannot do without it.
+            if leaves && fails && !silent {
+                self.empty(core);
+            } else if drains
                 && !leaves
                 && !taken
                 && !(self.rebalanced && self.guard.holder(&self.cluster.wire.world()).is_some())
