@@ -260,7 +260,8 @@ impl Story<'_> {
             let votes = watched("core 3 votes again", &|| votes(stage, &drained.volume)).await?;
             let published = cluster.formed(CORES, REPLICAS).await?;
             let whole = cluster.is_whole().await?.0;
-            let free = cluster.until("the lease is free", async || Ok(cluster.plan().await?["lease"].is_null())).await?;
+            let free =
+                cluster.until("the lease is free", async || Ok(cluster.plan().await?["lease"].is_null())).await?;
             Ok(returned + votes + published + whole + free)
         };
         took += self.narrator.work("the next instance gets the volume, and the core votes again", returns).await?;
