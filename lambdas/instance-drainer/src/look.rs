@@ -44,7 +44,7 @@ impl Drainer {
         if let Some(asks) = self.neo4j.as_ref().filter(|_| asks(round, &observed, &policy)) {
             let mut heard = asks.listen(&observed.container_instances, &policy, &remembered.neo4j, now).await;
             heard.announce(&observed.container_instances, &observed.notices, &BTreeMap::new());
-            neo4j = Some(self.judge(asks, heard, &mut observed, &before.neo4j, &policy, now));
+            neo4j = Some(judge(heard, &mut observed, &before.neo4j, &policy, now));
             if let Some(neo4j) = &mut neo4j {
                 remember(&mut remembered, neo4j, &observed, now);
                 observed.neo4j = neo4j.heard.seen(&remembered.neo4j);
@@ -76,7 +76,7 @@ impl Drainer {
             ));
         }
         observed.claimed = true;
-        let mut neo4j = self.judge(asks, heard, &mut observed, memory, policy, now);
+        let mut neo4j = judge(heard, &mut observed, memory, policy, now);
         observed.neo4j = neo4j.heard.seen(&first.remembered.neo4j);
         if let Some(before) = &first.neo4j {
             neo4j.monitor = before.monitor.clone();
@@ -91,22 +91,6 @@ impl Drainer {
         Ok(Look { observed, before, remembered, neo4j: Some(neo4j), policy: policy.clone(), plan })
     }
 
-    fn judge(
-        &self,
-        _: &Neo4j,
-        heard: Heard,
-        observed: &mut Observed,
-        memory: &Memory,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Neo4jOutcome {
-        let judged = heard.observed(policy.cores, memory, now);
-        let quorum = Quorum::of(&judged);
-        observed.quorum = Some(quorum.clone());
-        observed.quorum_observed = Some(judged.clone());
-        Neo4jOutcome { heard, observed: judged, quorum, monitor: Monitor::default() }
-    }
-
     /// Reads the disks of cores that never answered, or say that theirs is what is wrong. A failure leaves them unread: then
     /// nobody is restarted for a disk.
     async fn add_disks(&self, observed: &mut Observed, policy: &Policy, now: Timestamp) {
@@ -116,6 +100,15 @@ impl Drainer {
             Err(failure) => tracing::error!("{}", failure.chain()),
         }
     }
+}
+
+/// Judges what was heard.
+fn judge(heard: Heard, observed: &mut Observed, memory: &Memory, policy: &Policy, now: Timestamp) -> Neo4jOutcome {
+    let judged = heard.observed(policy.cores, memory, now);
+    let quorum = Quorum::of(&judged);
+    observed.quorum = Some(quorum.clone());
+    observed.quorum_observed = Some(judged.clone());
+    Neo4jOutcome { heard, observed: judged, quorum, monitor: Monitor::default() }
 }
 
 /// Returns whether Neo4j is asked: in a sweep, when a person or CloudFormation asks, and where an instance is about to go.

@@ -53,7 +53,7 @@ impl Drainer {
                 failures.push(failure);
             }
         };
-        self.see_cores(&mut look, round.began);
+        see_cores(&mut look, round.began);
         if let Some(neo4j) = &mut look.neo4j {
             self.declare_monitor(neo4j, &mut look.remembered.neo4j, round).await;
         }
@@ -92,14 +92,6 @@ impl Drainer {
         let announced = notices(round).any(|(id, _)| instances().any(|found| found.id == id));
         let tasks = round.triggers.iter().any(|trigger| trigger.kind() == TASK);
         Ok(announced || (tasks && instances().any(|found| found.state.awaits_release())))
-    }
-
-    /// Takes note of which cores are not whole.
-    fn see_cores(&self, look: &mut Look, now: Timestamp) {
-        let cores = instance::cores(&look.observed, &look.plan, &look.policy, now);
-        let not_whole = cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number);
-        let asked = look.neo4j.as_ref().is_some_and(Neo4jOutcome::is_heard);
-        look.remembered.clocks.see_cores(not_whole, asked, now);
     }
 
     /// Claims the lease if the plan wants a core stopped, and replaces the plan by one that is made while it is held.
@@ -256,6 +248,14 @@ impl Drainer {
             }
         })
     }
+}
+
+/// Takes note of which cores are not whole.
+fn see_cores(look: &mut Look, now: Timestamp) {
+    let cores = instance::cores(&look.observed, &look.plan, &look.policy, now);
+    let not_whole = cores.iter().filter(|core| core.fault.is_some()).map(|core| core.number);
+    let asked = look.neo4j.as_ref().is_some_and(Neo4jOutcome::is_heard);
+    look.remembered.clocks.see_cores(not_whole, asked, now);
 }
 
 /// Takes note of the cores that the plan restarts, or replaces, because they are ill.

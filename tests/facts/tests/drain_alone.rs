@@ -6,14 +6,15 @@ use std::{cell::RefCell, collections::BTreeSet};
 use cluster_facts::template::{read, rendered, resources};
 use cluster_sim::{
     cluster::Cluster,
+    events::messages,
     functions::{FUNCTIONS, INSTANCE_DRAINER},
-    time::play,
+    time::{minutes, play},
 };
-use cluster_world::Context;
+use cluster_world::{Context, queue_arn};
 use serde_json::{Value, json};
 
 use crate::{
-    iam::{Question, Rendered},
+    iam::{Around, Question, Rendered, questions},
     template::names,
 };
 
@@ -21,8 +22,8 @@ const TEMPLATE: &str = "infra/drain-alone.yaml";
 const DEPLOYMENT: &str = "drain-alone";
 /// The ECS cluster of the rendered deployment.
 const SERVICES: &str = "services";
-const TAG: &str = "ecs-drain:cluster";
-const HOOK: &str = "ecs-drain";
+const TAG: &str = cluster_core::names::DRAIN_TAG;
+const HOOK: &str = cluster_core::names::DRAIN_HOOK;
 
 /// The function's resource, live.
 fn drainer() -> Value {
@@ -154,6 +155,98 @@ fn it_may_touch_the_groups_with_its_tag_and_one_ecs_cluster_and_nothing_else() {
     }
 }
 
+/// Makes a group of so many instances of the ECS cluster, as its owner has it, and a service with a task on each.
+fn populate(cluster: &Cluster, instances: usize) {
+    let mut world = cluster.wire.world();
+    world.ec2.subnets.insert("subnet-0000000000000000a".to_owned(), "eu-west-1a".to_owned());
+    let mut make =
+        |kind: &str, id: &str, properties: Value| world.create(kind, id, &properties).unwrap().unwrap().physical_id;
+    let config = format!(
+        "#cloud-config\nwrite_files:\n  - {{path: /etc/ecs/ecs.config, content: \"ECS_CLUSTER={SERVICES}\"}}\n"
+    );
+    let data = json!({"LaunchTemplateData": {"UserData": {"Fn::Base64": config}}});
+    let template = make("AWS::EC2::LaunchTemplate", "Template", data);
+    make(
+        "AWS::AutoScaling::AutoScalingGroup",
+        "Group",
+        json!({
+            "AutoScalingGroupName": "shop", "MinSize": "0", "MaxSize": instances.to_string(),
+            "DesiredCapacity": instances.to_string(), "VPCZoneIdentifier": ["subnet-0000000000000000a"],
+            "LaunchTemplate": {"LaunchTemplateId": template, "Version": "$Latest"},
+            "Tags": [{"Key": TAG, "Value": SERVICES, "PropagateAtLaunch": false}],
+            "LifecycleHookSpecificationList": [{
+                "LifecycleHookName": HOOK, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+                "HeartbeatTimeout": 1800, "DefaultResult": "ABANDON",
+            }],
+            "InstanceLifecyclePolicy": {"RetentionTriggers": {"TerminateHookAbandon": "retain"}},
+        }),
+    );
+    let definition = json!({"Family": "web", "ContainerDefinitions": [{"Name": "web"}]});
+    let definition = make("AWS::ECS::TaskDefinition", "Definition", definition);
+    make(
+        "AWS::ECS::Service",
+        "Service",
+        json!({
+            "ServiceName": "web", "Cluster": SERVICES, "TaskDefinition": definition, "DesiredCount": instances,
+            "DeploymentConfiguration": {"MinimumHealthyPercent": "0", "MaximumPercent": "100"},
+        }),
+    );
+}
+
+/// The instances of the group that are in service.
+fn serving(cluster: &Cluster) -> Vec<String> {
+    let world = cluster.wire.world();
+    let members = world.auto_scaling.groups["shop"].members.iter();
+    members.filter(|(_, member)| member.state == "InService").map(|(id, _)| id.clone()).collect()
+}
+
+#[test]
+fn it_may_do_whatever_it_does_and_does_whatever_it_may() {
+    let asked: BTreeSet<Question> = play(async {
+        let cluster = Cluster::alone().with("DRAIN_TIMEOUT_MINUTES", "5");
+        populate(&cluster, 3);
+        cluster.live(minutes(5)).await;
+        let [kept, dead, taken] = &serving(&cluster)[..] else { panic!("{:?}", serving(&cluster)) };
+        cluster.invoke(messages(&["not json".to_owned()])).await.unwrap();
+        // A task of no service outlives the time limit, and is stopped once the instance is retained.
+        let address = cluster.wire.world().ec2.instances[kept].address;
+        cluster.wire.world().run_task(SERVICES, "cron", address);
+        cluster.wire.world().mark_unhealthy(kept);
+        cluster.live(minutes(30)).await;
+        cluster.wire.world().silence(dead);
+        cluster.wire.world().impair(dead);
+        cluster.live(minutes(20)).await;
+        cluster.wire.world().interrupt(taken);
+        cluster.live(minutes(5)).await;
+        let world = cluster.wire.world();
+        questions(&world).into_iter().flatten().collect()
+    });
+    let (alone, around) = (Rendered::of(DEPLOYMENT, "root"), Around::of(DEPLOYMENT, "root"));
+    let cluster = Cluster::alone();
+    let names = [
+        (alone.variable("STATE_TABLE"), cluster.variable("STATE_TABLE").to_owned()),
+        (around.dead_letters.clone(), queue_arn(cluster.variable("DEAD_LETTER_QUEUE_URL"))),
+    ];
+    let rights = alone.rights(&names);
+    for question in &asked {
+        assert!(rights.iter().any(|statement| statement.allows(question)), "not allowed: {question:?}");
+    }
+    let used: BTreeSet<_> = asked.iter().map(|question| question.action.as_str()).collect();
+    let given: BTreeSet<_> = rights.iter().flat_map(|statement| &statement.actions).map(String::as_str).collect();
+    let unused: BTreeSet<_> = given.difference(&used).copied().collect();
+    // Lambda polls the queue, writes the log and sends traces with the function's role.
+    let in_its_name = [
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    ];
+    assert_eq!(unused, in_its_name.into(), "left: rights that nobody uses; right: those with a reason");
+}
+
 #[test]
 fn its_alarms_name_what_only_this_stack_has() {
     let stack = rendered(DEPLOYMENT)["stacks"]["root"].take();
@@ -168,5 +261,21 @@ fn its_alarms_name_what_only_this_stack_has() {
             assert!(outputs.contains(word), "{id}: there is no output {word}");
         }
         assert_eq!(alarm["Dimensions"], json!([{"Name": "Cluster", "Value": stack["name"]}]), "{id}");
+    }
+}
+
+#[test]
+fn its_page_names_the_tag_the_hook_and_each_parameter_with_its_default() {
+    let page = std::fs::read_to_string(cluster_facts::root().join("docs/ecs-drain.md")).unwrap();
+    assert!(page.contains(&format!("Key={TAG},")), "the command that sets the tag");
+    assert!(page.contains(&format!("--lifecycle-hook-name {HOOK} ")), "the command that makes the hook");
+    for (name, definition) in read(TEMPLATE)["Parameters"].as_object().unwrap() {
+        let default = match &definition["Default"] {
+            Value::Null => "—".to_owned(),
+            Value::String(text) if text.is_empty() => "empty".to_owned(),
+            Value::String(text) => format!("`{text}`"),
+            other => format!("`{other}`"),
+        };
+        assert!(page.contains(&format!("| `{name}` | {default} |")), "docs/ecs-drain.md lacks {name} with {default}");
     }
 }

@@ -32,10 +32,10 @@ fn drainers_rights(around: &Around) -> Vec<Statement> {
 }
 
 /// Plays the formation, a loss, an instance that waits for hours, one that is drained, one that dies, one that is retained,
-/// and the deletion.
+/// members that hang and that meet a full disk, an instance that nobody reaches, and the deletion.
 fn whole_life() -> BTreeSet<Question> {
     play(async {
-        let cluster = Cluster::new(3).only(INSTANCE_DRAINER);
+        let cluster = Cluster::new(3).only(INSTANCE_DRAINER).with("CORE_DRAIN_TIMEOUT_MINUTES", "10");
         cluster.form().await;
         let lost = cluster.serving(2).unwrap();
         cluster.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
@@ -60,7 +60,25 @@ fn whole_life() -> BTreeSet<Question> {
         let dead = cluster.serving(2).unwrap();
         cluster.wire.world().silence(&dead);
         cluster.wire.world().impair(&dead);
-        cluster.live(minutes(8)).await;
+        cluster.live(minutes(30)).await;
+        // Nobody can spare core 1 while core 2 hangs: it is retained, until core 2 is back.
+        let (retained, hung) = (cluster.serving(1).unwrap(), cluster.serving(2).unwrap());
+        let task = cluster.task(&hung).unwrap();
+        cluster.wire.world().hang_member(&task, true);
+        cluster.wire.world().mark_unhealthy(&retained);
+        cluster.live(minutes(90)).await;
+        assert!(cluster.is_replaced(1, &retained), "{}", cluster.picture());
+        let volume = cluster.nodes[2].volume.clone();
+        cluster.wire.world().fill_disk(&volume);
+        cluster.live(minutes(5)).await;
+        cluster.wire.world().free_disk(&volume);
+        cluster.live(minutes(60)).await;
+        let wedged = cluster.serving(3).unwrap();
+        let task = cluster.task(&wedged).unwrap();
+        cluster.wire.world().hang_member(&task, true);
+        cluster.wire.world().silence(&wedged);
+        cluster.live(minutes(60)).await;
+        assert!(cluster.is_replaced(3, &wedged), "{}", cluster.picture());
         cluster.delete(true).await;
         let world = cluster.wire.world();
         questions(&world).into_iter().flatten().collect()

@@ -258,6 +258,10 @@ fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() 
         let lost = cluster.serving(2).unwrap();
         cluster.wire.world().lose_instance(&lost);
         cluster.until("core 2 serves", within(minutes(10)), |c| c.serving(2).is_some()).await;
+        // And another one leaves as it should.
+        let leaving = cluster.serving(1).unwrap();
+        cluster.wire.world().mark_unhealthy(&leaving);
+        cluster.until("core 1 is replaced", within(minutes(60)), |c| c.is_replaced(1, &leaving)).await;
         cluster.live(minutes(2)).await;
         let lines = cluster.metrics.lock().unwrap();
         let metrics = lines.iter().flat_map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap());

@@ -187,6 +187,12 @@ impl Cluster {
         Self::of(&deployment("discovery"), DNS_REPLICATOR)
     }
 
+    /// Returns the deployment of instance-drainer by itself, for an ECS cluster that has no instances yet.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self::of(&deployment("drain-alone"), INSTANCE_DRAINER)
+    }
+
     fn of(deployed: &Arc<Deployed>, subject: &'static str) -> Self {
         // Back-off jitter comes from here; the same seed plays the same schedule.
         fastrand::seed(7);

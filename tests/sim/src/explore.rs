@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster_world::Kind;
+use cluster_world::{Kind, neo4j::Lost};
 use serde_json::Value;
 
 use crate::{
@@ -178,7 +178,7 @@ async fn planned<E: Explored>(name: &str, faults: &[(usize, Fault)]) -> Result<P
     let played = Played::of(&wire);
     wire.calm();
     stage.converges(scenario.steps).await?;
-    Ok(played)
+    Ok(played.with_lost(&wire))
 }
 
 async fn random<E: Explored>(seed: u64) -> Result<Played, Wrong> {
@@ -201,7 +201,7 @@ async fn random<E: Explored>(seed: u64) -> Result<Played, Wrong> {
     let played = Played::of(&wire);
     wire.calm();
     stage.converges(&steps).await?;
-    Ok(played)
+    Ok(played.with_lost(&wire))
 }
 
 /// Draws of some events what becomes of them: some get lost, some come twice, some late, and not in their order. Those in
@@ -296,11 +296,19 @@ pub struct Played {
     pub calls: Vec<Kind>,
     /// The faults that made a difference.
     pub struck: Vec<(usize, Fault)>,
+    /// How long databases had no majority, until all had come right, and whose doing that was.
+    pub lost: Lost,
 }
 
 impl Played {
     fn of(wire: &Wire) -> Self {
-        Self { calls: wire.calls(), struck: wire.struck() }
+        Self { calls: wire.calls(), struck: wire.struck(), lost: Lost::default() }
+    }
+
+    fn with_lost(self, wire: &Wire) -> Self {
+        let mut lost = Lost::default();
+        wire.without_majority().into_values().for_each(|of_one| lost += of_one);
+        Self { lost, ..self }
     }
 }
 
@@ -313,6 +321,8 @@ pub struct Coverage {
     pub pruned: usize,
     /// Calls to the world.
     pub calls: usize,
+    /// How long databases had no majority.
+    pub lost: Lost,
 }
 
 /// Plays a schedule.
@@ -416,9 +426,9 @@ pub fn orders(subject: &Subject, seeds: impl Iterator<Item = u64>) -> Coverage {
     let seeds: Vec<_> = seeds.collect();
     side_by_side(&seeds, |seed| {
         let played = run(&Schedule::Random(subject.function, *seed));
-        let calls = played.calls.len();
+        let (calls, lost) = (played.calls.len(), played.lost);
         let new = seen.lock().unwrap().insert((calls, played.struck));
-        Coverage { distinct: usize::from(new), pruned: usize::from(!new), calls }
+        Coverage { distinct: usize::from(new), pruned: usize::from(!new), calls, lost }
     })
 }
 
@@ -431,20 +441,25 @@ impl Coverage {
         let wanted = faults.len();
         let played = run(&Schedule::Planned(name, faults));
         let distinct = usize::from(played.struck.len() >= wanted);
-        Self { distinct, pruned: 1 - distinct, calls: played.calls.len() }
+        Self { distinct, pruned: 1 - distinct, calls: played.calls.len(), lost: played.lost }
     }
 
     fn add(&mut self, other: Self) {
         self.distinct += other.distinct;
         self.pruned += other.pruned;
         self.calls += other.calls;
+        self.lost += other.lost;
     }
 
     /// Returns one line for people.
     #[must_use]
     pub fn line(&self, what: &str, began: Instant) -> String {
         let seconds = began.elapsed().as_secs_f64();
-        let Self { distinct, pruned, calls } = self;
-        format!("{what:<44} {distinct:>6} schedules, {pruned:>6} pruned, {calls:>8} calls, {seconds:.1} s")
+        let Self { distinct, pruned, calls, lost } = self;
+        let (ours, taken) = (lost.functions.as_secs(), lost.aws.as_secs());
+        format!(
+            "{what:<44} {distinct:>6} schedules, {pruned:>6} pruned, {calls:>8} calls, {seconds:.1} s; without a majority {ours} s \
+             by functions, {taken} s by AWS"
+        )
     }
 }

@@ -1,5 +1,8 @@
 //! The bugs of the script that this function succeeds, each as the story in which it would show again.
 
+mod draining;
+mod predecessor;
+
 use std::collections::BTreeSet;
 
 use cluster_facts::template::{read, resources};

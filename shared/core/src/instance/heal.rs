@@ -287,8 +287,10 @@ impl<'a> Patient<'a> {
             Ok(free) => free,
             Err(why) => return Judged::NotYet(why),
         };
-        if let Some(at) = self.restarts().filter(|at| *at >= since).max() {
-            return Judged::NotYet(NotYet::StopsLong { task: task.id.clone(), at });
+        // Once for each task: one that ECS still wants to run an hour later was not stopped after all.
+        let asked = self.restarts().filter(|at| *at >= since).max();
+        if let Some(at) = asked.filter(|at| self.now.duration_since(*at) < HOUR) {
+            return Judged::NotYet(NotYet::NotStopped { task: task.id.clone(), at, again: at + HOUR });
         }
         Judged::Ill(Ill::DiskStart { instance: self.instance.id.clone(), task: task.id.clone(), since, was, free })
     }

@@ -84,7 +84,8 @@ fn unhindered(
     let lost = registrations.iter().filter(|found| found.is_silent(now) && !found.tasks.is_empty());
     let lost: Vec<_> = lost.copied().collect();
     if !lost.is_empty() {
-        let why = match (has_members, observed.phase) {
+        let counted = lost.iter().flat_map(|found| &found.tasks).any(|task| policy.is_ours(task));
+        let why = match (counted, observed.phase) {
             (false, _) => Reason::SilentWithoutMember,
             (true, Phase::Complete) => Reason::Unreachable,
             (true, Phase::Creating | Phase::Deleting) => Reason::Silent,
@@ -118,6 +119,17 @@ fn unhindered(
         return (Action::StopTasks { tasks }, Reason::Standalone { minutes, tasks: named });
     }
     wait(Reason::TasksStopping(by_group(tasks())))
+}
+
+/// Stops what ECS leaves running on an instance that EC2 takes, once it drains: no hook holds such an instance.
+pub(super) fn interrupted(situation: &Situation<'_>, instance: &Instance) -> Option<Verdict> {
+    let Situation { observed, now, .. } = *situation;
+    let notice = observed.notices.get(&instance.id).filter(|notice| notice.kind == NoticeKind::Spot)?;
+    let registrations: Vec<_> = observed.of(&instance.id).into_iter().filter(|on| !on.is_silent(now)).collect();
+    let tasks = standalone(situation, instance, &registrations);
+    let ends = notice.since + spot::WARNING;
+    let ids = tasks.iter().map(|task| task.id.clone()).collect();
+    (!tasks.is_empty()).then_some((Action::StopTasks { tasks: ids }, Reason::Spot(ends)))
 }
 
 /// Returns the tasks that nobody stops when a container instance drains, once they had their time: «You must wait for them to

@@ -281,6 +281,7 @@ fn staying(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Opt
         return None;
     }
     spot::interrupted(situation, group, instance)
+        .or_else(|| leave::interrupted(situation, instance))
         .or_else(|| rebalance::emptied(situation, group, instance))
         .or_else(|| disruptions.heals(observed, instance))
 }

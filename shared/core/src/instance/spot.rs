@@ -9,7 +9,7 @@ use super::{
 };
 
 /// From the notice until EC2 takes the instance (EC2 user guide, «Spot Instance interruption notices»).
-const WARNING: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const WARNING: SignedDuration = SignedDuration::from_mins(2);
 /// From the notice until a core is stopped whatever the others need. Some look comes later than this and 45 seconds or more
 /// before the end: that of the delayed message, or the sweep. An idle Neo4j ends within 11 s, one with a running
 /// transaction within 20 s.

@@ -81,7 +81,7 @@ pub(super) async fn deploy(name: &str, today: BTreeMap<String, Environment>) -> 
     let creation = Creation { today, ..Creation::of(stacks, wire.clone(), deployed, vec![]) };
     let mut deployed = creation.carry_out().await.0;
     let mut world = wire.world().clone();
-    if given.is_some() {
+    if given.is_some() && deployed.registries.iter().all(|registry| !registry.is_empty()) {
         others_services(&mut world, &deployed);
     }
     (world.calls, world.messages) = (vec![], vec![]);

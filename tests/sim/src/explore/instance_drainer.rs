@@ -3,9 +3,13 @@
 mod foreign;
 mod guard;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use cluster_world::ec2::boot::Agent;
+use cluster_world::{
+    auto_scaling::{Hook, TERMINATING},
+    ec2::boot::Agent,
+    neo4j::Member,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -40,6 +44,18 @@ pub(super) enum Step {
     Refuse,
     /// A zone has no room, or room again.
     Room(usize, bool),
+    /// AWS takes the instance of a core in two minutes.
+    Spot(usize),
+    /// AWS recommends to replace it.
+    Rebalance(usize),
+    /// The Neo4j of a core stands still.
+    Hang(usize),
+    /// A hook of somebody else's holds the instance of a core on its way out, besides ours.
+    Theirs(usize),
+    /// Whoever that is is done with it.
+    TheirsDone(usize),
+    /// Nobody may ask Neo4j, or somebody may again.
+    Mute(bool),
     /// People delete the stack.
     Delete,
     /// Seconds pass.
@@ -47,17 +63,50 @@ pub(super) enum Step {
     /// Seconds pass, and nothing wakes the function.
     Away(u64),
 }
-use Step::{Away, Busy, Delete, Empty, Free, Hear, Impair, Live, Lose, Refuse, Room, Silence, Unhealthy};
+use Step::{
+    Away, Busy, Delete, Empty, Free, Hang, Hear, Impair, Live, Lose, Mute, Rebalance, Refuse, Room, Silence, Spot,
+    Theirs, TheirsDone, Unhealthy,
+};
 
 const MINUTE: u64 = 60;
 const SCENARIOS: &[Scenario<Step>] = &[
     Scenario { name: "boot", page: 2, steps: &[Live(MINUTE)] },
     Scenario { name: "loss", page: 100, steps: &[Lose(2), Away(70), Live(MINUTE)] },
-    // Nothing proves that the others have a quorum, so its hook runs out, and it is kept until people end it.
+    // Through the gate.
+    Scenario { name: "drain", page: 100, steps: &[Unhealthy(2), Live(90)] },
+    // Nobody answers, so its hook runs out, and it is kept until the gate opens.
     Scenario {
         name: "retained",
         page: 100,
-        steps: &[Unhealthy(2), Live(20), Away(31 * MINUTE), Live(20), Empty(2), Live(MINUTE)],
+        steps: &[Mute(true), Unhealthy(2), Away(20), Live(5), Away(31 * MINUTE), Live(5), Mute(false), Live(MINUTE)],
+    },
+    // While another core is drained.
+    Scenario { name: "spot", page: 100, steps: &[Unhealthy(1), Away(20), Spot(3), Live(3 * MINUTE)] },
+    Scenario { name: "rebalance", page: 100, steps: &[Rebalance(2), Live(2 * MINUTE)] },
+    // Silence is counted only as long as somebody looks at least every three minutes.
+    Scenario {
+        name: "hang",
+        page: 100,
+        steps: &[
+            Hang(2),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(5),
+            Away(110),
+            Live(MINUTE),
+        ],
+    },
+    Scenario {
+        name: "theirs",
+        page: 100,
+        steps: &[Theirs(2), Unhealthy(2), Away(20), Live(5), TheirsDone(2), Live(MINUTE)],
     },
     Scenario { name: "emptied", page: 2, steps: &[Empty(2), Away(20), Unhealthy(2), Live(MINUTE)] },
     // Silence is counted only as long as somebody looks at least every three minutes.
@@ -87,7 +136,6 @@ const SCENARIOS: &[Scenario<Step>] = &[
             Away(110),
             Live(MINUTE),
             Hear(2),
-            Empty(2),
             Live(20),
         ],
     },
@@ -96,6 +144,10 @@ const SCENARIOS: &[Scenario<Step>] = &[
 
 /// How long a round may be ago in which a stale list was true: the APIs are eventually consistent, not historical.
 const STALE: i64 = 15;
+/// A hook of somebody else's on our groups.
+const THEIRS: &str = "theirs";
+/// How many minutes it may take until nothing is written any more, once every core is whole.
+const SETTLES: usize = 15;
 /// How many minutes all that takes which waits for a clock: a hook that runs out, and a core that is given up.
 const PATIENCE: u64 = 75;
 
@@ -109,6 +161,11 @@ pub(super) struct Instances {
     /// Whether people have begun to delete the stack.
     deleted: bool,
     foreign: Foreign,
+    guard: Guard,
+    /// Whether AWS has recommended to replace an instance: then it drains in service.
+    rebalanced: bool,
+    /// The functions that nobody may invoke.
+    muted: BTreeSet<String>,
 }
 
 impl Explored for Instances {
@@ -127,11 +184,22 @@ impl Explored for Instances {
         cluster.wire.world().page = page;
         let foreign = Foreign::set(&cluster);
         let table = cluster.variable("STATE_TABLE").to_owned();
-        let guard = Guard { nodes: cluster.nodes.clone(), ecs_cluster: cluster.ecs_cluster.clone(), table };
+        let own = Guard { nodes: cluster.nodes.clone(), ecs_cluster: cluster.ecs_cluster.clone(), table };
+        let guard = own.clone();
         cluster.wire.set_guard(Arc::new(move |world, request| guard.check(world, request)));
         cluster.wire.remember_for_faults();
         let now = cluster.wire.world().now;
-        Self { cluster, late: vec![], next_sweep: now, remembered: now, deleted: false, foreign }
+        Self {
+            cluster,
+            late: vec![],
+            next_sweep: now,
+            remembered: now,
+            deleted: false,
+            foreign,
+            guard: own,
+            rebalanced: false,
+            muted: BTreeSet::new(),
+        }
     }
 
     fn cluster(&self) -> &Cluster {
@@ -141,6 +209,7 @@ impl Explored for Instances {
     async fn step(&mut self, step: Step) -> Result<(), Wrong> {
         let cluster = self.cluster.clone();
         self.remember();
+        self.rebalanced |= matches!(step, Rebalance(_));
         let holder = |core: usize| cluster.holder(core);
         let volume = |core: usize| cluster.nodes[core - 1].volume.clone();
         match step {
@@ -162,6 +231,19 @@ impl Explored for Instances {
             Room(core, false) => _ = cluster.wire.world().ec2.no_capacity.insert(ZONES[core - 1].to_owned()),
             Room(core, true) => _ = cluster.wire.world().ec2.no_capacity.remove(ZONES[core - 1]),
             Empty(core) => self.empty(core),
+            Spot(core) => _ = holder(core).map(|instance| cluster.wire.world().interrupt(&instance)),
+            Rebalance(core) => _ = holder(core).map(|instance| cluster.wire.world().recommend_rebalance(&instance)),
+            Hang(core) => self.hang(core),
+            Theirs(core) => self.add_hook(core),
+            TheirsDone(core) => {
+                let waits = cluster.states(core).into_keys();
+                waits.for_each(|instance| cluster.wire.world().complete_hook(&instance, THEIRS, true));
+            }
+            Mute(true) => {
+                let names = std::mem::take(&mut cluster.wire.world().lambda.functions);
+                self.muted.extend(names);
+            }
+            Mute(false) => cluster.wire.world().lambda.functions.extend(std::mem::take(&mut self.muted)),
             Delete => self.delete().await?,
             Live(seconds) => self.live(seconds).await?,
             Away(seconds) => {
@@ -176,7 +258,7 @@ impl Explored for Instances {
 
     fn draw(draw: &mut fastrand::Rng) -> Step {
         let core = draw.usize(1..=3);
-        match draw.u8(..14) {
+        match draw.u8(..18) {
             0 | 1 => Lose(core),
             2 => Unhealthy(core),
             3 => Empty(core),
@@ -185,6 +267,9 @@ impl Explored for Instances {
             6 => Impair(core),
             7 => Refuse,
             8 => Room(core, draw.bool()),
+            9 => Spot(core),
+            10 => Rebalance(core),
+            11 => Hang(core),
             _ => Live(draw.u64(1..180)),
         }
     }
@@ -290,13 +375,39 @@ impl Instances {
         }
     }
 
-    /// Does what people do about what the function leaves to them.
-    fn help(&self) {
+    fn hang(&self, core: usize) {
+        let task = self.cluster.holder(core).and_then(|instance| self.cluster.task(&instance));
+        if let Some(task) = task {
+            self.cluster.wire.world().hang_member(&task, true);
+        }
+    }
+
+    fn add_hook(&self, core: usize) {
+        let hook = Hook { transition: TERMINATING.to_owned(), heartbeat: 3600, continues: true };
+        self.cluster.wire.world().put_hook(&self.cluster.nodes[core - 1].group, THEIRS, hook);
+    }
+
+    /// Does what people do about what the function leaves to them: a member that hangs beside another that is away, an agent
+    /// that is silent, an instance that was left draining, a launch that runs into its hook.
+    fn help(&mut self) {
+        self.cluster.wire.world().lambda.functions.extend(std::mem::take(&mut self.muted));
+        {
+            let mut world = self.cluster.wire.world();
+            let hung: Vec<_> =
+                world.neo4j.members.iter().filter(|(_, found)| found.hangs).map(|(id, _)| id.clone()).collect();
+            if hung.len() > 1 || world.neo4j.members.len() < self.cluster.nodes.len() {
+                hung.iter().for_each(|task| world.hang_member(task, false));
+            }
+            let all: Vec<_> =
+                world.auto_scaling.groups.values().flat_map(|group| group.members.keys().cloned()).collect();
+            all.iter().for_each(|instance| world.complete_hook(instance, THEIRS, true));
+        }
         for core in 1..=self.cluster.nodes.len() {
             let Some(instance) = self.cluster.holder(core) else { continue };
             let mut world = self.cluster.wire.world();
             let Some(found) = world.ec2.instances.get(&instance) else { continue };
             let (fails, silent) = (found.impaired, found.boot.agent == Agent::Silent);
+            let taken = found.reclaimed.is_some();
             let state = world.auto_scaling.member(&instance).map_or("", |member| member.state);
             let leaves = state.starts_with("Terminating");
             if fails && !leaves {
@@ -308,9 +419,11 @@ impl Instances {
             }
             let drains = world.container_instance(&instance).is_some_and(|found| found.status == "DRAINING");
             drop(world);
-            if leaves && !silent {
-                self.empty(core);
-            } else if drains && !leaves {
+            if drains
+                && !leaves
+                && !taken
+                && !(self.rebalanced && self.guard.holder(&self.cluster.wire.world()).is_some())
+            {
                 self.cluster.set_status(core, "ACTIVE");
             }
         }
@@ -329,7 +442,9 @@ impl Instances {
             };
             let world = cluster.wire.world();
             let joined = world.container_instance(&instance).is_some_and(|f| f.connected && f.status == "ACTIVE");
-            joined && world.ec2.instances.get(&instance).is_some_and(|found| !found.impaired)
+            let on = |member: &&Member| member.instance.as_ref() == Some(&instance);
+            let answers = world.neo4j.members.values().find(on).is_some_and(Member::answers);
+            answers && joined && world.ec2.instances.get(&instance).is_some_and(|found| !found.impaired)
         };
         let whole = |cluster: &Cluster| (1..=cluster.nodes.len()).all(|core| is_whole(cluster, core));
         let ends = self.cluster.wire.world().now + SignedDuration::from_mins(PATIENCE.cast_signed());
@@ -345,6 +460,21 @@ impl Instances {
         self.cluster.wire.sleep(5 * MINUTE + 10).await;
         self.reconcile(&[]).await?;
         self.live(2 * MINUTE).await?;
+        // A lease goes back, and clocks go, in the round that sees that they may.
+        let mut idle = self.idle_round().await;
+        for _ in 0..SETTLES {
+            if idle.is_ok() {
+                break;
+            }
+            self.live(MINUTE).await?;
+            idle = self.idle_round().await;
+        }
+        idle?;
+        self.holds()
+    }
+
+    /// A round in which nothing is to be done writes nothing.
+    async fn idle_round(&self) -> Result<(), Wrong> {
         let from = self.cluster.wire.world().calls.len();
         let answer =
             self.cluster.sweep().await.map_err(|failure| format!("the idle round failed: {}", failure.chain()))?;
@@ -353,8 +483,7 @@ impl Instances {
         if !writes.is_empty() || !all_is_well(&answer) {
             return Err(format!("the idle round wrote {writes:?}: {answer}"));
         }
-        drop(world);
-        self.holds()
+        Ok(())
     }
 
     /// CloudFormation says that the stack goes, tried as Lambda tries it; then it deletes the cores with their services.

@@ -4,8 +4,17 @@ use cluster_sim::{
     cluster::Cluster,
     functions::INSTANCE_DRAINER,
     time::{minutes, play, within},
+    wire::Fault,
 };
 use cluster_world::ec2::Contents;
+
+/// A formed cluster in which nobody answers the function what Neo4j says, so that nothing proves that a core may stop. A drain is
+/// given up after 20 minutes.
+fn unproven() -> Cluster {
+    let cluster = Cluster::formed(3);
+    cluster.wire.plan_for("lambda:InvokeFunction", 1_000_000, Fault::Denied);
+    cluster.with("CORE_DRAIN_TIMEOUT_MINUTES", "20")
+}
 
 #[test]
 fn a_lost_instance_is_replaced_and_the_new_one_gets_the_same_volume() {
@@ -23,21 +32,21 @@ fn a_lost_instance_is_replaced_and_the_new_one_gets_the_same_volume() {
 #[test]
 fn a_replacement_waits_for_the_volume_as_long_as_its_holder_lives() {
     play(async {
-        let cluster = Cluster::formed(3);
+        let cluster = unproven();
         let old = cluster.serving(2).unwrap();
         cluster.wire.world().mark_unhealthy(&old);
         cluster.live(minutes(10)).await;
         let new = cluster.in_state(2, "Pending:Wait").expect("Auto Scaling launches before the old one is gone");
         assert_eq!(cluster.states(2)[&old], "Terminating:Wait", "nothing proves that the others have a quorum");
-        // The hook of the old one runs out: it is kept, with its task and the volume.
+        // Its time is over: it is kept, with its task and the volume.
         cluster
             .until("the instance is retained", within(minutes(40)), |c| c.states(2)[&old] == "Terminating:Retained")
             .await;
         cluster
             .until("people are told", within(minutes(2)), |c| c.metric("InstancesRetained", None) == Some(1.0))
             .await;
-        // Hours later, many times the time-out of its hook, the same new instance still waits.
-        cluster.live(minutes(180)).await;
+        // Later than the time-outs of both hooks, the same new instance still waits.
+        cluster.live(minutes(70)).await;
         assert_eq!(cluster.in_state(2, "Pending:Wait"), Some(new.clone()));
         assert_eq!(cluster.holder(2), Some(old.clone()), "a volume is never taken from who has it");
         // People end the old instance.
@@ -67,15 +76,13 @@ fn an_agent_that_is_away_for_a_moment_costs_no_core() {
     play(async {
         let cluster = Cluster::formed(3);
         let ill = cluster.serving(2).unwrap();
-        cluster.wire.world().mark_unhealthy(&ill);
         for _ in 0..5 {
             cluster.wire.world().silence(&ill);
             cluster.live(minutes(3)).await;
             cluster.wire.world().hear(&ill);
             cluster.live(minutes(1)).await;
         }
-        assert_eq!(cluster.states(2)[&ill], "Terminating:Wait");
-        assert_eq!(cluster.holder(2), Some(ill));
+        assert_eq!(cluster.serving(2), Some(ill));
     });
 }
 
@@ -126,7 +133,7 @@ fn a_registration_that_a_lost_instance_left_behind_does_not_keep_its_core_from_h
 #[test]
 fn a_retained_instance_goes_once_people_have_emptied_it() {
     play(async {
-        let cluster = Cluster::formed(3);
+        let cluster = unproven();
         let old = cluster.serving(2).unwrap();
         cluster.wire.world().mark_unhealthy(&old);
         cluster

@@ -8,12 +8,12 @@ use cluster_sim::{
 use serde_json::{Value, json};
 
 #[test]
-fn an_idle_round_is_twelve_calls_and_writes_nothing() {
+fn an_idle_round_is_eleven_calls_and_writes_nothing() {
     play(async {
         let cluster = Cluster::formed(3);
         let from = cluster.wire.world().calls.len();
         let answer = cluster.sweep().await.unwrap();
-        assert_eq!(cluster.wire.world().count_calls(from), (12, 0), "{answer}");
+        assert_eq!(cluster.wire.world().count_calls(from), (11, 0), "{answer}");
         assert_eq!(
             cluster.metric("InstancesWaiting", None),
             Some(0.0),

@@ -56,14 +56,14 @@ fn all_is_well_with_a_cluster_that_has_formed() {
 }
 
 #[test]
-fn a_sweep_in_which_all_is_well_makes_eleven_calls_and_writes_nothing() {
+fn a_sweep_in_which_all_is_well_makes_nine_calls_and_writes_nothing() {
     play(async {
         let cluster = settled(3).await;
         let from = cluster.wire.world().calls.len();
         cluster.sweep().await.unwrap();
         let world = cluster.wire.world();
         let made: Vec<_> = world.calls[from..].iter().map(|call| call.action.clone()).collect();
-        assert_eq!(world.count_calls(from), (11, 0), "{made:?}");
+        assert_eq!(world.count_calls(from), (9, 0), "{made:?}");
         let count = |action: &str| made.iter().filter(|made| *made == action).count();
         assert_eq!((count("lambda:InvokeFunction"), count("secretsmanager:GetSecretValue")), (1, 0), "{made:?}");
     });

@@ -168,7 +168,7 @@ fn a_dry_run_says_of_every_core_how_it_is_also_when_nothing_is_to_do() {
             let want = json!({
                 "core": number, "zone": ZONES[number - 1], "instance": cluster.serving(number), "state": "InService",
                 "volume": cluster.nodes[number - 1].volume, "agent": "connected", "task": "RUNNING", "whole": true,
-                "target": "reached", "outdated": null, "since": null, "why": null, "safeToStop": true, "unsafe": [],
+                "target": "reached", "outdated": null, "since": null, "why": null, "safeToStop": true, "unsafe": [], "healing": null,
             });
             assert_eq!(*core, want);
         }

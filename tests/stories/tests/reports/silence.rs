@@ -69,15 +69,19 @@ fn what_nobody_looked_at_for_long_is_not_silent_at_first_sight() {
 }
 
 #[test]
-fn what_somebody_calls_unhealthy_and_ec2_does_not_is_not_dead() {
+fn what_somebody_calls_unhealthy_and_ec2_does_not_is_not_dead_and_goes_only_where_the_others_do_without() {
     play(async {
         let cluster = Cluster::formed(3);
         let called = cluster.serving(2).unwrap();
+        cluster.wire.plan_for("lambda:InvokeFunction", 1_000_000, Fault::Denied);
         cluster.wire.world().silence(&called);
         cluster.wire.world().mark_unhealthy(&called);
         cluster.live(minutes(25)).await;
         assert!(cluster.wire.world().container_instance(&called).is_some(), "its Neo4j may work on");
         assert_eq!(cluster.states(2)[&called], "Terminating:Wait");
+        cluster.wire.calm();
+        cluster.live(minutes(10)).await;
+        assert!(!cluster.states(2).contains_key(&called), "the others were asked: {:?}", cluster.states(2));
     });
 }
 

@@ -8,8 +8,11 @@ pub(super) const FULL: f64 = 1.0;
 const ROOM: f64 = 20.0;
 /// How long it must have had room.
 const LONG: SignedDuration = SignedDuration::from_mins(10);
-/// The longest gap between two values, and the greatest age of the last: each core writes one a minute.
+/// The longest gap between two values: each core writes one a minute.
 const GAP: SignedDuration = SignedDuration::from_mins(3);
+/// The greatest age of the last value: it has the time at which its minute began, and CloudWatch shows it a minute or two after
+/// that minute's end.
+const AGE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the free space of a disk says now.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +30,7 @@ pub(super) enum Room {
 /// Judges whether a disk has room. `values` are in the order of their times.
 pub(super) fn room(values: &[(Timestamp, f64)], now: Timestamp) -> Room {
     let Some((last, free)) = values.last().copied() else { return Room::Unknown(None) };
-    if now.duration_since(last).abs() >= GAP || !free.is_finite() {
+    if now.duration_since(last).abs() >= AGE || !free.is_finite() {
         return Room::Unknown(Some(last));
     }
     if free <= ROOM {

@@ -118,14 +118,16 @@ pub enum NotYet {
     },
     /// Once for each task.
     #[error(
-        "its task {task} was stopped at {at:.0} and has not ended yet: ECS kills it after its stop timeout; if it stays, replace the \
-         instance"
+        "its task {task} was to be stopped at {at:.0}, but ECS still wants it to run: that is tried again at {again:.0}; look at the \
+         log of instance-drainer"
     )]
-    StopsLong {
+    NotStopped {
         /// The task.
         task: String,
-        /// When it was stopped.
+        /// When it was to be stopped.
         at: Timestamp,
+        /// When that is tried again.
+        again: Timestamp,
     },
     /// Once an hour.
     #[error("it was restarted at {at:.0}, and is ill again: it is not restarted before {again:.0}; look at its log")]

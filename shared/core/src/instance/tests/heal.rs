@@ -279,8 +279,9 @@ fn a_start_that_hung_on_a_full_disk_is_restarted_once_there_is_room() {
         after(hung_in_its_start(60, 30), |o| mute(o, Kind::Silent)),
         after(hung_in_its_start(60, 30), |o| call(o, "REPLICATING")),
         after(hung_in_its_start(60, 30), |o| o.quorum_observed = None),
-        after(hung_in_its_start(60, 30), |o| o.restarts = [(CORE, vec![ago(60)])].into()),
-        after(hung_in_its_start(60, 30), |o| o.restarts = [(CORE, vec![ago(61); 9])].into()),
+        after(hung_in_its_start(70, 30), |o| o.restarts = [(CORE, vec![ago(59)])].into()),
+        after(hung_in_its_start(70, 30), |o| o.restarts = [(CORE, vec![ago(60)])].into()),
+        after(hung_in_its_start(50, 30), |o| o.restarts = [(CORE, vec![ago(51); 9])].into()),
     ];
     insta::assert_snapshot!(said.join("\n"), @r"
     ill: its Neo4j (task 2a5c0ffee0000000) hung in its start at 2026-11-23T09:00:00Z, when 0.25 % of its disk was free; 46 % is free now
@@ -293,8 +294,9 @@ fn a_start_that_hung_on_a_full_disk_is_restarted_once_there_is_room() {
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start at 2026-11-23T09:00:00Z: it may be recovering, which is never interrupted; look at its log, and at the free space of its volume, and stop the task only if it stands still
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start, and its disk was full then, but core 1 calls its copy of database neo4j REPLICATING: it is not restarted; look at its log
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start at 2026-11-23T09:00:00Z: it may be recovering, which is never interrupted; look at its log, and at the free space of its volume, and stop the task only if it stands still
-    not yet: its task 2a5c0ffee0000000 was stopped at 2026-11-23T09:00:00Z and has not ended yet: ECS kills it after its stop timeout; if it stays, replace the instance
-    ill: its Neo4j (task 2a5c0ffee0000000) hung in its start at 2026-11-23T09:00:00Z, when 0.25 % of its disk was free; 46 % is free now
+    not yet: its task 2a5c0ffee0000000 was to be stopped at 2026-11-23T09:01:00Z, but ECS still wants it to run: that is tried again at 2026-11-23T10:01:00Z; look at the log of instance-drainer
+    ill: its Neo4j (task 2a5c0ffee0000000) hung in its start at 2026-11-23T08:50:00Z, when 0.25 % of its disk was free; 46 % is free now
+    ill: its Neo4j (task 2a5c0ffee0000000) hung in its start at 2026-11-23T09:10:00Z, when 0.25 % of its disk was free; 46 % is free now
     ");
 }
 

@@ -169,8 +169,10 @@ proptest! {
                 let serves = serving.into_iter().any(|task| policy().is_ours(task) && task.wanted);
                 prop_assert!(!matches!(step.action, Action::Drain { .. }) || !serves, "{step}");
                 let silent = found.iter().all(|found| found.is_silent(now()));
-                let deregisters = matches!(step.action, Action::Deregister { .. });
-                prop_assert!(!deregisters || (silent && fails(&instance)), "{step}");
+                let Action::Deregister { container_instances } = &step.action else { continue };
+                let mut lost = found.iter().filter(|found| container_instances.contains(&found.arn));
+                let members = lost.any(|found| found.tasks.iter().any(|task| policy().is_ours(task)));
+                prop_assert!(!members || (silent && fails(&instance)), "{step}");
             }
         }
     }
@@ -209,7 +211,7 @@ proptest! {
                 continue;
             }
             prop_assert!(found.iter().all(|found| found.is_silent(now())), "{step}");
-            let ours = observed.of(&instance.id).iter().flat_map(|found| &found.tasks).any(|task| policy().is_ours(task));
+            let ours = found.iter().flat_map(|found| &found.tasks).any(|task| policy().is_ours(task));
             prop_assert!(observed.phase != Phase::Complete || fails(&instance) || !ours, "{step}");
             dead += usize::from(step.why == Reason::Dead);
         }

@@ -1,6 +1,6 @@
 //! The truth about every write, before it takes effect.
 
-use cluster_world::{Request, World};
+use cluster_world::{Request, World, auto_scaling::Member};
 use jiff::SignedDuration;
 use serde_json::Value;
 
@@ -10,7 +10,11 @@ use crate::cluster::{Node, is_of_tier};
 /// An agent that has been away for longer than this is silent.
 const SILENCE: SignedDuration = SignedDuration::from_mins(5);
 
+/// The hooks of our groups that are ours.
+const HOOKS: [&str; 2] = ["neo4j-launch", "neo4j-terminate"];
+
 /// Looks at every write before it reaches the world, and knows the truth about what it does.
+#[derive(Clone)]
 pub(super) struct Guard {
     pub(super) nodes: Vec<Node>,
     pub(super) ecs_cluster: String,
@@ -27,6 +31,9 @@ impl Guard {
                 let (group, instance) = (text("AutoScalingGroupName"), text("InstanceId"));
                 if !self.nodes.iter().any(|node| node.group == group) {
                     return wrong("the group is not ours");
+                }
+                if !HOOKS.contains(&text("LifecycleHookName")) {
+                    return wrong("the hook is not ours");
                 }
                 let leaves = world.auto_scaling.member(instance).is_some_and(|m| m.state.starts_with("Terminating"));
                 if leaves && text("LifecycleActionResult") == "CONTINUE" {
@@ -70,15 +77,40 @@ impl Guard {
                     if found.attributes.contains_key("theirs") {
                         return wrong("the container instance is not ours");
                     }
-                    if forced && !self.is_dead(world, &instance) && self.members_on(world, &instance) > 0 {
+                    let may = self.may_stop(world, &instance);
+                    let lost = self.is_silent(world, &instance) && may;
+                    if forced && !self.is_dead(world, &instance) && !lost && self.members_on(world, &instance) > 0 {
                         return wrong("it lives, and a member runs on it");
                     }
-                    if drains && !self.is_deleting(world) && self.members_on(world, &instance) > 0 {
-                        return wrong("a member runs on it, and nothing stops with its consent");
+                    if drains && !may && self.wanted_on(world, &instance) > 0 {
+                        return wrong("a member runs on it, and nobody holds the lease for it");
                     }
                 }
                 Ok(())
             }
+            "ecs:StopTask" => {
+                let id = text("task").rsplit('/').next().unwrap_or_default();
+                let Some(task) = world.ecs.clusters[&self.ecs_cluster].tasks.get(id) else { return Ok(()) };
+                let instance = world.ecs.clusters[&self.ecs_cluster].container_instances.get(&task.address);
+                let instance = instance.and_then(|found| found.instance.clone()).unwrap_or_default();
+                let leaves = world.auto_scaling.member(&instance).is_some_and(Member::is_leaving);
+                let noticed = world.ec2.instances.get(&instance).is_some_and(|found| found.reclaimed.is_some());
+                match task.service.contains(':') {
+                    true if leaves || noticed => Ok(()),
+                    false if self.may_stop(world, &instance) => Ok(()),
+                    _ => wrong("nobody holds the lease for it, and its instance does not leave"),
+                }
+            }
+            "autoscaling:SetInstanceHealth" => {
+                let instance = text("InstanceId");
+                let group = world.auto_scaling.group_of(instance).unwrap_or_default();
+                if !self.nodes.iter().any(|node| node.group == group) || !self.may_stop(world, instance) {
+                    return wrong("nobody holds the lease for it");
+                }
+                Ok(())
+            }
+            // Only clocks may go.
+            "dynamodb:DeleteItem" if fields["Key"]["pk"]["S"] != "clock" => wrong("it is no clock"),
             "dynamodb:PutItem" | "dynamodb:DeleteItem" if text("TableName").ends_with(&self.table) => Ok(()),
             "sqs:SendMessage" => Ok(()),
             // What only looks is no write: this declares a user.
@@ -92,6 +124,33 @@ impl Guard {
         let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
         let ours = |service: &str| ["core", "replica"].iter().any(|tier| is_of_tier(tier, service));
         world.tasks_on(instance).filter(|id| ours(&tasks[id].service)).count()
+    }
+
+    /// How many of these are to run on.
+    fn wanted_on(&self, world: &World, instance: &str) -> usize {
+        let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
+        let ours = |service: &str| ["core", "replica"].iter().any(|tier| is_of_tier(tier, service));
+        world.tasks_on(instance).filter(|id| tasks[id].wanted && ours(&tasks[id].service)).count()
+    }
+
+    /// Whether a member on an instance may be stopped: for its core somebody holds the lease, EC2 takes it, or all go.
+    fn may_stop(&self, world: &World, instance: &str) -> bool {
+        let taken = world.ec2.instances.get(instance).is_some_and(|found| found.reclaimed.is_some());
+        let group = world.auto_scaling.group_of(instance).unwrap_or_default();
+        let core = (1..).zip(&self.nodes).find(|(_, node)| node.group == group).map(|(core, _)| core);
+        taken || self.is_deleting(world) || core.is_some_and(|core: usize| self.holder(world) == Some(core.to_string()))
+    }
+
+    /// The core that the lease is held for.
+    pub(super) fn holder(&self, world: &World) -> Option<String> {
+        let table = world.dynamodb.tables.iter().find(|(name, _)| name.ends_with(&self.table))?.1;
+        let lease = table.get(&("cluster".to_owned(), "lease".to_owned()))?;
+        lease["core"]["N"].as_str().map(str::to_owned)
+    }
+
+    fn is_silent(&self, world: &World, instance: &str) -> bool {
+        let silent = world.container_instance(instance).and_then(|found| found.silent_since);
+        silent.is_some_and(|since| world.now.duration_since(since) >= SILENCE)
     }
 
     /// Whether an instance has ended, or EC2 says that it fails and its agent is silent.
