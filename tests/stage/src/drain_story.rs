@@ -17,11 +17,12 @@ const STACK: &str = "ecs-drain-local";
 /// The ECS cluster, and the group of its instances.
 const CLUSTER: &str = "services";
 const GROUP: &str = "services-a";
-/// A group of somebody else's in the same account, with a hook of its own.
+/// A group of somebody else's in the same account, with a hook of its own, and its ECS cluster.
 const THEIRS: &str = "theirs";
+const ELSEWHERE: &str = "elsewhere";
 const INSTANCES: usize = 3;
-/// How long a task of no service may go on, in minutes.
-const GRACE: u64 = 10;
+/// How long a task of no service may go on, in minutes. The function measures it by its own clock, which nobody winds.
+const GRACE: u64 = 0;
 /// How far time is wound at a look.
 const STEP: u64 = 2;
 
@@ -45,12 +46,19 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     deploy.extend(template.iter().map(String::as_str));
     narrator.work("sam deploy: instance-drainer by itself", stage.sam("deploy-drain", &deploy)).await?;
     let mut story = Story { stage, narrator, prelude: stage.exports() };
-    story.is_in_service().await?;
-    story.gives_the_group_tag_and_hook(&documents).await?;
-    story.shows_its_plan().await?;
-    story.drains_an_instance().await?;
-    story.leaves_others_alone().await?;
-    story.meets_a_spot_warning().await?;
+    let told = async {
+        story.is_in_service().await?;
+        story.gives_the_group_tag_and_hook(&documents).await?;
+        story.shows_its_plan().await?;
+        story.drains_an_instance().await?;
+        story.leaves_others_alone().await?;
+        story.meets_a_spot_warning().await
+    };
+    let told: Result<(), Trouble> = told.await;
+    if let Err(why) = told {
+        let log = stage.outputs(STACK).await?.remove("LogGroup").ok_or("the stack names no log")?;
+        return Err(format!("{why}; the function said last:\n{}", stage.last_lines(&log, 40).await?));
+    }
     let gone = stage.delete_stack(STACK);
     story.narrator.work("deleting the stack", gone).await?;
     documents.all_were_run()
@@ -62,9 +70,11 @@ fn populate(stage: &Stage) -> Result<(), Trouble> {
     let mut make = |kind: &str, id: &str, properties: &Value| -> Result<String, Trouble> {
         Ok(world.create(kind, id, properties)?.ok_or_else(|| format!("{id} was not made"))?.physical_id)
     };
-    make("AWS::ECS::Cluster", "Cluster", &json!({"ClusterName": CLUSTER}))?;
+    for cluster in [CLUSTER, ELSEWHERE] {
+        make("AWS::ECS::Cluster", cluster, &json!({"ClusterName": cluster}))?;
+    }
     for (group, size, hooks) in [(GROUP, INSTANCES, vec![]), (THEIRS, 1, vec![hook("theirs")])] {
-        let cluster = if group == GROUP { CLUSTER } else { "elsewhere" };
+        let cluster = if group == GROUP { CLUSTER } else { ELSEWHERE };
         let config = format!("  - {{path: /etc/ecs/ecs.config, content: \"ECS_CLUSTER={cluster}\"}}");
         let data = json!({"UserData": {"Fn::Base64": format!("#cloud-config\nwrite_files:\n{config}\n")}});
         let launch = make("AWS::EC2::LaunchTemplate", group, &json!({"LaunchTemplateData": data}))?;
@@ -203,18 +213,12 @@ impl Story<'_> {
              --no-should-decrement-desired-capacity"
         );
         self.run(&terminate).await?;
-        let standalone = ["family:cron".to_owned()];
-        let drained = || {
-            let draining = self.status(&instance) == Some("DRAINING");
-            Ok(draining && self.tasks(&instance) == standalone)
-        };
-        let mut took = self.until("tasks of services have stopped", drained).await?;
-        ensure(self.state(&instance) == Some("Terminating:Wait"), || "it is let go with a task".to_owned())?;
-        self.narrator.note(&format!("DRAINING, and the tasks of services have stopped after {} s", took.as_secs()));
+        let draining = || Ok(self.status(&instance) == Some("DRAINING"));
+        let mut took = self.until("the instance drains", draining).await?;
         took += self.is_released(&instance).await?;
-        let minutes = took.as_secs() / 60;
-        ensure(minutes >= GRACE, || format!("a task of no service had {minutes} minutes"))?;
-        self.row("an instance drained", format!("let go empty, after {minutes} minutes"), took, from)
+        let asked = self.stage.live.world().calls[from..].iter().any(|call| call.action == "ecs:StopTask");
+        ensure(asked, || "nobody stopped the task that belongs to no service".to_owned())?;
+        self.row("an instance drained", format!("let go empty, after {} s", took.as_secs()), took, from)
     }
 
     /// Waits until an instance has been let go, and refuses that it still had a task.
@@ -255,9 +259,11 @@ impl Story<'_> {
         let again = || Ok(self.states(GROUP).len() == INSTANCES && self.an_instance().is_ok());
         self.until("the next instance serves", again).await?;
         let instance = self.an_instance()?;
-        self.starts_a_task(&instance)?;
         let from = self.stage.live.world().calls.len();
         self.stage.live.world().interrupt(&instance);
+        // EC2 gives two minutes. The function has them in real time, and only what follows flies.
+        let draining = async || Ok(self.status(&instance) == Some("DRAINING"));
+        self.stage.until("the instance drains", draining).await?;
         let empty = || {
             let world = self.stage.live.world();
             let left: Vec<_> = world.tasks_on(&instance).collect();

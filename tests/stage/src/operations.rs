@@ -4,8 +4,10 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
 };
 
+use cluster_world::neo4j::Fault;
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,6 +22,8 @@ const STACK: &str = "neo4j-ops";
 const ROLL: &str = "Roll the members one at a time";
 const CORES: usize = 3;
 const REPLICAS: usize = 1;
+/// Longer than the hooks of cores wait for a sign of life, in seconds.
+const AWAY: u64 = 1_900;
 
 /// The blocks of shell under each heading that are run, in their order under it. A heading names its document.
 const RUN: &[Block] = &[
@@ -400,12 +404,6 @@ impl Person<'_> {
 
     async fn replaces_an_instance(&mut self) -> Result<(), Trouble> {
         let old = self.cluster.cores().remove("2").ok_or("there is no core 2")?;
-        let (ci, task) = self.find(&old.instance).await?;
-        // As for both a new revision and a new launch template, where people stop the task themselves.
-        let drain = fill(&self.documents.command(ROLL, 4, "DRAINING")?, &[("CI", &ci)])?;
-        self.run(&drain, false).await?;
-        let wait = fill(&self.documents.command(ROLL, 4, "wait tasks-stopped")?, &[("TASK", &task)])?;
-        self.run(&wait, true).await?;
         let end = fill(&self.documents.block("Replace an instance", 0)?, &[("i-…", &old.instance)])?;
         self.run(&end, false).await?;
         let moved = async || Ok(self.cluster.cores().get("2").is_some_and(|core| core.instance != old.instance));
@@ -510,7 +508,18 @@ impl Person<'_> {
     async fn empties_a_retained_instance(&mut self) -> Result<(), Trouble> {
         let under = "An instance is retained";
         let kept = self.cluster.cores().remove("3").ok_or("there is no core 3")?;
-        self.stage.live.world().mark_unhealthy(&kept.instance);
+        // Whoever knows better than the gate: core 1 refuses the login of the user that looks, and does all it should.
+        let refusing: Ipv4Addr = self.cluster.cores()["1"].address.parse().map_err(|e| format!("no address: {e}"))?;
+        self.stage.live.world().neo4j.faults.entry(refusing).or_default().insert(Fault::LoginRefused);
+        self.stage.terminate(&kept.instance)?;
+        let shut = async || {
+            let plan = self.cluster.plan().await?;
+            let cores = plan["cores"].as_array().into_iter().flatten();
+            Ok(cores.filter(|core| core["core"] == 3).all(|core| core["safeToStop"] == false))
+        };
+        self.cluster.until("the gate is shut for core 3", shut).await?;
+        // The function is away for half an hour, and the hook comes to its end.
+        self.stage.wind(AWAY).await?;
         let retained = async || Ok(self.cluster.is_retained(&kept.instance));
         self.cluster.until_by(20, "the instance is retained", retained).await?;
         let listed = self.documents.block(under, 0)?;
@@ -522,6 +531,7 @@ impl Person<'_> {
         let empty = self.documents.block(under, 1)?;
         let empty = fill(&empty, &[("CI", &ci), ("TASK", &task)])?;
         self.run(&empty, true).await?;
+        self.stage.live.world().neo4j.faults.remove(&refusing);
         let moved = async || Ok(self.cluster.cores().get("3").is_some_and(|core| core.instance != kept.instance));
         self.cluster.until("core 3 has another instance", moved).await?;
         self.formed().await?;

@@ -19,7 +19,7 @@ const SHORT: i64 = 30;
 /// How many rows have to come back.
 const KEPT: u64 = 100;
 
-/// An instance is terminated, and its task is told to stop: idle (11 s), and then with an open transaction (20 s). Its hook is completed when
+/// An instance is terminated, instance-drainer drains it, and its task is told to stop: idle (11 s), and then with an open transaction (20 s). Its hook is completed when
 /// the process has ended, and the next instance starts another one on the same volume.
 ///
 /// # Errors
@@ -73,8 +73,8 @@ pub fn is_killed_on_a_full_disk(network: &Network, narrator: &Narrator, series: 
     })
 }
 
-/// The process stands still: it answers nobody, and ECS sees nothing of it. Its task is stopped, which ends by a kill, and the
-/// next one on the same instance answers again.
+/// The process stands still: it answers nobody, and ECS sees nothing of it. instance-drainer stops its task under the lease,
+/// which ends by a kill, and the next one on the same instance answers again.
 ///
 /// # Errors
 /// The first thing that does not hold.
@@ -90,11 +90,14 @@ pub fn stands_still(network: &Network, narrator: &Narrator, series: Series) -> R
         ensure(healthy && status == "RUNNING", || format!("ECS sees it: {status}, healthy: {healthy}"))?;
         core.note("it stands still: HTTP is silent, 7687 accepts, and ECS says RUNNING");
         let task = core.running()?.task.clone();
-        core.cluster.wire.world().stop(&core.cluster.ecs_cluster, &task);
         core.until("the process is killed", |core| !core.ended.is_empty()).await?;
+        let calls = core.cluster.wire.world().calls.clone();
+        ensure(calls.iter().any(|call| call.action == "ecs:StopTask"), || "nobody stopped the task".to_owned())?;
         let [end] = &core.ended[..] else { return Err(format!("it ended more than once: {:?}", core.ended)) };
         ensure(end.killed && end.task == task, || format!("what stands still ends by itself: {end:?}"))?;
-        core.note("its task was stopped: it was killed when its time was over");
+        core.note(
+            "silent for ten minutes: instance-drainer stopped its task, and it was killed when its time was over",
+        );
         core.until("another process answers", Core::is_open).await?;
         ensure(core.instance()? == instance, || "it came back on another instance".to_owned())?;
         core.has(&kept)?;
@@ -138,7 +141,6 @@ impl Core<'_> {
         let request = Request { method, path, query: String::new(), target: None, body: form.into_bytes() };
         let answer = self.cluster.wire.world().answer(&request);
         ensure(answer.status == 200, || format!("Auto Scaling refuses: {}", answer.body))?;
-        self.cluster.empty(CORE);
         Ok(instance)
     }
 
