@@ -275,7 +275,7 @@ fn a_start_that_hung_on_a_full_disk_is_restarted_once_there_is_room() {
             let core = o.disks.remove(&CORE).unwrap();
             o.disks.insert(3, core);
         }),
-        after(hung_in_its_start(60, 30), |o| o.disks.get_mut(&CORE).unwrap().retain(|(at, _)| *at < ago(2))),
+        after(hung_in_its_start(60, 30), |o| o.disks.get_mut(&CORE).unwrap().retain(|(at, _)| *at < ago(4))),
         after(hung_in_its_start(60, 30), |o| mute(o, Kind::Silent)),
         after(hung_in_its_start(60, 30), |o| call(o, "REPLICATING")),
         after(hung_in_its_start(60, 30), |o| o.quorum_observed = None),
@@ -290,7 +290,7 @@ fn a_start_that_hung_on_a_full_disk_is_restarted_once_there_is_room() {
     well
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start at 2026-11-23T09:00:00Z: it may be recovering, which is never interrupted; look at its log, and at the free space of its volume, and stop the task only if it stands still
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start at 2026-11-23T09:00:00Z: it may be recovering, which is never interrupted; look at its log, and at the free space of its volume, and stop the task only if it stands still
-    not yet: its disk was full, and it is not known whether it has room now: the metric DataDiskFreePercent of core 2 ends at 2026-11-23T09:57:00Z; look at its container debug-log, or restart the core once its volume has room
+    not yet: its disk was full, and it is not known whether it has room now: the metric DataDiskFreePercent of core 2 ends at 2026-11-23T09:55:00Z; look at its container debug-log, or restart the core once its volume has room
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start at 2026-11-23T09:00:00Z: it may be recovering, which is never interrupted; look at its log, and at the free space of its volume, and stop the task only if it stands still
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start, and its disk was full then, but core 1 calls its copy of database neo4j REPLICATING: it is not restarted; look at its log
     not yet: its Neo4j (task 2a5c0ffee0000000) has not answered since its start at 2026-11-23T09:00:00Z: it may be recovering, which is never interrupted; look at its log, and at the free space of its volume, and stop the task only if it stands still
@@ -333,8 +333,8 @@ fn a_disk_has_room_only_if_every_value_of_ten_minutes_says_so() {
         ill(&observed).is_some()
     };
     assert!(with(|_| ()));
-    assert!(with(|values| values.retain(|(at, _)| *at <= ago(2))));
-    assert!(!with(|values| values.retain(|(at, _)| *at <= ago(3))), "too old");
+    assert!(with(|values| values.retain(|(at, _)| *at <= ago(4))));
+    assert!(!with(|values| values.retain(|(at, _)| *at <= ago(5))), "too old");
     assert!(with(|values| values.retain(|(at, _)| *at >= ago(10))));
     assert!(!with(|values| values.retain(|(at, _)| *at > ago(10))), "too short");
     assert!(with(|values| values.retain(|(at, _)| *at >= ago(4) || *at <= ago(7))));
