@@ -13,7 +13,7 @@ from verdict import Seen, deviates, expected, look, unseen
 METRICS = "Neo4jCluster"
 DISK = "DataDiskFreePercent"
 # From this age on free disk counts as unknown.
-LATE = 3 * 60
+LATE = 300  # seconds: what instance-drainer counts as old (shared/core/src/instance/heal/disk.rs)
 
 
 def now() -> datetime.datetime:

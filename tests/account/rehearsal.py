@@ -265,7 +265,7 @@ CHANGED: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"DescribeAutoScalingGroups": {"AutoScalingGroups": [GROUP | {"InstanceLifecyclePolicy": {}}]}},
         {"hooks-there"},
     ),
-    "free disk comes late": ({"GetMetricStatistics": points(late=300)}, {"disk-lag"}),
+    "free disk comes late": ({"GetMetricStatistics": points(late=360)}, {"disk-lag"}),
     "a service has a family and no revision": (
         {"DescribeServices": {"services": [SERVICE | {"taskDefinition": f"{ECS}-core"}]}},
         {"family"},
