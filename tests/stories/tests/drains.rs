@@ -278,7 +278,7 @@ fn three_full_disks_that_were_grown_are_healed_one_after_the_other() {
 }
 
 #[test]
-fn spot_takes_a_core_in_the_middle_of_anothers_drain() {
+fn spot_takes_a_core_in_the_middle_of_the_drain_of_another() {
     play(async {
         let cluster = settled(3).await;
         let mut told = Chronicle::of(&cluster);
