@@ -115,8 +115,12 @@ pub(crate) trait Explored: Sized {
     const PAIRED: &'static [&'static str];
     /// How single faults are tried in the tests, which must keep their time.
     const DEPTH: Depth;
+    /// Of how many single faults the tests try one.
+    const EVERY: usize;
     /// Of how many pairs the tests try one.
     const STRIDE: usize;
+    /// How many random orders are enough for a test.
+    const SEEDS: u64;
 
     /// Sets the stage for a scenario; for random steps when there is none.
     fn open(scenario: Option<&'static Scenario<Self::Step>>, page: usize) -> Self;
@@ -145,8 +149,12 @@ pub struct Subject {
     pub paired: &'static [&'static str],
     /// How single faults are tried in the tests. The soak tries every one.
     pub depth: Depth,
+    /// Of how many single faults the tests try one. The soak tries all.
+    pub every: usize,
     /// Of how many pairs the tests try one. The soak tries all.
     pub stride: usize,
+    /// How many random orders are enough for a test. The soak draws more.
+    pub seeds: u64,
     planned: Planned,
     random: fn(u64) -> Result<Played, Wrong>,
 }
@@ -158,7 +166,9 @@ impl Subject {
             scenarios: || E::SCENARIOS.iter().map(|scenario| scenario.name).collect(),
             paired: E::PAIRED,
             depth: E::DEPTH,
+            every: E::EVERY,
             stride: E::STRIDE,
+            seeds: E::SEEDS,
             planned: |name, faults| play(planned::<E>(name, faults)),
             random: |seed| play(random::<E>(seed)),
         }

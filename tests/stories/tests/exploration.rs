@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use cluster_sim::explore::{self, SUBJECTS};
 
-/// How many random orders are enough for a test.
+/// Of how many random orders a sample tries some.
 const SEEDS: u64 = 200;
 /// Of how many faults and orders a sample tries one. It is a prime: what it leaves out at one call it tries at another.
 const SAMPLE: usize = 17;
@@ -31,9 +31,13 @@ fn a_sample_of_events_lost_doubled_late_and_out_of_order_is_survived() {
 fn explored_whole() {
     for subject in SUBJECTS {
         let (function, began) = (subject.function, Instant::now());
-        let all = explore::singles(subject, subject.depth, 1, |_, _| {});
-        println!("{}", all.line(&format!("{function}: every fault at every call"), began));
-        assert!(all.distinct > 1_000, "{function}: the scenarios lost their calls: {all:?}");
+        let mut of_one = Instant::now();
+        let all = explore::singles(subject, subject.depth, subject.every, |name, own| {
+            println!("{}", own.line(&format!("{function}: faults in {name}"), of_one));
+            of_one = Instant::now();
+        });
+        println!("{}", all.line(&format!("{function}: faults at every call, 1 of {}", subject.every), began));
+        assert!(all.distinct > 1_000 / subject.every, "{function}: the scenarios lost their calls: {all:?}");
         for name in subject.paired {
             let began = Instant::now();
             let all = explore::pairs(name, subject.stride);
@@ -41,9 +45,9 @@ fn explored_whole() {
             assert!(all.distinct > 900 / subject.stride, "{name}: the scenario lost its calls: {all:?}");
         }
         let began = Instant::now();
-        let all = explore::orders(subject, 0..SEEDS);
+        let all = explore::orders(subject, 0..subject.seeds);
         println!("{}", all.line(&format!("{function}: random orders"), began));
-        let enough = usize::try_from(SEEDS).unwrap() * 8 / 10;
+        let enough = usize::try_from(subject.seeds).unwrap() * 8 / 10;
         assert!(all.distinct > enough, "{function}: the seeds repeat each other: {all:?}");
     }
 }

@@ -155,7 +155,9 @@ impl Explored for Members {
     // The longest ones.
     const PAIRED: &'static [&'static str] = &["restart", "shrink"];
     const DEPTH: Depth = Depth::Whole;
+    const EVERY: usize = 1;
     const STRIDE: usize = 3;
+    const SEEDS: u64 = 200;
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let cluster = Cluster::discovery();

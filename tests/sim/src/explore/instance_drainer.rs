@@ -176,7 +176,9 @@ impl Explored for Instances {
     // The one that hands a volume on, and the one that ends members on purpose.
     const PAIRED: &'static [&'static str] = &["loss", "gone"];
     const DEPTH: Depth = Depth::Turns;
-    const STRIDE: usize = 7;
+    const EVERY: usize = 11;
+    const STRIDE: usize = 61;
+    const SEEDS: u64 = 50;
 
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
@@ -397,11 +399,15 @@ impl Instances {
             let hung: Vec<_> =
                 world.neo4j.members.iter().filter(|(_, found)| found.hangs).map(|(id, _)| id.clone()).collect();
             if hung.len() > 1 || world.neo4j.members.len() < self.cluster.nodes.len() {
-                hung.iter().for_each(|task| world.hang_member(task, false));
+                for task in &hung {
+                    world.hang_member(task, false);
+                }
             }
             let all: Vec<_> =
                 world.auto_scaling.groups.values().flat_map(|group| group.members.keys().cloned()).collect();
-            all.iter().for_each(|instance| world.complete_hook(instance, THEIRS, true));
+            for instance in &all {
+                world.complete_hook(instance, THEIRS, true);
+            }
         }
         for core in 1..=self.cluster.nodes.len() {
             let Some(instance) = self.cluster.holder(core) else { continue };
@@ -423,11 +429,10 @@ impl Instances {
             // What EC2 calls impaired while its agent still answers: nobody else ends it where the others cannot do without it.
             if leaves && fails && !silent {
                 self.empty(core);
-            } else if drains
-                && !leaves
-                && !taken
-                && !(self.rebalanced && self.guard.holder(&self.cluster.wire.world()).is_some())
-            {
+            }
+            let held = self.guard.holder(&self.cluster.wire.world()).is_some();
+            let ours = taken || (self.rebalanced && held);
+            if drains && !leaves && !ours {
                 self.cluster.set_status(core, "ACTIVE");
             }
         }

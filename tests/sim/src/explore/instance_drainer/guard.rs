@@ -78,7 +78,7 @@ impl Guard {
                         return wrong("the container instance is not ours");
                     }
                     let may = self.may_stop(world, &instance);
-                    let lost = self.is_silent(world, &instance) && may;
+                    let lost = Self::is_silent(world, &instance) && may;
                     if forced && !self.is_dead(world, &instance) && !lost && self.members_on(world, &instance) > 0 {
                         return wrong("it lives, and a member runs on it");
                     }
@@ -148,7 +148,7 @@ impl Guard {
         lease["core"]["N"].as_str().map(str::to_owned)
     }
 
-    fn is_silent(&self, world: &World, instance: &str) -> bool {
+    fn is_silent(world: &World, instance: &str) -> bool {
         let silent = world.container_instance(instance).and_then(|found| found.silent_since);
         silent.is_some_and(|since| world.now.duration_since(since) >= SILENCE)
     }
