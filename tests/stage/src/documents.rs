@@ -159,7 +159,7 @@ pub async fn run(
     Ok(printed.into_owned())
 }
 
-/// A command as an output has it: the answer of DescribeStacks is XML.
+/// A command as an output has it: the answer of `DescribeStacks` is XML.
 #[must_use]
 pub fn unescaped(output: &str) -> String {
     let command = output.replace("&apos;", "'").replace("&#x27;", "'").replace("&quot;", "\"").replace("&gt;", ">");
