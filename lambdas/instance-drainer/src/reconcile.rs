@@ -1,5 +1,5 @@
 use cluster_core::{
-    ids::{ContainerInstanceArn, VolumeId},
+    ids::{ContainerInstanceArn, InstanceId, VolumeId},
     instance::{self, Action, Cause, Holder, Observed, Phase, Plan, State, Step},
     names::DRAIN_HOOK,
     neo4j::Memory,
@@ -60,18 +60,25 @@ impl Drainer {
         if round.mode != Mode::Look {
             settle(self.state.save(&look.before, &look.remembered).await);
         }
-        if round.mode == Mode::Act {
-            let saved = look.remembered.clone();
+        let (saved, mut acts, mut restarted) = (look.remembered.clone(), round.mode == Mode::Act, None);
+        if acts {
             settle(Box::pin(self.claim(&mut look, round)).await);
             // Before anybody is stopped: one that was stopped and forgotten could be stopped again at once.
-            remember_restarts(&mut look, round.began);
-            settle(self.state.save(&saved, &look.remembered).await);
+            restarted = remember_restart(&mut look, round.began);
+            let remembered = self.state.save(&saved, &look.remembered).await;
+            acts = remembered.is_ok();
+            settle(remembered);
         }
         log(&look.plan, round.mode);
         let mut outcome = Outcome::of(&look, round);
-        if round.mode == Mode::Act {
+        if acts {
             failures.extend(self.apply_all(&mut outcome, &look.observed, round.began).await);
-            if let Err(failure) = self.give_back(&look).await {
+            let mut settled = vec![self.give_back(&look).await];
+            // Nobody was restarted if AWS refused.
+            if restarted.is_some_and(|instance| outcome.refusals.contains_key(&instance)) {
+                settled.push(self.state.save(&look.remembered, &saved).await);
+            }
+            for failure in settled.into_iter().filter_map(Result::err) {
                 tracing::error!("{}", failure.chain());
                 failures.push(failure);
             }
@@ -258,18 +265,19 @@ fn see_cores(look: &mut Look, now: Timestamp) {
     look.remembered.clocks.see_cores(not_whole, asked, now);
 }
 
-/// Takes note of the cores that the plan restarts, or replaces, because they are ill.
-fn remember_restarts(look: &mut Look, now: Timestamp) {
-    let Some(holder) = look.observed.lease.holder.as_ref().filter(|_| look.observed.claimed) else { return };
+/// Takes note of the core that the plan restarts, or replaces, because it is ill. Returns its instance.
+fn remember_restart(look: &mut Look, now: Timestamp) -> Option<InstanceId> {
+    let holder = look.observed.lease.holder.as_ref().filter(|_| look.observed.claimed)?;
     let ill = matches!(holder.cause, Cause::Hang | Cause::DiskStart | Cause::Disk | Cause::Wedged);
-    let restarts = look.plan.steps.iter().any(|step| match &step.action {
+    let restarts = |step: &&Step| match &step.action {
         Action::StopTasks { tasks } => tasks.contains(&holder.task),
         Action::MarkUnhealthy => true,
         _ => false,
-    });
-    if ill && restarts {
-        look.remembered.clocks.see_restart(holder.core, now);
-    }
+    };
+    let step = look.plan.steps.iter().find(restarts).filter(|_| ill)?;
+    let (core, instance) = (holder.core, step.instance.clone());
+    look.remembered.clocks.see_restart(core, now);
+    Some(instance)
 }
 
 /// Logs one line for each step, as a warning if people are needed.
