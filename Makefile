@@ -47,7 +47,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
 	  printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-demo: prerequisites linux ## play the story on a local AWS: deploy, lose an instance, heal, delete; KEEP=1 leaves it to you
+demo: prerequisites linux ## play the story on a local AWS: deploy, lose an instance, heal, drain another, delete; KEEP=1 leaves it to you
 	@$(MAKE) -s --no-print-directory -j2 $(VENV)/installed binaries
 	@./target/debug/demo $(if $(KEEP),--keep)
 

@@ -1,6 +1,8 @@
 //! Deploys the cluster in other shapes, and deletes each in another state.
 
-use cluster_world::route53::Zone;
+use std::net::Ipv4Addr;
+
+use cluster_world::{neo4j::Fault, route53::Zone};
 use serde_json::json;
 
 use crate::{
@@ -119,14 +121,11 @@ async fn three_cores_are_deleted_while_one_is_retained(
         format!("the first three should be as they were: {before:?}, then {after:?}")
     })?;
     let core = cluster.cores().remove("3").ok_or("there is no core 3")?;
-    // Two of five do not answer, and the others need the third; then the function is away, and the hook comes to its end.
-    let silent: Vec<_> = ["1", "2"].iter().filter_map(|number| after.get(*number)).collect();
-    {
-        let mut world = stage.live.world();
-        for core in silent {
-            let tasks: Vec<_> = world.tasks_on(&core.instance).collect();
-            tasks.iter().for_each(|task| world.hang_member(task, true));
-        }
+    // Two of five refuse the login of the user that looks, and the others need the third; then the function is away, and the
+    // hook comes to its end.
+    for core in ["1", "2"].iter().filter_map(|number| after.get(*number)) {
+        let address: Ipv4Addr = core.address.parse().map_err(|e| format!("{}: {e}", core.address))?;
+        stage.live.world().neo4j.faults.entry(address).or_default().insert(Fault::LoginRefused);
     }
     stage.terminate(&core.instance)?;
     let shut = async || {
@@ -135,7 +134,7 @@ async fn three_cores_are_deleted_while_one_is_retained(
         Ok(cores.filter(|core| core["core"] == 3).all(|core| core["safeToStop"] == false))
     };
     narrator
-        .work("two cores stand still, and the gate shuts for a third", cluster.until("the gate shuts", shut))
+        .work("two cores refuse a login, and the gate shuts for a third", cluster.until("the gate shuts", shut))
         .await?;
     stage.wind(AWAY).await?;
     let retained = cluster.until_by(20, "the instance is retained", async || Ok(cluster.is_retained(&core.instance)));

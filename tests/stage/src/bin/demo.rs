@@ -6,7 +6,8 @@ use cluster_stage::{cluster::Build, narrator::Narrator, story};
 
 const HELP: &str = "\
 Deploys the real templates and the real functions to a local AWS on this machine: the cluster forms, a machine is lost and
-its replacement gets the same volume, another reboots, and all is deleted. DNS is asked after each event.
+its replacement gets the same volume, another reboots, a third is drained and replaced, and all is deleted. DNS is asked after
+each event, and each second of the drain.
 
 Usage: make demo [KEEP=1]
 
