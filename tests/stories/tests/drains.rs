@@ -90,7 +90,7 @@ impl<'a> Chronicle<'a> {
 /// Whether the Neo4j of a core answers on an instance in service.
 fn serves(cluster: &Cluster, core: usize) -> bool {
     let Some(task) = cluster.serving(core).and_then(|instance| cluster.task(&instance)) else { return false };
-    cluster.wire.world().neo4j.members.get(&task).is_some_and(|member| member.answers())
+    cluster.wire.world().neo4j.members.get(&task).is_some_and(cluster_world::neo4j::Member::answers)
 }
 
 /// Who holds the lease, and why.
@@ -263,10 +263,14 @@ fn three_full_disks_that_were_grown_are_healed_one_after_the_other() {
         let mut told = Chronicle::of(&cluster);
         told.say("the disks of all cores are full");
         let volumes: Vec<_> = cluster.nodes.iter().map(|node| node.volume.clone()).collect();
-        volumes.iter().for_each(|volume| cluster.wire.world().fill_disk(volume));
+        for volume in &volumes {
+            cluster.wire.world().fill_disk(volume);
+        }
         told.live(minutes(5)).await;
         told.say("a larger size is deployed");
-        volumes.iter().for_each(|volume| cluster.wire.world().free_disk(volume));
+        for volume in &volumes {
+            cluster.wire.world().free_disk(volume);
+        }
         let healed = |cluster: &Cluster| {
             let world = cluster.wire.world();
             world.neo4j.dbms_in(&cluster.ecs_cluster).unwrap().servers.values().all(|server| !server.full)

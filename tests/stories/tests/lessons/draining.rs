@@ -40,7 +40,8 @@ fn let_go(world: &World, request: &Request) -> Result<(), String> {
         }
     };
     let named = id.map(str::to_owned).or_else(|| members.find(waits(token)).map(|(id, _)| id.clone()));
-    let leaving = named.filter(|id| world.auto_scaling.member(id).is_some_and(|member| member.is_leaving()));
+    let leaving =
+        named.filter(|id| world.auto_scaling.member(id).is_some_and(cluster_world::auto_scaling::Member::is_leaving));
     let tasks = leaving.map_or(0, |id| world.tasks_on(&id).count());
     if tasks == 0 { Ok(()) } else { Err(format!("let go with {tasks} tasks")) }
 }

@@ -8,7 +8,7 @@ use cluster_world::Request;
 use serde_json::{Value, json};
 
 /// Lambda's time-out of its function.
-const TIMEOUT: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_mins(15);
 /// From a look at the tasks to the next.
 const POLL: u64 = 10;
 /// Seconds until Lambda tries an asynchronous invocation again that has failed: twice (developer guide, «How Lambda handles
@@ -36,7 +36,7 @@ impl<'a> Predecessor<'a> {
         let kinds = ["EC2 Instance-terminate Lifecycle Action", "EC2 Spot Instance Interruption Warning"];
         let events = std::mem::take(&mut self.cluster.wire.world().events);
         let heard = events.iter().find(|event| kinds.iter().any(|kind| event["DetailType"] == *kind));
-        let event = serde_json::from_str(&delivered(heard.expect("an event that it hears"))).unwrap();
+        let event = serde_json::from_str(&delivered(heard.unwrap())).unwrap();
         self.invoke(&event).await
     }
 
