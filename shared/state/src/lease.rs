@@ -15,7 +15,7 @@ impl StateTable {
     /// the table has times in milliseconds. Nothing when somebody else was quicker.
     pub async fn pass_lease(&self, before: &Lease, holder: Option<Holder>) -> Result<Option<Lease>, Failure> {
         let table = &self.table;
-        let written = item(&Lease { fence: before.fence + 1, holder });
+        let written = item(&Lease { fence: before.fence.saturating_add(1), holder });
         let passed = read(&written, table);
         let asked = self.client.put_item().table_name(table).set_item(Some(written));
         let asked = match before.fence {

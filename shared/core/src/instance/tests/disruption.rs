@@ -269,6 +269,20 @@ fn a_spot_instance_leaves_at_once_or_as_late_as_its_neo4j_can_end_cleanly() {
 }
 
 #[test]
+fn what_ecs_leaves_running_is_stopped_before_spot_takes_its_instance() {
+    let (mut observed, policy) = cluster();
+    let since = now() - SignedDuration::from_secs(5);
+    observed.notices.insert("i-2".into(), Notice { since, kind: NoticeKind::Spot });
+    observed.container_instances[1].status = "DRAINING".into();
+    let of = |observed: &Observed| plan(observed, &policy, now()).steps.into_iter().find(|step| step.instance == "i-2");
+    assert_eq!(of(&observed), None, "ECS stops those of services");
+    observed.container_instances[1].tasks.push(task("family:cron", 4));
+    assert_eq!(of(&observed).unwrap().action, Action::StopTasks { tasks: vec!["task-4".into()] });
+    observed.notices.insert("i-2".into(), Notice { since, kind: NoticeKind::Rebalance });
+    assert_eq!(of(&observed), None, "nobody takes it yet");
+}
+
+#[test]
 fn a_recommendation_stops_a_core_through_the_gate_and_terminates_its_instance_when_it_is_empty() {
     let (mut observed, policy) = cluster();
     observed.notices.insert("i-2".into(), Notice { since: now(), kind: NoticeKind::Rebalance });
