@@ -119,6 +119,8 @@ pub struct Task {
     pub stops_in: i64,
     /// Whose doing that was.
     stopped_by: Cause,
+    /// When that was asked for.
+    asked_at: Timestamp,
     /// The ARN of its task definition.
     pub definition: String,
     /// The number of its service's deployment that started it.
@@ -316,6 +318,7 @@ impl World {
             stopped_at: None,
             stops_in: STOP,
             stopped_by: Cause::default(),
+            asked_at: self.now,
             definition,
             deployment,
             next,
@@ -340,6 +343,7 @@ impl World {
             stopped_at: None,
             stops_in: STOP,
             stopped_by: Cause::default(),
+            asked_at: self.now,
             definition: String::new(),
             deployment: 0,
             next: None,
@@ -366,11 +370,14 @@ impl World {
         let state = self.ecs.clusters.get(cluster);
         let on = state.and_then(|state| state.container_instances.get(&state.tasks.get(id)?.address)?.instance.as_ref());
         let cause = self.blame(on, cause);
+        // The scheduler comes round seconds after a container instance was set to DRAINING.
+        let found = state.and_then(|state| state.container_instances.get(&state.tasks.get(id)?.address));
+        let asked_at = found.filter(|found| found.status == "DRAINING").map_or(self.now, |found| found.status_at);
         let task = self.ecs.clusters.get_mut(cluster).and_then(|cluster| cluster.tasks.get_mut(id));
         let Some(task) = task.filter(|task| task.wanted) else { return };
         task.wanted = false;
         task.stopping_at = Some(self.now);
-        task.stopped_by = cause;
+        (task.stopped_by, task.asked_at) = (cause, asked_at);
         task.next = next;
         self.announce(cluster, id);
     }
@@ -399,9 +406,9 @@ impl World {
     fn step(&mut self, cluster: &str, id: &str, step: Step) {
         let now = self.now;
         let after = |seconds: i64, step: Step| Some((now + SignedDuration::from_secs(seconds), step));
-        let by = self.ecs.clusters.get(cluster).and_then(|state| state.tasks.get(id)).map(|task| task.stopped_by);
+        let by = self.ecs.clusters.get(cluster).and_then(|state| state.tasks.get(id)).map(|task| (task.stopped_by, task.asked_at));
         // The agent sends the signal to stop, and waits for the process as long as the task definition says.
-        let exits = by.filter(|_| step == Step::Stopping).and_then(|by| self.stop_member(id, by));
+        let exits = by.filter(|_| step == Step::Stopping).and_then(|(by, asked_at)| self.stop_member(id, by, asked_at));
         let played = self.neo4j.is_played(id);
         match step {
             Step::Run => self.start_member(cluster, id),

@@ -176,9 +176,9 @@ impl Explored for Instances {
     // The one that hands a volume on, and the one that ends members on purpose.
     const PAIRED: &'static [&'static str] = &["loss", "gone"];
     const DEPTH: Depth = Depth::Turns;
-    const EVERY: usize = 11;
-    const STRIDE: usize = 61;
-    const SEEDS: u64 = 50;
+    const EVERY: usize = 5;
+    const STRIDE: usize = 31;
+    const SEEDS: u64 = 100;
 
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
@@ -379,8 +379,7 @@ impl Instances {
     }
 
     fn hang(&self, core: usize) {
-        // ECS sends the signal seconds after it was asked to. Who hangs in these has hung before the other one stops, as the world
-        // counts, which would then be the function's doing.
+        // One that hangs while another is away is healed only after that one is back, which takes longer than the foreign hook.
         if self.guard.holder(&self.cluster.wire.world()).is_some() {
             return;
         }

@@ -48,6 +48,8 @@ pub struct ContainerInstance {
     pub status: &'static str,
     /// Who set it.
     pub status_by: Cause,
+    /// When.
+    pub status_at: Timestamp,
     /// Whether its tasks write to the root disk: the agent started before a data volume was mounted, or there is none.
     pub root_disk: bool,
 }
@@ -117,6 +119,7 @@ impl World {
             registered,
             status: "ACTIVE",
             status_by: Cause::People,
+            status_at: self.now,
             root_disk: false,
         };
         if let Some(cluster) = self.ecs.clusters.get_mut(cluster) {
@@ -156,7 +159,7 @@ impl World {
         let Some((cluster, address)) = self.registered(instance) else { return };
         let all = self.ecs.clusters.get_mut(&cluster).map(|cluster| &mut cluster.container_instances);
         if let Some(found) = all.and_then(|all| all.get_mut(&address)).filter(|found| found.status != status) {
-            (found.status, found.status_by) = (status, Cause::People);
+            (found.status, found.status_by, found.status_at) = (status, Cause::People, self.now);
             self.announce_container_instance(&cluster, address);
         }
         self.settle();
@@ -304,6 +307,7 @@ impl World {
             registered: self.now,
             status: "ACTIVE",
             status_by: Cause::People,
+            status_at: self.now,
             root_disk: boot.root_disk,
         };
         if let Some(cluster) = self.ecs.clusters.get_mut(&boot.cluster) {

@@ -59,8 +59,21 @@ pub struct Down {
     pub since: Timestamp,
     /// Whose doing it is.
     pub cause: Cause,
+    /// When it was asked for: whoever stops a server decides by what there is then.
+    pub asked_at: Timestamp,
     /// From when on the others know.
     pub noticed: Timestamp,
+}
+
+/// Why a copy does not vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unable {
+    /// Since when.
+    pub since: Timestamp,
+    /// When that was asked for.
+    pub asked_at: Timestamp,
+    /// Whose doing it is.
+    pub cause: Cause,
 }
 
 /// The kinds of databases.
@@ -120,7 +133,7 @@ pub struct Copy {
     /// How many entries it is behind.
     pub lag: i64,
     /// Since when it can take no part in a majority, and whose doing that is.
-    pub unable: Option<(Timestamp, Cause)>,
+    pub unable: Option<Unable>,
     pub(super) next: Option<Timestamp>,
 }
 
@@ -239,7 +252,7 @@ impl Dbms {
         match copy.status {
             // Where nobody leads there is nothing to catch up with: those that are there elect.
             "starting" if led && copy.primary => {
-                let absent = copy.unable.map_or(SignedDuration::ZERO, |(since, _)| now.duration_since(since));
+                let absent = copy.unable.map_or(SignedDuration::ZERO, |unable| now.duration_since(unable.since));
                 copy.status = "online";
                 copy.lag = absent.as_secs().max(1);
                 copy.next = Some(now + SignedDuration::from_secs((absent.as_secs() / 10).clamp(5, 60)));
@@ -275,10 +288,10 @@ impl Dbms {
     }
 
     /// A member with this id takes no part any more.
-    pub(super) fn left(&mut self, id: &str, clean: bool, cause: Cause, now: Timestamp) {
+    pub(super) fn left(&mut self, id: &str, clean: bool, cause: Cause, asked_at: Timestamp, now: Timestamp) {
         let Some(server) = self.servers.get_mut(id).filter(|server| server.down.is_none()) else { return };
         let noticed = if clean { now } else { now + spread(id, super::raft::DETECTION.0, super::raft::DETECTION.1) };
-        server.down = Some(Down { since: now, cause, noticed });
+        server.down = Some(Down { since: now, cause, asked_at, noticed });
         for database in self.databases.values_mut() {
             if let Some(copy) = database.copies.get_mut(id) {
                 copy.next = None;

@@ -139,7 +139,7 @@ impl Dbms {
         copy.formed = now;
         for (id, server) in copy.servers.clone() {
             let cause = server.down.map_or(super::Cause::People, |down| down.cause);
-            copy.left(&id, true, cause, now);
+            copy.left(&id, true, cause, now, now);
         }
         for database in copy.databases.values_mut() {
             (database.led, database.without, database.lost) = (false, None, super::Lost::default());

@@ -98,11 +98,11 @@ impl Member {
 
 impl Neo4j {
     /// Tells the others that a member takes no part any more.
-    fn leave(&mut self, task: &str, clean: bool, cause: Cause, now: Timestamp) {
+    fn leave(&mut self, task: &str, clean: bool, cause: Cause, asked_at: Timestamp, now: Timestamp) {
         let Some(member) = self.members.get(task) else { return };
         let (key, server) = (member.key(), member.server.clone());
         if let Some(dbms) = key.and_then(|key| self.dbms.get_mut(&key)) {
-            dbms.left(&server, clean, cause, now);
+            dbms.left(&server, clean, cause, asked_at, now);
         }
     }
 
@@ -186,7 +186,7 @@ impl World {
     }
 
     /// A process is told to stop, and when it will have; nothing where only a real process can tell.
-    pub(in super::super) fn stop_member(&mut self, task: &str, cause: Cause) -> Option<Timestamp> {
+    pub(in super::super) fn stop_member(&mut self, task: &str, cause: Cause, asked_at: Timestamp) -> Option<Timestamp> {
         let now = self.now;
         // The signal goes to every container of a task.
         self.end_report(task);
@@ -210,7 +210,7 @@ impl World {
         let exits = member.exits;
         if !still {
             member.phase = Phase::Stopping;
-            self.neo4j.leave(task, true, cause, now);
+            self.neo4j.leave(task, true, cause, asked_at, now);
         }
         exits
     }
@@ -232,7 +232,7 @@ impl World {
         let Some(member) = self.neo4j.members.get(task) else { return };
         let (clean, disk) = (!member.killed && member.exits.is_some(), member.disk.clone());
         // Of one that stood still nobody has heard.
-        self.neo4j.leave(task, clean, Cause::Itself, now);
+        self.neo4j.leave(task, clean, Cause::Itself, now, now);
         if let Some(store) = self.neo4j.stores.get_mut(&disk) {
             store.clean = clean;
         }
@@ -248,7 +248,7 @@ impl World {
     /// The system of an instance shuts down, and stops its containers first.
     pub(in super::super) fn stop_members_on(&mut self, instance: &str, cause: Cause) {
         for task in self.members_on_instance(instance) {
-            self.stop_member(&task, cause);
+            self.stop_member(&task, cause, self.now);
         }
     }
 
@@ -270,7 +270,7 @@ impl World {
     pub(in super::super) fn reboot_members_on(&mut self, instance: &str) {
         let now = self.now;
         for task in self.members_on_instance(instance) {
-            self.stop_member(&task, Cause::Aws);
+            self.stop_member(&task, Cause::Aws, now);
             if let Some(member) = self.neo4j.members.get_mut(&task) {
                 member.exits = Some(now);
             }
@@ -280,7 +280,7 @@ impl World {
 
     fn kill_process(&mut self, task: &str, cause: Cause) {
         let now = self.now;
-        self.neo4j.leave(task, false, cause, now);
+        self.neo4j.leave(task, false, cause, now, now);
         if let Some(member) = self.neo4j.members.get_mut(task) {
             member.killed = true;
         }
@@ -306,7 +306,7 @@ impl World {
             (member.settings.tier, member.address, member.server.clone(), member.phase);
         let (key, version) = (member.key(), member.settings.version.clone());
         if hangs {
-            self.neo4j.leave(task, false, Cause::Itself, now);
+            self.neo4j.leave(task, false, Cause::Itself, now, now);
         } else if let Some(dbms) = key
             .filter(|_| matches!(phase, Phase::Joining | Phase::Serving))
             .and_then(|key| self.neo4j.dbms.get_mut(&key))

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Cause, Database, Dbms, Kind, Lost, spread};
+use super::{Cause, Database, Dbms, Kind, Lost, dbms::Unable, spread};
 
 /// How long it takes until a leader that went without a word is given up, in seconds (operations manual, «Configuration
 /// settings», `dbms.cluster.raft.leader_failure_detection_window`).
@@ -35,13 +35,14 @@ impl Database {
         self.copies.get(server).is_some_and(|copy| copy.primary && copy.unable.is_none())
     }
 
-    /// Whose doing it is that there is no majority: of those that went, in the order in which they went, the one that was too
+    /// Whose doing it is that there is no majority: of those that went, in the order in which that was decided, the one that was too
     /// many.
     fn culprit(&self) -> Cause {
         let mut gone: Vec<_> = self.voters().filter_map(|(_, copy)| copy.unable).collect();
-        gone.sort();
+        // A function takes time to look: what happens in the moment in which it asks comes after that.
+        gone.sort_by_key(|unable| (unable.asked_at, unable.cause != Cause::Functions));
         let spare = self.voters().count().checked_sub(self.majority());
-        spare.and_then(|spare| gone.get(spare)).map_or(Cause::Itself, |(_, cause)| *cause)
+        spare.and_then(|spare| gone.get(spare)).map_or(Cause::Itself, |unable| unable.cause)
     }
 
     /// How long it had no majority until a time.
@@ -68,7 +69,8 @@ impl Dbms {
                     copy.unable = None;
                 } else {
                     let cause = down.map_or(Cause::Itself, |down| down.cause);
-                    copy.unable.get_or_insert((now, cause));
+                    let asked_at = down.map_or(now, |down| down.asked_at);
+                    copy.unable.get_or_insert(Unable { since: now, asked_at, cause });
                 }
             }
             let has_majority = database.has_majority();

@@ -47,6 +47,7 @@ impl Foreign {
             registered: world.now,
             status: "ACTIVE",
             status_by: cluster_world::neo4j::Cause::People,
+            status_at: world.now,
             root_disk: false,
         };
         let all = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;

@@ -94,7 +94,7 @@ impl World {
         };
         let asked: Vec<_> = strings(body, "containerInstances", 10)?.into_iter().map(str::to_owned).collect();
         let (mut found, mut failures) = (vec![], vec![]);
-        let somebody = self.somebody();
+        let (somebody, now) = (self.somebody(), self.now);
         for asked in &asked {
             let Some(cluster) = self.ecs.clusters.get_mut(name) else { break };
             let Some(address) = find(cluster, asked) else {
@@ -104,6 +104,7 @@ impl World {
             let Some(container_instance) = cluster.container_instances.get_mut(&address) else { continue };
             let changed = container_instance.status != status;
             (container_instance.status, container_instance.status_by) = (status, somebody);
+            container_instance.status_at = now;
             let container_instance = container_instance.clone();
             found.push(item(name, cluster, address, &container_instance));
             if changed {
