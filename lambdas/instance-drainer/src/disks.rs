@@ -58,6 +58,10 @@ impl Disks {
                 break;
             }
         }
+        if !token.is_empty() {
+            let what = format!("CloudWatch has more than {PAGES} pages of the metric {METRIC}");
+            return Err(Failure::transient(what));
+        }
         for values in disks.values_mut() {
             values.sort_by_key(|(at, _)| *at);
         }

@@ -66,8 +66,10 @@ impl Drainer {
         let heard = asks.listen(&first.observed.container_instances, policy, &first.remembered.neo4j, now).await;
         let Observation { mut observed, .. } = self.observe(None, round).await?;
         let mut heard = Neo4j::later(heard, &observed, policy);
-        let running = observed.container_instances.iter().filter(|on| !on.tasks.is_empty());
-        let running: Vec<&InstanceId> = running.map(|on| &on.instance).collect();
+        // Of instances in the groups alone: EC2 refuses the whole call for one that it no longer knows, and a registration may
+        // outlive its instance.
+        let running = observed.container_instances.iter().filter(|on| !on.tasks.is_empty()).map(|on| &on.instance);
+        let running: Vec<&InstanceId> = running.filter(|id| observed.group_of(id).is_some()).collect();
         let events = self.statuses.events(&running, now).await?;
         heard.announce(&observed.container_instances, &observed.notices, &events);
         if observed.lease != lease {
@@ -91,7 +93,7 @@ impl Drainer {
         Ok(Look { observed, before, remembered, neo4j: Some(neo4j), policy: policy.clone(), plan })
     }
 
-    /// Reads the disks of cores that never answered, or say that theirs is what is wrong. A failure leaves them unread: then
+    /// Reads the disks of cores that do not answer, or say that theirs is what is wrong. A failure leaves them unread: then
     /// nobody is restarted for a disk.
     async fn add_disks(&self, observed: &mut Observed, policy: &Policy, now: Timestamp) {
         let cores = doubtful_disks(observed, policy, now);
@@ -155,8 +157,9 @@ fn doubtful_disks(observed: &Observed, policy: &Policy, now: Timestamp) -> BTree
     let doubtful = cores.iter().filter_map(|(core, heard)| {
         let started = tasks().find(|task| task.id == heard.answer.task)?.started_at?;
         let long = now.duration_since(started) > STARTING;
-        let never = heard.answer.page.is_err() && !heard.answered_before && long;
-        (never || has_message(heard)).then_some((*core, started))
+        // One that hangs is not restarted on a full disk, either.
+        let silent = heard.answer.page.is_err() && long;
+        (silent || has_message(heard)).then_some((*core, started))
     });
     doubtful.collect()
 }

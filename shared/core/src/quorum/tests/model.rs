@@ -59,14 +59,14 @@ fn group(cores: u8, name: &'static str) -> impl Strategy<Value = Group> {
     };
     let size = usize::from(cores);
     (requested, vec(any::<u16>(), size), health(), health(), vec(0.0..1.0f64, size * 2), 0..3u8, 0..20u8).prop_map(
-        move |(requested, order, shrinks, breaks, dice, ghosts, never)| {
+        move |(requested, order, shrinks, breaks, dice, departed, never)| {
             let mut ranked: Vec<u8> = (1..=cores).collect();
             ranked.sort_by_key(|core| order[usize::from(*core) - 1]);
             let hosts: BTreeSet<u8> = ranked.into_iter().take(requested as usize).collect();
             let die = |core: &u8, at: usize| dice[(usize::from(*core) - 1) * 2 + at];
             let mut voters: BTreeSet<u8> = hosts.iter().copied().filter(|core| die(core, 0) < shrinks).collect();
             let mut healthy: BTreeSet<u8> = voters.iter().copied().filter(|core| die(core, 1) < breaks).collect();
-            voters.extend((0..ghosts.saturating_sub(1)).map(|ghost| 101 + ghost));
+            voters.extend((0..departed.saturating_sub(1)).map(|voter| 101 + voter));
             let never_online = never == 0 && !system;
             if never_online {
                 healthy.clear();
