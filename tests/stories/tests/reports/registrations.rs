@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use cluster_sim::{
     cluster::Cluster,
-    time::{minutes, play},
+    time::{minutes, play, within},
     wire::Fault,
 };
 use cluster_world::ecs::ContainerInstance;
@@ -137,5 +137,30 @@ fn two_registrations_one_of_them_connected_hold_no_deletion_up() {
         cluster.live(minutes(1)).await;
         let took = cluster.delete(true).await;
         assert!(took <= minutes(20), "the deletion took {took:?}");
+    });
+}
+
+#[test]
+fn a_registration_that_outlived_its_instance_keeps_no_core_from_leaving() {
+    play(async {
+        let cluster = Cluster::formed(3);
+        {
+            // Somebody's own instance with a task of theirs: its agent was disconnected when it was terminated, and EC2 has
+            // forgotten it since.
+            let first = cluster.serving(1).unwrap();
+            let mut world = cluster.wire.world();
+            let pattern = registration(&mut world, &first).clone();
+            let (id, instance) = ("f".repeat(32), Some(format!("i-{:017x}", 0xf)));
+            let stale = ContainerInstance { id, instance, connected: false, attributes: [].into(), ..pattern };
+            let place = Ipv4Addr::new(10, 0, 9, 9);
+            let all = &mut world.ecs.clusters.get_mut(&cluster.ecs_cluster).unwrap().container_instances;
+            all.insert(place, stale);
+            world.run_task(&cluster.ecs_cluster, "cron", place);
+        }
+        let old = cluster.serving(2).unwrap();
+        cluster.wire.world().mark_unhealthy(&old);
+        cluster.until("another instance serves as core 2", within(minutes(5)), |it| it.is_replaced(2, &old)).await;
+        let (world, left) = (cluster.wire.world(), format!("i-{:017x}", 0xf));
+        assert_eq!(world.tasks_on(&left).count(), 1, "nobody but its owner removes it");
     });
 }

@@ -240,10 +240,12 @@ impl World {
             let gone = cluster.container_instances.iter().find(|(_, container_instance)| {
                 let instance = container_instance.instance.as_ref().map(|id| ec2.instances.get(id));
                 let over = |at: Timestamp| at + SignedDuration::from_secs(deregisters) <= now;
-                // An agent that was silent before is not deregistered with its instance.
+                // «Instances with disconnected agents aren't automatically deregistered when terminated» (API reference of
+                // `DeregisterContainerInstance`), nor when EC2 has forgotten them.
                 let spoke = |found: &Instance| found.boot.agent != Agent::Silent;
-                instance
-                    .is_some_and(|found| found.is_none_or(|found| found.terminated.is_some_and(over) && spoke(found)))
+                instance.is_some_and(|found| {
+                    found.map_or(container_instance.connected, |found| found.terminated.is_some_and(over) && spoke(found))
+                })
             });
             gone.map(|(address, _)| (name.clone(), *address))
         });
