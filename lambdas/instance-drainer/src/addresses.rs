@@ -8,7 +8,7 @@ use cluster_core::ids::InstanceId;
 use cluster_lambda::Failure;
 use serde::Deserialize;
 
-use crate::ec2::Ec2;
+use crate::query::Query;
 
 /// How many values one filter takes at most (EC2 developer guide, «Filtering»: 200).
 const PER_CALL: usize = 200;
@@ -21,7 +21,7 @@ const PAGE: &str = "1000";
 /// a password.
 #[derive(Clone, Debug)]
 pub(crate) struct Addresses {
-    ec2: Ec2,
+    ec2: Query,
     /// Those that are known: a primary private address stays with its instance until it terminates (EC2 user guide, «Private
     /// IPv4 addresses»).
     known: Arc<Mutex<BTreeMap<InstanceId, Ipv4Addr>>>,
@@ -30,7 +30,7 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// Reads through this client.
     #[must_use]
-    pub(crate) fn new(ec2: Ec2) -> Self {
+    pub(crate) fn new(ec2: Query) -> Self {
         Self { ec2, known: Arc::default() }
     }
 
@@ -56,10 +56,7 @@ impl Addresses {
                 parameters.extend(names.iter().map(String::as_str).zip(instances.iter().map(|id| id.as_str())));
                 parameters.extend(token.as_deref().map(|token| ("NextToken", token)));
                 let answer = self.ec2.call("DescribeInstances", &parameters).await;
-                let page = read(&answer.map_err(|error| error.failure(step))?).map_err(|error| {
-                    Failure::transient(format!("could not {step}"))
-                        .caused_by(format!("EC2's answer is unreadable: {error}"))
-                })?;
+                let page: Page = self.ec2.read(&answer.map_err(|error| error.failure(step))?, step)?;
                 addresses.extend(page.addresses());
                 token = page.next_token.filter(|token| !token.is_empty());
                 if token.is_none() {
@@ -69,10 +66,6 @@ impl Addresses {
         }
         Ok(addresses)
     }
-}
-
-fn read(answer: &str) -> Result<Page, quick_xml::DeError> {
-    quick_xml::de::from_str(answer)
 }
 
 /// A page of `DescribeInstances`. One without a set is invalid.

@@ -1,18 +1,11 @@
 use std::collections::BTreeMap;
 
-use cluster_lambda::{
-    Aws, Failure,
-    env::Lookup,
-    signed::{Call, Response, Service, Signed},
-    telemetry::NAMESPACE,
-};
+use cluster_lambda::{Aws, Failure, env::Lookup, telemetry::NAMESPACE};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-/// The version of CloudWatch's Query API.
-const VERSION: &str = "2010-08-01";
-/// CloudWatch, which signs as `monitoring` and answers in XML.
-const CLOUDWATCH: Service = Service { name: "monitoring", variable: "CLOUDWATCH", refusal };
+use crate::query::{CLOUDWATCH, Query};
+
 /// The metric that each core writes once a minute (`infra/task.yaml`).
 const METRIC: &str = "DataDiskFreePercent";
 /// Data points of a minute are kept for 15 days (CloudWatch user guide, «Metrics retention»).
@@ -26,13 +19,13 @@ const PAGES: u8 = 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Disks {
     cluster: String,
-    cloudwatch: Signed,
+    cloudwatch: Query,
 }
 
 impl Disks {
     /// Makes a client. Refuses where no endpoint is known.
     pub(crate) fn new(cluster: String, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
-        Ok(Self { cluster, cloudwatch: Signed::new(CLOUDWATCH, lookup, aws)? })
+        Ok(Self { cluster, cloudwatch: Query::new(CLOUDWATCH, lookup, aws)? })
     }
 
     /// Returns the free space in per cent of these cores' disks since their tasks started, the oldest value first. Without any
@@ -76,34 +69,29 @@ impl Disks {
         token: &str,
     ) -> Result<GetMetricDataResult, Failure> {
         let step = format!("read the free space of the cores' disks from the metric {METRIC}");
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", "GetMetricData").append_pair("Version", VERSION);
-        form.append_pair("StartTime", &format!("{since:.0}")).append_pair("EndTime", &format!("{now:.0}"));
+        let mut form =
+            vec![("StartTime".to_owned(), format!("{since:.0}")), ("EndTime".to_owned(), format!("{now:.0}"))];
         for (n, core) in (1..).zip(cores) {
-            let query = |name: &str| format!("MetricDataQueries.member.{n}.{name}");
-            form.append_pair(&query("Id"), &format!("core{core}"));
-            form.append_pair(&query("MetricStat.Metric.Namespace"), NAMESPACE);
-            form.append_pair(&query("MetricStat.Metric.MetricName"), METRIC);
+            let mut add = |name: &str, value: &str| {
+                form.push((format!("MetricDataQueries.member.{n}.{name}"), value.to_owned()));
+            };
+            add("Id", &format!("core{core}"));
+            add("MetricStat.Metric.Namespace", NAMESPACE);
+            add("MetricStat.Metric.MetricName", METRIC);
             let core = core.to_string();
-            for (n, (name, value)) in
-                (1..).zip([("Cluster", self.cluster.as_str()), ("Tier", "core"), ("Core", core.as_str())])
-            {
-                let dimension = |part: &str| query(&format!("MetricStat.Metric.Dimensions.member.{n}.{part}"));
-                form.append_pair(&dimension("Name"), name).append_pair(&dimension("Value"), value);
+            let dimensions = [("Cluster", self.cluster.as_str()), ("Tier", "core"), ("Core", core.as_str())];
+            for (n, (name, value)) in (1..).zip(dimensions) {
+                add(&format!("MetricStat.Metric.Dimensions.member.{n}.Name"), name);
+                add(&format!("MetricStat.Metric.Dimensions.member.{n}.Value"), value);
             }
-            form.append_pair(&query("MetricStat.Period"), "60").append_pair(&query("MetricStat.Stat"), "Minimum");
+            add("MetricStat.Period", "60");
+            add("MetricStat.Stat", "Minimum");
         }
         if !token.is_empty() {
-            form.append_pair("NextToken", token);
+            form.push(("NextToken".to_owned(), token.to_owned()));
         }
-        let form = form.finish();
-        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
-        let answer = self.cloudwatch.call(Call::new("GetMetricData", "", &headers, form.as_bytes())).await;
-        let answer = answer.map_err(|error| error.failure(&step))?;
-        let answer: Answer = quick_xml::de::from_str(&answer.text()).map_err(|error| {
-            Failure::transient(format!("could not {step}"))
-                .caused_by(format!("CloudWatch's answer is unreadable: {error}"))
-        })?;
+        let answer = self.cloudwatch.call("GetMetricData", &form).await.map_err(|error| error.failure(&step))?;
+        let answer: Answer = self.cloudwatch.read(&answer, &step)?;
         Ok(answer.get_metric_data_result)
     }
 }
@@ -138,26 +126,6 @@ struct Found {
     values: Members<f64>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Refusal {
-    error: RefusalError,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RefusalError {
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
-/// Reads the refusal in an answer.
-fn refusal(response: &Response) -> Option<(String, String)> {
-    let Refusal { error } = quick_xml::de::from_str(&response.text()).ok()?;
-    Some((error.code, error.message))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +140,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn values_are_read_oldest_first_and_without_a_core_there_is_no_call() {
         let answers = Answers::new(&[(200, PAGE)]);
-        let disks = Disks { cluster: "neo4j".into(), cloudwatch: Signed { service: CLOUDWATCH, ..answers.ec2().0 } };
+        let disks = Disks { cluster: "neo4j".into(), cloudwatch: answers.client(CLOUDWATCH) };
         let at = |time: &str| format!("2026-11-23T{time}:00Z").parse::<Timestamp>().unwrap();
         assert!(disks.of(&BTreeMap::new(), at("10:02")).await.unwrap().is_empty());
         let found = disks.of(&[(2, at("09:50")), (3, at("09:55"))].into(), at("10:02")).await.unwrap();

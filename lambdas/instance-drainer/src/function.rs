@@ -15,9 +15,9 @@ use crate::{
     container_instances::ContainerInstances,
     custom_resources::{DATA_VOLUME_ORIGINS, PHASE, TARGET},
     disks::Disks,
-    ec2::Ec2,
     groups::Groups,
     neo4j::{LOGINS_REFUSED, MEMBERS_ANSWERING, MEMBERS_MISSING, Neo4j, Neo4jOutcome, QUORUM_MARGIN, RIGHTS_MISSING},
+    query::{EC2, Query},
     statuses::Statuses,
     volumes::Volumes,
 };
@@ -103,7 +103,7 @@ impl Function for Drainer {
 
     fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         let config = Config::read(lookup)?;
-        let ec2 = Ec2::new(lookup, aws)?;
+        let ec2 = Query::new(EC2, lookup, aws)?;
         Ok(Self {
             groups: Groups::new(client!(aws_sdk_autoscaling, aws), config.scope()),
             disks: Disks::new(config.cluster.clone(), lookup, aws)?,

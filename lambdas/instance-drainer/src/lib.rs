@@ -8,13 +8,13 @@ mod config;
 mod container_instances;
 mod custom_resources;
 mod disks;
-mod ec2;
 mod function;
 mod groups;
 mod look;
 mod neo4j;
 mod observe;
 mod outcome;
+mod query;
 mod reconcile;
 mod statuses;
 #[cfg(test)]

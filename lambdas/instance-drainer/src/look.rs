@@ -4,22 +4,19 @@ use std::collections::BTreeMap;
 
 use cluster_core::{
     ids::InstanceId,
-    instance::{self, Heard as CoreHeard, Lease, Observed, Phase, Plan, Policy, Seen},
+    instance::{self, Lease, Observed, Phase, Plan, Policy, Seen},
     neo4j::Memory,
     quorum::Quorum,
 };
 use cluster_lambda::{Failure, Round, SWEEP};
 use cluster_state::Remembered;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
     Drainer,
-    neo4j::{Heard, Monitor, Neo4j, Neo4jOutcome},
+    neo4j::{Heard, Monitor, Neo4jOutcome},
     observe::Observation,
 };
-
-/// How long a Neo4j may take to answer for the first time before its disk is of interest.
-const STARTING: SignedDuration = SignedDuration::from_mins(10);
 
 /// What one look found, and what is to be done about it.
 #[derive(Clone, Debug)]
@@ -41,6 +38,9 @@ impl Drainer {
         let Observation { mut observed, before, mut remembered, cores } = self.observe(phase, round).await?;
         let policy = Policy { cores, ..self.config.policy() };
         let mut neo4j = None;
+        if self.neo4j.is_none() {
+            observed.neo4j = Seen::NoGateway;
+        }
         if let Some(asks) = self.neo4j.as_ref().filter(|_| asks(round, &observed, &policy)) {
             let mut heard = asks.listen(&observed.container_instances, &policy, &remembered.neo4j, now).await;
             heard.announce(&observed.container_instances, &observed.notices, &BTreeMap::new());
@@ -65,7 +65,7 @@ impl Drainer {
         let (policy, memory) = (&first.policy, &first.before.neo4j);
         let heard = asks.listen(&first.observed.container_instances, policy, &first.remembered.neo4j, now).await;
         let Observation { mut observed, .. } = self.observe(None, round).await?;
-        let mut heard = Neo4j::later(heard, &observed, policy);
+        let mut heard = heard.later(&observed, policy);
         // Of instances in the groups alone: EC2 refuses the whole call for one that it no longer knows, and a registration may
         // outlive its instance.
         let running = observed.container_instances.iter().filter(|on| !on.tasks.is_empty()).map(|on| &on.instance);
@@ -96,7 +96,7 @@ impl Drainer {
     /// Reads the disks of cores that do not answer, or say that theirs is what is wrong. A failure leaves them unread: then
     /// nobody is restarted for a disk.
     async fn add_disks(&self, observed: &mut Observed, policy: &Policy, now: Timestamp) {
-        let cores = doubtful_disks(observed, policy, now);
+        let cores = instance::doubtful_disks(observed, policy, now);
         match self.disks.of(&cores, now).await {
             Ok(disks) => observed.disks = disks,
             Err(failure) => tracing::error!("{}", failure.chain()),
@@ -148,25 +148,4 @@ fn heard_tasks(seen: &Seen) -> Vec<&str> {
     let Seen::Answers(cores) = seen else { return Vec::new() };
     let answers = cores.values().filter(|heard| heard.answer.page.is_ok());
     answers.map(|heard| heard.answer.task.as_str()).collect()
-}
-
-/// Returns the cores whose disk may be what is wrong, with when their task started.
-fn doubtful_disks(observed: &Observed, policy: &Policy, now: Timestamp) -> BTreeMap<u8, Timestamp> {
-    let Seen::Answers(cores) = &observed.neo4j else { return BTreeMap::new() };
-    let tasks = || observed.container_instances.iter().flat_map(|on| &on.tasks).filter(|task| policy.is_ours(task));
-    let doubtful = cores.iter().filter_map(|(core, heard)| {
-        let started = tasks().find(|task| task.id == heard.answer.task)?.started_at?;
-        let long = now.duration_since(started) > STARTING;
-        // One that hangs is not restarted on a full disk, either.
-        let silent = heard.answer.page.is_err() && long;
-        (silent || has_message(heard)).then_some((*core, started))
-    });
-    doubtful.collect()
-}
-
-/// Returns whether a copy of its own has a status message.
-fn has_message(heard: &CoreHeard) -> bool {
-    let Ok(view) = &heard.answer.view else { return false };
-    let own = view.databases.iter().flat_map(|row| &row.copies).filter(|copy| copy.server == view.server);
-    own.into_iter().any(|copy| !copy.message.is_empty())
 }

@@ -14,7 +14,7 @@ use cluster_lambda::{Aws, Failure, env::Lookup, telemetry::Metric};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{addresses::Addresses, config::Asks, ec2::Ec2};
+use crate::{addresses::Addresses, config::Asks, query::Query};
 
 pub(crate) const LOGINS_REFUSED: &str = "MonitorLoginsRefused";
 pub(crate) const MEMBERS_ANSWERING: &str = "MembersAnswering";
@@ -47,7 +47,7 @@ pub struct Heard {
 
 impl Neo4j {
     /// Makes the clients. Refuses where no endpoint is known.
-    pub(crate) fn new(asks: &Asks, ec2: Ec2, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+    pub(crate) fn new(asks: &Asks, ec2: Query, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         Ok(Self {
             gateway: Gateway::new(asks.gateway.clone(), lookup, aws)?,
             logins: Logins::new(lookup, aws)?,
@@ -107,22 +107,6 @@ impl Neo4j {
         });
         let members = members.collect();
         Heard { asked, members, gateway, monitor }
-    }
-
-    /// Forgets nothing that was heard, and takes from a later observation which members there are, and who is about to go.
-    pub(crate) fn later(heard: Heard, observed: &cluster_core::instance::Observed, policy: &Policy) -> Heard {
-        let before: BTreeMap<_, _> = heard.members.into_iter().map(|member| (member.task.clone(), member)).collect();
-        let members = tasks(&observed.container_instances, policy).map(|(on, task)| {
-            let known = before.get(&task.id);
-            Member {
-                core: core_of(task, policy),
-                task: task.id.clone(),
-                address: known.and_then(|known| known.address),
-                answer: known.and_then(|known| known.answer.clone()),
-                going: going(on, task),
-            }
-        });
-        Heard { members: members.collect(), ..heard }
     }
 
     /// Decides whether the user that asks has to be declared. The administrator's secret is read only where something is
@@ -276,6 +260,22 @@ impl Heard {
             servers: memory.servers.clone(),
             down_before: memory.down_before(now),
         }
+    }
+
+    /// Forgets nothing that was heard, and takes from a later observation which members there are, and who is about to go.
+    pub(crate) fn later(self, observed: &cluster_core::instance::Observed, policy: &Policy) -> Self {
+        let before: BTreeMap<_, _> = self.members.into_iter().map(|member| (member.task.clone(), member)).collect();
+        let members = tasks(&observed.container_instances, policy).map(|(on, task)| {
+            let known = before.get(&task.id);
+            Member {
+                core: core_of(task, policy),
+                task: task.id.clone(),
+                address: known.and_then(|known| known.address),
+                answer: known.and_then(|known| known.answer.clone()),
+                going: going(on, task),
+            }
+        });
+        Self { members: members.collect(), ..self }
     }
 
     /// Adds what EC2 has announced about the instances of members that go for no other reason.

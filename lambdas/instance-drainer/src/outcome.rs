@@ -192,11 +192,12 @@ fn healing(observed: &Observed, policy: &Policy, now: Timestamp) -> BTreeMap<u8,
     (1..=policy.cores).filter_map(|core| Some((core, text(core)?))).collect()
 }
 
-/// Returns for how many seconds instances have been on their way out at most, by what they wait for.
+/// Returns for how many seconds instances have been on their way out at most, by what they wait for. Those that are retained
+/// are counted as such.
 fn waits(observed: &Observed, plan: &Plan, now: Timestamp) -> BTreeMap<&'static str, i64> {
     let mut waits = BTreeMap::new();
     for step in &plan.steps {
-        let leaves = step.state.as_ref().is_some_and(State::awaits_release);
+        let leaves = step.state == Some(State::TerminatingWait);
         let Some(since) = observed.leaving.get(&step.instance).filter(|_| leaves) else { continue };
         if matches!(step.action, Action::Wait { .. }) {
             let longest = waits.entry(step.why.waits_for()).or_default();

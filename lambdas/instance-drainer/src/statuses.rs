@@ -5,18 +5,18 @@ use cluster_lambda::Failure;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use crate::ec2::Ec2;
+use crate::query::Query;
 
 /// The results of EC2's status checks.
 #[derive(Clone, Debug)]
 pub(crate) struct Statuses {
-    ec2: Ec2,
+    ec2: Query,
 }
 
 impl Statuses {
     /// Reads through this client.
     #[must_use]
-    pub(crate) fn new(ec2: Ec2) -> Self {
+    pub(crate) fn new(ec2: Query) -> Self {
         Self { ec2 }
     }
 
@@ -30,9 +30,7 @@ impl Statuses {
             Err(error) if error.code() == Some("InvalidInstanceID.NotFound") => return Ok(Some(InstanceStatus::Gone)),
             Err(error) => return Err(error.failure(&step)),
         };
-        let answer: Answer = quick_xml::de::from_str(&answer).map_err(|error| {
-            Failure::transient(format!("could not {step}")).caused_by(format!("EC2's answer is unreadable: {error}"))
-        })?;
+        let answer: Answer = self.ec2.read(&answer, &step)?;
         let found = answer.instance_status_set.item.into_iter().find(|found| *instance == found.instance_id.as_str());
         Ok(found.map(|found| found.meaning()))
     }
@@ -58,10 +56,7 @@ impl Statuses {
             parameters.extend(names.iter().map(String::as_str).zip(instances.iter().map(|id| id.as_str())));
             let answer = self.ec2.call("DescribeInstanceStatus", &parameters).await;
             let answer = answer.map_err(|error| error.failure(step))?;
-            let answer: Answer = quick_xml::de::from_str(&answer).map_err(|error| {
-                Failure::transient(format!("could not {step}"))
-                    .caused_by(format!("EC2's answer is unreadable: {error}"))
-            })?;
+            let answer: Answer = self.ec2.read(&answer, step)?;
             due.extend(answer.instance_status_set.item.into_iter().filter_map(|found| {
                 let code = found.events_set.item.iter().find(|event| event.is_due(now))?.code.clone();
                 Some((InstanceId::from(found.instance_id.as_str()), code))

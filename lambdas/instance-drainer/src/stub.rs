@@ -15,7 +15,7 @@ use aws_smithy_types::body::SdkBody;
 
 use cluster_lambda::signed::Signed;
 
-use crate::ec2::{EC2, Ec2};
+use crate::query::{Api, EC2, Query};
 
 /// A connector that gives these answers in turn, and the last one forever; status 0 never answers.
 #[derive(Clone, Debug)]
@@ -32,16 +32,22 @@ impl Answers {
     }
 
     /// Returns a client of EC2 that gets these answers.
-    pub(crate) fn ec2(&self) -> Ec2 {
-        Ec2(Signed {
-            service: EC2,
-            endpoint: "https://ec2.eu-west-1.amazonaws.com".into(),
+    pub(crate) fn ec2(&self) -> Query {
+        self.client(EC2)
+    }
+
+    /// Returns a client of a service that gets these answers.
+    pub(crate) fn client(&self, api: Api) -> Query {
+        let signed = Signed {
+            service: api.service,
+            endpoint: format!("https://{}.eu-west-1.amazonaws.com", api.service.name),
             region: "eu-west-1".into(),
             credentials: SharedCredentialsProvider::new(credentials()),
             connector: SharedHttpConnector::new(self.clone()),
             sleep: SharedAsyncSleep::new(TokioSleep::new()),
             clock: SharedTimeSource::new(StaticTimeSource::from_secs(1_795_428_000)),
-        })
+        };
+        Query { api, signed }
     }
 }
 

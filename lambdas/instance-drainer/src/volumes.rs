@@ -8,7 +8,7 @@ use cluster_core::{
 use cluster_lambda::{Failure, signed::Error};
 use serde::Deserialize;
 
-use crate::ec2::Ec2;
+use crate::query::Query;
 
 /// The most volumes that one page may hold.
 const PAGE: &str = "500";
@@ -18,7 +18,7 @@ const DEVICE: &str = "/dev/sdf";
 /// The cluster's data volumes.
 #[derive(Clone, Debug)]
 pub(crate) struct Volumes {
-    ec2: Ec2,
+    ec2: Query,
 }
 
 /// The answer of EC2 to a request to attach a volume.
@@ -37,7 +37,7 @@ pub(crate) enum Attached {
 impl Volumes {
     /// Reads and writes through this client.
     #[must_use]
-    pub(crate) fn new(ec2: Ec2) -> Self {
+    pub(crate) fn new(ec2: Query) -> Self {
         Self { ec2 }
     }
 
@@ -51,10 +51,7 @@ impl Volumes {
             let next = token.as_deref().map(|token| ("NextToken", token));
             let parameters: Vec<_> = filter.into_iter().chain(next).collect();
             let answer = self.ec2.call("DescribeVolumes", &parameters).await.map_err(|error| error.failure(step))?;
-            let page: Page = quick_xml::de::from_str(&answer).map_err(|error| {
-                Failure::transient(format!("could not {step}"))
-                    .caused_by(format!("EC2's answer is unreadable: {error}"))
-            })?;
+            let page: Page = self.ec2.read(&answer, step)?;
             volumes.extend(page.volume_set.item.into_iter().map(volume));
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {

@@ -22,7 +22,7 @@ mod tests;
 mod whole;
 
 pub use clocks::{Away, Clocks, Notice, NoticeKind};
-pub use heal::{Ill, NotYet, Witness, ill, may_be_wedged, not_yet};
+pub use heal::{Ill, NotYet, Witness, doubtful_disks, ill, may_be_wedged, not_yet};
 pub use lease::{Cause, Freed, Holder, Lease};
 pub use leave::may_be_dead;
 pub use observed::{

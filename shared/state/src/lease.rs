@@ -15,8 +15,7 @@ impl StateTable {
     /// the table has times in milliseconds. Nothing when somebody else was quicker.
     pub async fn pass_lease(&self, before: &Lease, holder: Option<Holder>) -> Result<Option<Lease>, Failure> {
         let table = &self.table;
-        let written = item(&Lease { fence: before.fence.saturating_add(1), holder });
-        let passed = read(&written, table);
+        let (written, passed) = passed(before, holder, table);
         let asked = self.client.put_item().table_name(table).set_item(Some(written));
         let asked = match before.fence {
             0 => asked.condition_expression("attribute_not_exists(fence)"),
@@ -30,6 +29,13 @@ impl StateTable {
         }
         Err(Failure::call(&format!("write the lease into table {table}"), error))
     }
+}
+
+/// Returns the item that gives a lease to a holder, and the lease as whoever reads that item sees it.
+fn passed(before: &Lease, holder: Option<Holder>, table: &str) -> (Item, Lease) {
+    let written = item(&Lease { fence: before.fence.saturating_add(1), holder });
+    let passed = read(&written, table);
+    (written, passed)
 }
 
 fn item(lease: &Lease) -> Item {
@@ -93,16 +99,17 @@ mod tests {
             broken.insert("core".to_owned(), AttributeValue::S("two".to_owned()));
             assert_eq!(read(&broken, "state").core(), Some(0));
         }
-        // No clock but a simulated one stops at milliseconds, and what was read back has to be what was passed.
-        let fine = Holder {
-            core: 2,
-            task: "task-1".into(),
-            cause: Cause::Drain,
-            since: "2026-11-23T10:00:00.123456789Z".parse().unwrap(),
-        };
-        let passed = read(&item(&Lease { fence: 7, holder: Some(fine) }), "state");
-        assert_eq!(read(&item(&passed), "state"), passed);
         let free = Lease { fence: 8, holder: None };
         assert_eq!(read(&item(&free), "state"), free);
+    }
+
+    #[test]
+    fn what_is_passed_is_what_is_read_back_under_a_clock_that_is_finer_than_the_table() {
+        let since = "2026-11-23T10:00:00.123456789Z".parse().unwrap();
+        let holder = Holder { core: 2, task: "task-1".into(), cause: Cause::Drain, since };
+        for holder in [Some(holder), None] {
+            let (written, passed) = passed(&Lease { fence: 7, holder: None }, holder, "state");
+            assert_eq!((read(&written, "state"), passed.fence), (passed.clone(), 8));
+        }
     }
 }

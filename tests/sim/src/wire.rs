@@ -20,6 +20,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
 
+/// What the functions' clock has beyond the milliseconds in which the runtime's virtual time goes: the clock of a real one is as
+/// fine, so whatever is written in milliseconds and compared afterwards differs here as well.
+const FINER: Duration = Duration::from_nanos(654_321);
 /// How long a call takes.
 pub(crate) const LATENCY: Duration = Duration::from_millis(20);
 
@@ -398,7 +401,8 @@ impl Wire {
 impl TimeSource for Wire {
     fn now(&self) -> SystemTime {
         let since_epoch = self.0.began_at.as_duration();
-        SystemTime::UNIX_EPOCH + Duration::try_from(since_epoch).unwrap_or_default() + self.0.began.elapsed()
+        let since_epoch = Duration::try_from(since_epoch).unwrap_or_default();
+        SystemTime::UNIX_EPOCH + since_epoch + self.0.began.elapsed() + FINER
     }
 }
 

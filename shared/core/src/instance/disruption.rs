@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Action, Cause, ContainerInstance, Freed, Group, Instance, NoticeKind, Observed, Phase, Policy, Reason, State, Task,
+    Action, Cause, ContainerInstance, Freed, Group, Instance, NoticeKind, Observed, Phase, Policy, Reason, Seen, State,
+    Task,
     heal::{Ill, ill},
     launch::current,
     plan::Verdict,
@@ -110,22 +111,38 @@ fn holds(observed: &Observed, candidate: &Candidate) -> bool {
 
 /// Returns why a core must not be stopped now.
 fn blocked(observed: &Observed, candidate: &Candidate) -> Option<Reason> {
-    if let Some(holder) = observed.lease.holder.as_ref().filter(|holder| holder.core != candidate.core) {
-        return Some(Reason::LeaseHeld { core: holder.core, cause: holder.cause, since: holder.since });
+    match &observed.lease.holder {
+        Some(holder) if holder.core == NO_CORE => return Some(Reason::LeaseUnreadable),
+        Some(holder) if holder.core != candidate.core => {
+            return Some(Reason::LeaseHeld { core: holder.core, cause: holder.cause, since: holder.since });
+        }
+        _ => {}
     }
-    if !candidate.cause.is_gated() {
-        return None;
+    if candidate.cause.is_gated() { needed(observed, candidate.core) } else { None }
+}
+
+/// Returns why the others may not be able to do without a core; nothing when they do.
+pub(super) fn needed(observed: &Observed, core: u8) -> Option<Reason> {
+    if core == NO_CORE {
+        return Some(Reason::NotOneCore);
+    }
+    match &observed.neo4j {
+        Seen::GatewayFailed(why) => return Some(Reason::GatewayFailed(why.clone())),
+        Seen::NoGateway => return Some(Reason::NoGateway),
+        Seen::NotAsked | Seen::Answers(_) => {}
     }
     let Some(quorum) = &observed.quorum else { return Some(Reason::NotAsked) };
-    let reasons = quorum.unsafe_to_stop(candidate.core);
+    let reasons = quorum.unsafe_to_stop(core);
     let shown: Vec<_> = reasons.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = reasons.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    (!reasons.is_empty()).then(|| Reason::GateShut { core: candidate.core, why: shown.join("; ") + &more })
+    (!reasons.is_empty()).then(|| Reason::GateShut { core, why: shown.join("; ") + &more })
 }
 
 /// How many reasons are shown.
 const SHOWN: usize = 3;
+/// The number where it is not known which core is meant: of an instance, or of a lease that is unreadable.
+const NO_CORE: u8 = 0;
 
 /// Returns every core that should be stopped, in the order of their turns: who is ill before who leaves, since the gate of
 /// the healthy ones is shut meanwhile; who may run out of time before who may wait.
@@ -165,7 +182,7 @@ pub(super) fn core_of(observed: &Observed, policy: &Policy, group: &Group, insta
     let number = group.core.as_ref().and_then(CoreId::number).or_else(|| by_task.first().copied());
     // Where a task of another core is on it as well, no gate can be asked for both.
     let number = number.or_else(|| attribute?.number()).filter(|number| by_task.iter().all(|core| core == number));
-    (is_core && !policy.stand_alone).then(|| number.unwrap_or_default())
+    (is_core && !policy.stand_alone).then(|| number.unwrap_or(NO_CORE))
 }
 
 /// Returns why an instance's member should be stopped, with the task that would be, and with what proves it.

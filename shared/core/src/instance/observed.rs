@@ -79,9 +79,11 @@ pub struct Observed {
 /// What is known of the cores' Neo4j.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Seen {
-    /// Nobody asked.
+    /// Nobody asked in this round.
     #[default]
     NotAsked,
+    /// Nobody can ask: the function has no gateway.
+    NoGateway,
     /// The gateway gave no answers, and the text says why. Its silence has an alarm of its own, and says nothing about a
     /// core.
     GatewayFailed(String),

@@ -188,6 +188,24 @@ pub enum Reason {
     /// Neo4j was not asked.
     #[error("nobody asked Neo4j yet whether the others do without it: the next sweep does")]
     NotAsked,
+    /// Neo4j could not be asked.
+    #[error(
+        "Neo4j could not be asked whether the others do without it: {0}; the next sweep asks again, and where that does not help, \
+         the log of neo4j-gateway says more"
+    )]
+    GatewayFailed(String),
+    /// The function does not know whom to ask.
+    #[error(
+        "nobody can ask Neo4j whether the others do without it: instance-drainer has no variable GATEWAY_FUNCTION; an update of \
+         the stack gives it one"
+    )]
+    NoGateway,
+    /// No gate can be asked about it.
+    #[error(
+        "its group's tag neo4j:core, its tasks and its agent do not name one core, so nobody can say whether the others do \
+         without it: correct the tag neo4j:core, or move the task that is not its own"
+    )]
+    NotOneCore,
     /// Another core is away.
     #[error("core {core} was stopped at {since:.0} ({cause}), and must be back before another core may be stopped")]
     LeaseHeld {
@@ -198,6 +216,12 @@ pub enum Reason {
         /// When.
         since: Timestamp,
     },
+    /// Nobody can tell who holds it.
+    #[error(
+        "the lease in the state table is unreadable, so no core is stopped on purpose: when every core is whole, delete the item \
+         cluster/lease"
+    )]
+    LeaseUnreadable,
     /// One at a time.
     #[error("core {core} is stopped first ({cause}): one at a time")]
     AnotherFirst {
@@ -270,8 +294,13 @@ impl Reason {
     #[must_use]
     pub fn waits_for(&self) -> &'static str {
         match self {
-            Self::GateShut { .. } | Self::NotAsked | Self::SpotWaits { .. } => "gate",
-            Self::LeaseHeld { .. } | Self::AnotherFirst { .. } | Self::NotAtOnce => "lease",
+            Self::GateShut { .. }
+            | Self::NotAsked
+            | Self::GatewayFailed(_)
+            | Self::NoGateway
+            | Self::NotOneCore
+            | Self::SpotWaits { .. } => "gate",
+            Self::LeaseHeld { .. } | Self::LeaseUnreadable | Self::AnotherFirst { .. } | Self::NotAtOnce => "lease",
             Self::AgentAway | Self::TasksUnlisted(_) => "agent",
             _ => "tasks",
         }
@@ -317,7 +346,11 @@ impl Reason {
             | Self::Spared { .. }
             | Self::GateShut { .. }
             | Self::NotAsked
+            | Self::GatewayFailed(_)
+            | Self::NoGateway
+            | Self::NotOneCore
             | Self::LeaseHeld { .. }
+            | Self::LeaseUnreadable
             | Self::AnotherFirst { .. }
             | Self::NoCore
             | Self::Ending

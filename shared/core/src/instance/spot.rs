@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{
     Action, Group, Instance, NoticeKind, Phase, Reason,
-    disruption::core_of,
+    disruption::{core_of, needed},
     plan::{Situation, Verdict},
 };
 
@@ -32,11 +32,10 @@ pub(super) fn interrupted(situation: &Situation<'_>, group: &Group, instance: &I
     let core = core_of(observed, policy, group, instance).filter(|_| observed.phase == Phase::Complete);
     let has_member = registrations.iter().flat_map(|found| &found.tasks).any(|task| policy.is_ours(task));
     let Some(core) = core.filter(|_| has_member) else { return drain(Reason::Spot(ends)) };
-    let reasons = observed.quorum.as_ref().map(|quorum| quorum.unsafe_to_stop(core));
-    let why = match reasons.as_deref() {
-        Some([]) => return drain(Reason::Spot(ends)),
-        Some([first, ..]) => first.to_string(),
-        None => Reason::NotAsked.to_string(),
+    let why = match needed(observed, core) {
+        None => return drain(Reason::Spot(ends)),
+        Some(Reason::GateShut { why, .. }) => why,
+        Some(why) => why.to_string(),
     };
     if now.duration_since(notice.since) >= LATE {
         return drain(Reason::SpotEnds { ends, why });

@@ -38,6 +38,7 @@ fn a_replacement_waits_for_the_volume_as_long_as_its_holder_lives() {
         cluster.live(minutes(10)).await;
         let new = cluster.in_state(2, "Pending:Wait").expect("Auto Scaling launches before the old one is gone");
         assert_eq!(cluster.states(2)[&old], "Terminating:Wait", "nothing proves that the others have a quorum");
+        assert!(cluster.metric("DrainWaitSeconds", None) > Some(300.0), "it waits");
         // Its time is over: it is kept, with its task and the volume.
         cluster
             .until("the instance is retained", within(minutes(40)), |c| c.states(2)[&old] == "Terminating:Retained")
@@ -47,6 +48,7 @@ fn a_replacement_waits_for_the_volume_as_long_as_its_holder_lives() {
             .await;
         // Later than the time-outs of both hooks, the same new instance still waits.
         cluster.live(minutes(70)).await;
+        assert_eq!(cluster.metric("DrainWaitSeconds", None), Some(0.0), "its alarm is the one of retained instances");
         assert_eq!(cluster.in_state(2, "Pending:Wait"), Some(new.clone()));
         assert_eq!(cluster.holder(2), Some(old.clone()), "a volume is never taken from who has it");
         // People end the old instance.

@@ -90,6 +90,19 @@ fn while_the_others_need_it_a_core_stays_and_the_reason_says_who_is_missing() {
     assert!(matches!(step(&silence(&observed, 2), &policy, 2).0, Action::Claim { .. }));
     let unasked = Observed { quorum: None, quorum_observed: None, ..observed.clone() };
     assert_eq!(step(&unasked, &policy, 2), (HEARTBEAT, Reason::NotAsked.to_string()));
+    for (neo4j, start) in [
+        (
+            Seen::NoGateway,
+            "nobody can ask Neo4j whether the others do without it: instance-drainer has no variable GATEWAY_FUNCTION",
+        ),
+        (
+            Seen::GatewayFailed("it timed out".into()),
+            "Neo4j could not be asked whether the others do without it: it timed out; the next",
+        ),
+    ] {
+        let (action, why) = step(&Observed { neo4j, ..observed.clone() }, &policy, 2);
+        assert!(action == HEARTBEAT && why.starts_with(start), "{why}");
+    }
     // The gate has shut between the claim and the second look: nobody is stopped, and the lease goes back.
     hold(&mut observed, 2, Cause::Drain, 0);
     observed.claimed = true;
@@ -191,6 +204,16 @@ fn an_instance_that_cannot_leave_in_time_is_kept_with_its_tasks() {
     assert_eq!(step(&retained, &policy, 2).0, Action::Wait { heartbeat: false });
     let open = asked(retained, observed.quorum_observed.clone().unwrap());
     assert!(matches!(step(&open, &policy, 2).0, Action::Claim { .. }));
+}
+
+#[test]
+fn under_a_lease_that_is_unreadable_nobody_is_stopped_and_people_are_told_what_to_do() {
+    let (mut observed, policy) = cluster();
+    leave_core(&mut observed, 2, State::TerminatingWait);
+    let holder = Holder { core: 0, task: String::new(), cause: Cause::Drain, since: Timestamp::UNIX_EPOCH };
+    observed.lease = Lease { fence: 7, holder: Some(holder) };
+    assert_eq!(step(&observed, &policy, 2), (HEARTBEAT, Reason::LeaseUnreadable.to_string()));
+    assert_eq!(plan(&observed, &policy, now()).freed, None);
 }
 
 #[test]
@@ -324,7 +347,7 @@ fn a_group_whose_core_nobody_knows_finds_no_open_gate() {
     let (mut observed, policy) = cluster();
     leave_core(&mut observed, 2, State::TerminatingWait);
     observed.groups[1].core = Some("4".into());
-    assert_eq!(step(&observed, &policy, 2).0, HEARTBEAT);
+    assert_eq!(step(&observed, &policy, 2), (HEARTBEAT, Reason::NotOneCore.to_string()));
     // Without a tag its task says which core it is.
     for core in [None, Some("two".into())] {
         (observed.groups[1].core, observed.groups[1].volume) = (core, None);

@@ -172,7 +172,7 @@ fn a_plan_names_what_to_do_about_each_instance_and_why() {
     ];
     let lost = ContainerInstance { connected: false, ..registered(Some("4"), 1) };
     let found = [
-        ("i-old", registered(Some("2"), 1)),
+        ("i-old", ContainerInstance { tasks: vec![task("service:core-2", 1)], ..registered(Some("2"), 1) }),
         ("i-3", registered(Some("3"), 0)),
         ("i-kept", registered(None, 2)),
         ("i-r", registered(None, 0)),
@@ -192,7 +192,7 @@ fn a_plan_names_what_to_do_about_each_instance_and_why() {
     = neo4j-core-2 i-2 waits: volume vol-2 is held by i-old, which must release it first
     = neo4j-core-2 i-old waits: nobody asked Neo4j yet whether the others do without it: the next sweep does
     + neo4j-core-3 i-3 admit: volume vol-3 is attached, and the ECS agent is connected
-    = neo4j-core-3 i-kept waits: nobody asked Neo4j yet whether the others do without it: the next sweep does
+    = neo4j-core-3 i-kept waits: its group's tag neo4j:core, its tasks and its agent do not name one core, so nobody can say whether the others do without it: correct the tag neo4j:core, or move the task that is not its own
     - neo4j-core-4 i-4 refuse: volume vol-4 was attached more than 600 s ago, but the ECS agent has not registered: look at the instance's console output for the mount and for ecs.service
     - neo4j-replica i-gone release: it is not a container instance of the ECS cluster: it never joined, or has left
     + neo4j-replica i-r admit: the ECS agent is connected

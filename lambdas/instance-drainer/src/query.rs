@@ -1,53 +1,88 @@
+//! AWS's Query API, which EC2 and CloudWatch speak: a form goes out, and XML comes back.
+
 use cluster_lambda::{
     Aws, Failure,
     env::Lookup,
     signed::{Call, Error, Response, Service, Signed},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-/// The version of EC2's API.
-const VERSION: &str = "2016-11-15";
-/// EC2, which answers in XML.
-pub(crate) const EC2: Service = Service { name: "ec2", variable: "EC2", refusal };
+/// A service of the Query API.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Api {
+    /// Its name for people.
+    title: &'static str,
+    /// The version of its API.
+    version: &'static str,
+    /// How it is signed and found.
+    pub(crate) service: Service,
+}
 
-/// A client of EC2's Query API.
+/// EC2.
+pub(crate) const EC2: Api =
+    Api { title: "EC2", version: "2016-11-15", service: Service { name: "ec2", variable: "EC2", refusal } };
+/// CloudWatch, which signs as `monitoring`.
+pub(crate) const CLOUDWATCH: Api = Api {
+    title: "CloudWatch",
+    version: "2010-08-01",
+    service: Service { name: "monitoring", variable: "CLOUDWATCH", refusal },
+};
+
+/// A client of one service.
 #[derive(Clone, Debug)]
-pub(crate) struct Ec2(pub(crate) Signed);
+pub(crate) struct Query {
+    pub(crate) api: Api,
+    pub(crate) signed: Signed,
+}
 
-impl Ec2 {
-    /// Makes a client that reaches EC2 as the SDK's own would. Refuses where no endpoint is known.
-    pub(crate) fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
-        Signed::new(EC2, lookup, aws).map(Self)
+impl Query {
+    /// Makes a client that reaches the service as the SDK's own would. Refuses where no endpoint is known.
+    pub(crate) fn new(api: Api, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+        Ok(Self { api, signed: Signed::new(api.service, lookup, aws)? })
     }
 
-    /// Calls an operation and returns the body of EC2's answer. Retries what may succeed a moment later, so the
-    /// operation must allow to be repeated.
-    pub(crate) async fn call(&self, operation: &str, parameters: &[(&str, &str)]) -> Result<String, Error> {
+    /// Calls an operation and returns the body of the answer. Retries what may succeed a moment later, so the operation must
+    /// allow to be repeated.
+    pub(crate) async fn call<N: AsRef<str>, V: AsRef<str>>(
+        &self,
+        operation: &str,
+        parameters: &[(N, V)],
+    ) -> Result<String, Error> {
         let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", operation).append_pair("Version", VERSION).extend_pairs(parameters);
+        form.append_pair("Action", operation).append_pair("Version", self.api.version);
+        form.extend_pairs(parameters);
         let form = form.finish();
         let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
-        let answer = self.0.call(Call::new(operation, "", &headers, form.as_bytes())).await?;
+        let answer = self.signed.call(Call::new(operation, "", &headers, form.as_bytes())).await?;
         Ok(answer.text())
+    }
+
+    /// Reads an answer to a call that was made for this step.
+    pub(crate) fn read<T: DeserializeOwned>(&self, answer: &str, step: &str) -> Result<T, Failure> {
+        quick_xml::de::from_str(answer).map_err(|error| {
+            let why = format!("{}'s answer is unreadable: {error}", self.api.title);
+            Failure::transient(format!("could not {step}")).caused_by(why)
+        })
     }
 }
 
-/// EC2's answer when it refuses.
+/// A refusal. EC2 puts it into a list of errors, CloudWatch does not (API references of both, «Common Errors»).
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Refusal {
-    errors: Errors,
+    errors: Option<Errors>,
+    error: Option<Refused>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Errors {
-    error: RefusalError,
+    error: Refused,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct RefusalError {
+struct Refused {
     code: String,
     #[serde(default)]
     message: String,
@@ -55,8 +90,9 @@ struct RefusalError {
 
 /// Reads the refusal in an answer.
 fn refusal(response: &Response) -> Option<(String, String)> {
-    let Refusal { errors: Errors { error } } = quick_xml::de::from_str(&response.text()).ok()?;
-    Some((error.code, error.message))
+    let Refusal { errors, error } = quick_xml::de::from_str(&response.text()).ok()?;
+    let Refused { code, message } = errors.map(|errors| errors.error).or(error)?;
+    Some((code, message))
 }
 
 #[cfg(test)]
@@ -75,7 +111,7 @@ mod tests {
 
     async fn call(answers: &[(u16, &'static str)]) -> (Result<String, Error>, Vec<String>) {
         let answers = Answers::new(answers);
-        let result = answers.ec2().call("DescribeVolumes", &[("NextToken", "a+b/c=")]).await;
+        let result = answers.client(EC2).call("DescribeVolumes", &[("NextToken", "a+b/c=")]).await;
         let requests = answers.requests.lock().unwrap();
         let sent = requests.iter().map(|request| {
             let signature = request.headers().get("authorization").unwrap();
@@ -113,5 +149,21 @@ mod tests {
         let (result, _) = call(&[(0, "")]).await;
         assert!(matches!(result, Err(Error::TooSlow(_))));
         assert_eq!(began.elapsed(), CALL_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_of_each_service_is_read_as_it_documents_it() {
+        let refused =
+            "<Error><Type>Sender</Type><Code>InvalidParameterValue</Code><Message>StartTime is late</Message></Error>";
+        let alone = format!("<ErrorResponse>{refused}<RequestId>r</RequestId></ErrorResponse>");
+        let listed = format!("<Response><Errors>{refused}</Errors><RequestID>r</RequestID></Response>");
+        for (api, answer) in [(CLOUDWATCH, alone), (EC2, listed)] {
+            let client = Answers::new(&[(400, &answer)]).client(api);
+            let error = client.call::<&str, &str>("GetMetricData", &[]).await.unwrap_err();
+            assert_eq!(
+                (error.code(), error.to_string().as_str()),
+                (Some("InvalidParameterValue"), "InvalidParameterValue: StartTime is late")
+            );
+        }
     }
 }
