@@ -3,7 +3,9 @@
 
 mod budget;
 mod clocks;
+mod container_instance;
 mod disruption;
+mod group;
 mod heal;
 mod heard;
 mod launch;
@@ -19,18 +21,19 @@ mod stale;
 mod target;
 #[cfg(test)]
 mod tests;
+mod volume;
 mod whole;
 
 pub use clocks::{Away, Clocks, Notice, NoticeKind};
+pub use container_instance::{ContainerInstance, Task};
+pub use group::{Group, Instance, InstanceStatus, State};
 pub use heal::{Ill, NotYet, Witness, doubtful_disks, ill, may_be_wedged, not_yet};
 pub use lease::{Cause, Freed, Holder, Lease};
 pub use leave::may_be_dead;
-pub use observed::{
-    Attachment, ContainerInstance, Group, Heard, Instance, InstanceStatus, Observed, Phase, Seen, State, Task, Volume,
-    VolumeStatus,
-};
+pub use observed::{Heard, Observed, Phase, Seen};
 pub use origins::{MOST_CORES, Origins, OriginsRefused, expected_cores};
 pub use plan::{Action, Held, Plan, Policy, Step, plan};
 pub use reason::Reason;
 pub use target::{Compared, LaunchTemplate, Standing, Target, TargetRefused, Wanted};
+pub use volume::{Attachment, Volume, VolumeStatus};
 pub use whole::{Core, Fault, NOT_WHOLE, Replica, cores, replicas};

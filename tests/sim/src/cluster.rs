@@ -2,7 +2,10 @@
 
 mod deploy;
 mod discovery;
+mod life;
 mod picture;
+mod seen;
+pub mod stack;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,16 +17,16 @@ use std::{
 };
 
 use cluster_lambda::Failure;
-use cluster_world::{World, ec2::Contents};
+use cluster_world::World;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
-    events::{Rule, delivered, messages},
+    events::{Rule, messages},
     functions::{DNS_REPLICATOR, Environment, Functions, INSTANCE_DRAINER, Metrics},
     gateway,
     stacks::{Made, releases},
-    time::{Within, minutes, play},
+    time::play,
     wire::Wire,
 };
 
@@ -326,139 +329,6 @@ impl Cluster {
         self.running.lock().unwrap().iter().cloned().collect()
     }
 
-    /// Lets five seconds pass, hands every event to the functions whose rules match it, and sweeps when a minute is over.
-    /// A function that fails is made good by the next sweep.
-    pub async fn step(&self) {
-        self.wire.sleep(STEP).await;
-        let events = std::mem::take(&mut self.wire.world().events);
-        let now = self.wire.world().now;
-        let sweeps = {
-            let mut next = self.next_sweep.lock().unwrap();
-            let due = *next <= now;
-            if due {
-                *next = now + SignedDuration::from_mins(1);
-            }
-            due
-        };
-        for function in self.running() {
-            let bodies: Vec<_> = self.matching(&function, events.clone()).iter().map(delivered).collect();
-            for batch in bodies.chunks(10) {
-                _ = self.invoke_function(&function, messages(batch)).await;
-            }
-            if sweeps {
-                _ = self.sweep_function(&function).await;
-            }
-        }
-    }
-
-    /// Lets time pass, with all that happens in it.
-    pub async fn live(&self, time: Duration) {
-        let seconds = time.as_secs();
-        for _ in 0..seconds.div_ceil(STEP) {
-            self.step().await;
-        }
-    }
-
-    /// Lets time pass with a sweep each minute, while every event is lost.
-    pub async fn live_without_events(&self, time: Duration) {
-        for _ in 0..time.as_secs().div_ceil(60) {
-            self.wire.sleep(60).await;
-            self.wire.world().events.clear();
-            for function in self.running() {
-                _ = self.sweep_function(&function).await;
-            }
-        }
-    }
-
-    /// Lets time pass until something is so, and returns how much that was.
-    pub async fn until(&self, what: &str, within: Within, is_so: impl Fn(&Self) -> bool) -> Duration {
-        let began = self.wire.world().now;
-        while !is_so(self) {
-            let passed = Duration::try_from(self.wire.world().now.duration_since(began)).unwrap();
-            assert!(passed < within.0, "{what}: not within {:?}\n{}", within.0, self.picture());
-            self.step().await;
-        }
-        Duration::try_from(self.wire.world().now.duration_since(began)).unwrap()
-    }
-
-    /// Lets the cluster form: each core boots for the first time, and the creation of the stack comes to its end.
-    pub async fn form(&self) {
-        let all = |cluster: &Self| (1..=cluster.nodes.len()).all(|core| cluster.serving(core).is_some());
-        self.until("every core serves", Within(minutes(5)), all).await;
-        let healthy = |cluster: &Self| cluster.fit("core").len() == cluster.nodes.len();
-        self.until("every core's health check passes", Within(minutes(2)), healthy).await;
-        self.live(minutes(1)).await;
-        self.request_phase("Create").await;
-        // A round declares the user that looks, and the next one takes note of what that user sees.
-        self.live(minutes(2)).await;
-    }
-
-    /// Returns the core's instance that is in service with the core's volume and a running task.
-    #[must_use]
-    pub fn serving(&self, core: usize) -> Option<String> {
-        let world = self.wire.world();
-        let node = &self.nodes[core - 1];
-        let attachment = world.ec2.volumes.get(&node.volume)?.attachment.as_ref().filter(|a| a.state == "attached")?;
-        let member = world.auto_scaling.groups.get(&node.group)?.members.get(&attachment.instance)?;
-        let instance = world.ec2.instances.get(&attachment.instance).filter(|found| found.ended.is_none())?;
-        let service = format!("core-{core}");
-        let mut tasks = world.ecs.clusters[&self.ecs_cluster].wanted(&service);
-        let runs = tasks.any(|(_, task)| task.address == instance.address && task.status == "RUNNING");
-        (member.state == "InService" && runs).then(|| attachment.instance.clone())
-    }
-
-    /// Returns whether another instance than this one serves as the core.
-    #[must_use]
-    pub fn is_replaced(&self, core: usize, old: &str) -> bool {
-        self.serving(core).is_some_and(|new| new != old)
-    }
-
-    /// Returns the task on an instance that is to run, in whatever state.
-    #[must_use]
-    pub fn task(&self, instance: &str) -> Option<String> {
-        let world = self.wire.world();
-        let (cluster, address) = world.registered(instance)?;
-        let tasks = world.ecs.clusters[&cluster].tasks.iter().filter(|(_, task)| task.wanted);
-        let mut tasks = tasks.filter(|(_, task)| is_of_tier("core", &task.service));
-        tasks.find(|(_, task)| task.address == address).map(|(id, _)| id.clone())
-    }
-
-    /// Returns the lifecycle states of the core's instances, by instance.
-    #[must_use]
-    pub fn states(&self, core: usize) -> BTreeMap<String, &'static str> {
-        let world = self.wire.world();
-        let members = world.auto_scaling.groups.get(&self.nodes[core - 1].group).map(|group| group.members.clone());
-        members.into_iter().flatten().map(|(id, member)| (id, member.state)).collect()
-    }
-
-    /// Returns the only instance of the core in this state.
-    #[must_use]
-    pub fn in_state(&self, core: usize, state: &str) -> Option<String> {
-        let found: Vec<_> = self.states(core).into_iter().filter(|(_, s)| *s == state).collect();
-        if let [(id, _)] = &found[..] { Some(id.clone()) } else { None }
-    }
-
-    /// Returns the instance that has the core's volume, in whatever state of the attachment.
-    #[must_use]
-    pub fn holder(&self, core: usize) -> Option<String> {
-        let world = self.wire.world();
-        Some(world.ec2.volumes.get(&self.nodes[core - 1].volume)?.attachment.as_ref()?.instance.clone())
-    }
-
-    /// Returns what is on the core's volume.
-    #[must_use]
-    pub fn contents(&self, core: usize) -> Contents {
-        self.wire.world().ec2.volumes[&self.nodes[core - 1].volume].contents
-    }
-
-    /// Returns the last value of a metric, of a tier or of none.
-    #[must_use]
-    pub fn metric(&self, name: &str, tier: Option<&str>) -> Option<f64> {
-        let lines = self.metrics.lock().unwrap();
-        let of_tier = |line: &&Value| line["Tier"].as_str() == tier;
-        lines.iter().rev().filter(of_tier).find_map(|line| line[name].as_f64())
-    }
-
     /// Does what people do before they terminate a core: its instance drains, and ECS stops its task.
     pub fn empty(&self, core: usize) {
         self.set_status(core, "DRAINING");
@@ -469,157 +339,6 @@ impl Cluster {
         let holder = self.holder(core).unwrap();
         self.wire.world().set_status(&holder, status);
     }
-
-    /// Sends CloudFormation's request about the cluster's phase, as often as Lambda does.
-    pub async fn request_phase(&self, kind: &str) {
-        let (phase, function) = self.deployed.phase.clone().unwrap();
-        let answer = self.request(&phase, &function, kind).await;
-        assert_eq!(answer["Status"], json!("SUCCESS"), "{answer}");
-    }
-
-    /// Returns CloudFormation's request about the cluster's phase.
-    #[must_use]
-    pub fn phase_request(&self, kind: &str) -> Value {
-        request(&self.deployed.phase.as_ref().unwrap().0, kind)
-    }
-
-    async fn request(&self, made: &Made, function: &str, kind: &str) -> Value {
-        let request = request(made, kind);
-        for pause in [60, 120, 0] {
-            if self.invoke_function(function, request.clone()).await.is_ok() {
-                break;
-            }
-            self.live(Duration::from_secs(pause)).await;
-        }
-        self.last_answer().unwrap_or_default()
-    }
-
-    /// Returns the physical ids of the custom resources, by type.
-    #[must_use]
-    pub fn custom_resources(&self) -> BTreeMap<String, String> {
-        let phase = self.deployed.phase.as_ref().map(|(made, _)| made);
-        let all = self.deployed.made.iter().chain(phase).filter(|made| made.r#type.starts_with("Custom::"));
-        all.map(|made| (made.r#type.clone(), made.physical_id.clone())).collect()
-    }
-
-    /// Updates the stack as CloudFormation does, to another deployment of the renderer's. Only what differs is touched. What
-    /// is replaced or no longer wanted is deleted in the end.
-    pub async fn update(&mut self, to: &str) {
-        let (updated_to, left) = deploy::update(&self.wire, &self.deployed, to).await;
-        self.environments = updated_to.environments.clone();
-        updated_to.add_gateway(&self.wire);
-        self.nodes.clone_from(&updated_to.nodes);
-        *self.running.lock().unwrap() = self.environments.keys().cloned().collect();
-        let old = std::mem::replace(&mut self.deployed, Arc::new(updated_to));
-        if let (Some((new, function)), Some((old, _))) = (self.deployed.phase.clone(), &old.phase)
-            && new.properties != old.properties
-        {
-            self.invoke_function(&function, updated(&new, old)).await.unwrap();
-        }
-        for made in left {
-            let replaced = self.deployed.made.iter().any(|new| new.place == made.place);
-            let policy = if replaced { &made.replace_policy } else { &made.policy };
-            if policy != "Retain" {
-                self.gone(&made).await;
-            }
-        }
-    }
-
-    /// Returns what CloudFormation was answered last.
-    #[must_use]
-    pub fn last_answer(&self) -> Option<Value> {
-        let world = self.wire.world();
-        let (_, body) = world.messages.iter().rev().find(|(to, _)| to == "/cfn")?;
-        serde_json::from_str(body).ok()
-    }
-
-    /// Deletes the stack as CloudFormation does, in the order of its creation turned round, and returns how long it took.
-    /// Where its creation never came to an end, there is no phase to delete.
-    pub async fn delete(&self, with_phase: bool) -> Duration {
-        if with_phase { self.delete_all_but(&[]).await } else { self.delete_resources(&[]).await }
-    }
-
-    /// Deletes a stack that is complete, but for resources of some types, which something of others' keeps.
-    pub async fn delete_all_but(&self, kept: &[&str]) -> Duration {
-        let began = self.wire.world().now;
-        self.request_phase("Delete").await;
-        self.delete_resources(kept).await;
-        Duration::try_from(self.wire.world().now.duration_since(began)).unwrap()
-    }
-
-    async fn delete_resources(&self, kept: &[&str]) -> Duration {
-        let began = self.wire.world().now;
-        for made in self.deployed.made.iter().rev() {
-            let function = made.properties["ServiceToken"].as_str().and_then(|arn| self.deployed.arns.get(arn));
-            if kept.contains(&made.r#type.as_str()) {
-                continue;
-            }
-            if let Some(function) = function {
-                // One that a story left out answers nothing.
-                if !self.running().contains(function) {
-                    continue;
-                }
-                let answer = self.request(made, function, "Delete").await;
-                assert_eq!(answer["Status"], json!("SUCCESS"), "{:?}: {answer}\n{}", made.place, self.picture());
-            } else if made.r#type == "AWS::Lambda::Function" {
-                let name = made.policy["function"].as_str().unwrap_or_default().to_owned();
-                self.running.lock().unwrap().remove(&name);
-                self.wire.world().lambda.functions.remove(&made.physical_id);
-            } else {
-                self.gone(made).await;
-            }
-        }
-        Duration::try_from(self.wire.world().now.duration_since(began)).unwrap()
-    }
-
-    async fn gone(&self, made: &Made) {
-        let (kind, id) = (made.r#type.as_str(), made.physical_id.as_str());
-        if !deploy::is_modelled(kind) {
-            return;
-        }
-        let mut properties = made.properties.clone();
-        properties["DeletionPolicy"] = made.policy.clone();
-        let mut operation = self.wire.world().delete(kind, id, &properties);
-        let mut refused = String::new();
-        for _ in 0..2 * 60 * 12 {
-            match &operation {
-                Ok(Some(_)) => return,
-                Ok(None) => {}
-                Err(why) => refused.clone_from(why),
-            }
-            self.step().await;
-            let again = operation.is_err();
-            let mut world = self.wire.world();
-            operation = if again { world.delete(kind, id, &properties) } else { world.status(kind, id) };
-        }
-        panic!("{kind} {id} is not gone after two hours: {refused}\n{}", self.picture());
-    }
-}
-
-/// What CloudFormation asks about a custom resource whose properties have changed.
-fn updated(new: &Made, old: &Made) -> Value {
-    let mut request = request(&Made { physical_id: old.physical_id.clone(), ..new.clone() }, "Update");
-    request["OldResourceProperties"] = old.properties.clone();
-    request
-}
-
-/// What CloudFormation asks about a custom resource.
-fn request(made: &Made, kind: &str) -> Value {
-    json!({
-        "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
-        "ResourceType": made.r#type, "LogicalResourceId": made.place.1, "PhysicalResourceId": made.physical_id,
-        "ResourceProperties": made.properties, "OldResourceProperties": {},
-    })
-}
-
-/// Returns CloudFormation's request about a custom resource of the cluster's own.
-#[must_use]
-pub fn request_of(r#type: &str, physical_id: &str, kind: &str, properties: &Value) -> Value {
-    json!({
-        "RequestType": kind, "ResponseURL": "http://answers.example/cfn", "StackId": "stack", "RequestId": "request",
-        "ResourceType": r#type, "LogicalResourceId": "Resource", "PhysicalResourceId": physical_id,
-        "ResourceProperties": properties, "OldResourceProperties": {},
-    })
 }
 
 /// The deployment of so many cores.

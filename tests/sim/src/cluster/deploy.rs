@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, pin::Pin, time::Duration};
 use cluster_world::World;
 use serde_json::{Value, json};
 
-use super::{Deployed, Node, request, updated};
+use super::{
+    Deployed, Node,
+    stack::{request, updated},
+};
 use crate::{
     events::Rule,
     functions::{Environment, Functions, Metrics, NEO4J_GATEWAY},

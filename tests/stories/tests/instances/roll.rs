@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cluster_sim::{
-    cluster::{Cluster, request_of},
+    cluster::{Cluster, stack::request_of},
     functions::INSTANCE_DRAINER,
     time::{minutes, play, within},
 };

@@ -3,7 +3,8 @@
 use cluster_core::{instance::NOT_WHOLE, neo4j::statement};
 use cluster_sim::{
     cluster::Cluster,
-    time::{minutes, play},
+    time::{minutes, play, within},
+    wire,
 };
 use cluster_world::neo4j::{Fault, Reply, Request};
 use serde_json::{Value, json};
@@ -99,5 +100,27 @@ fn a_core_that_left_a_statement_unanswered_gets_pages_only_for_ten_minutes_and_n
         cluster.live(minutes(11)).await;
         let seen = look(&cluster).await;
         assert_eq!((left_over(&cluster, 2), whole(&seen), safe(&seen)), (0, vec![1, 2, 3], vec![1, 2, 3]), "{seen}");
+    });
+}
+
+#[test]
+fn a_restart_that_died_with_the_function_is_made_up_for_within_minutes() {
+    play(async {
+        let cluster = settled(3).await;
+        let hung = task(&cluster, 2);
+        hang(&cluster, 2, true);
+        // It has noted the restart, and its call never arrives.
+        cluster.wire.plan_for("ecs:StopTask", 1, wire::Fault::Kill);
+        tokio::select! {
+            biased;
+            () = cluster.wire.killed() => {}
+            () = cluster.live(minutes(20)) => panic!("nobody stopped it"),
+        }
+        let is_stopped = |cluster: &Cluster| {
+            let world = cluster.wire.world();
+            world.ecs.clusters[&cluster.ecs_cluster].tasks.get(&hung).is_none_or(|task| !task.wanted)
+        };
+        assert!(!is_stopped(&cluster));
+        cluster.until("its task is stopped", within(minutes(6)), is_stopped).await;
     });
 }
