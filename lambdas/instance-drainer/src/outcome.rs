@@ -118,6 +118,9 @@ impl Outcome {
             "replicas": replicas.collect::<Vec<_>>(),
             "lease": self.lease.holder.as_ref().map(|holder| {
                 let Holder { core, task, cause, since } = holder;
+                if holder.is_nobody() {
+                    return json!({"why": Reason::LeaseUnreadable.to_string()});
+                }
                 json!({"core": core, "task": task, "cause": cause.word(), "since": format!("{since:.0}")})
             }),
             "neo4j": self.neo4j.as_ref().map(Neo4jOutcome::answer),

@@ -1,11 +1,9 @@
 //! The item of the lease of voluntary disruptions.
 
+use super::{Item, StateTable, key, text, time};
 use aws_sdk_dynamodb::types::AttributeValue;
 use cluster_core::instance::{Cause, Holder, Lease};
 use cluster_lambda::{Failure, is_refusal};
-use jiff::Timestamp;
-
-use super::{Item, StateTable, key, text, time};
 
 /// Its key. No function has permission to delete it: a lease that is lost is one that anybody may claim.
 pub(super) const LEASE: (&str, &str) = ("cluster", "lease");
@@ -62,8 +60,7 @@ pub(super) fn read(item: &Item, table: &str) -> Lease {
              item cluster/lease"
         );
         let fence = text(item, "fence").and_then(|fence| fence.parse().ok()).unwrap_or(u64::MAX - 1);
-        let holder = Holder { core: 0, task: String::new(), cause: Cause::Drain, since: Timestamp::UNIX_EPOCH };
-        Lease { fence, holder: Some(holder) }
+        Lease { fence, holder: Some(Holder::nobody()) }
     })
 }
 

@@ -7,6 +7,7 @@ use super::{
     Task,
     heal::{Ill, ill},
     launch::current,
+    lease::NO_CORE,
     plan::Verdict,
 };
 use crate::ids::{CoreId, InstanceId};
@@ -112,7 +113,7 @@ fn holds(observed: &Observed, candidate: &Candidate) -> bool {
 /// Returns why a core must not be stopped now.
 fn blocked(observed: &Observed, candidate: &Candidate) -> Option<Reason> {
     match &observed.lease.holder {
-        Some(holder) if holder.core == NO_CORE => return Some(Reason::LeaseUnreadable),
+        Some(holder) if holder.is_nobody() => return Some(Reason::LeaseUnreadable),
         Some(holder) if holder.core != candidate.core => {
             return Some(Reason::LeaseHeld { core: holder.core, cause: holder.cause, since: holder.since });
         }
@@ -141,8 +142,6 @@ pub(super) fn needed(observed: &Observed, core: u8) -> Option<Reason> {
 
 /// How many reasons are shown.
 const SHOWN: usize = 3;
-/// The number where it is not known which core is meant: of an instance, or of a lease that is unreadable.
-const NO_CORE: u8 = 0;
 
 /// Returns every core that should be stopped, in the order of their turns: who is ill before who leaves, since the gate of
 /// the healthy ones is shut meanwhile; who may run out of time before who may wait.

@@ -17,6 +17,8 @@ const UNUSED: SignedDuration = SignedDuration::from_mins(2);
 const SILENT: SignedDuration = SignedDuration::from_hours(1);
 /// How long a core that hung in its start keeps the lease: it had no vote to lose.
 const DISK_START: SignedDuration = SignedDuration::from_mins(10);
+/// The number where it is not known which core is meant.
+pub(super) const NO_CORE: u8 = 0;
 /// The number of cores from which one that is missing does not shut the gate.
 const SPARE_FROM: u8 = 5;
 
@@ -124,6 +126,18 @@ pub enum Freed {
 }
 
 impl Holder {
+    /// Returns the holder of a lease that is unreadable: no core that there is, so that no core is stopped on purpose.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self { core: NO_CORE, task: String::new(), cause: Cause::Drain, since: Timestamp::UNIX_EPOCH }
+    }
+
+    /// Returns whether the lease is unreadable.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        self.core == NO_CORE
+    }
+
     /// Returns whether the core has been stopped under the lease, as far as AWS shows.
     fn is_used(&self, observed: &Observed) -> bool {
         let with_task = observed.container_instances.iter().find_map(|found| {

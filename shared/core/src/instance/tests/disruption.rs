@@ -210,8 +210,7 @@ fn an_instance_that_cannot_leave_in_time_is_kept_with_its_tasks() {
 fn under_a_lease_that_is_unreadable_nobody_is_stopped_and_people_are_told_what_to_do() {
     let (mut observed, policy) = cluster();
     leave_core(&mut observed, 2, State::TerminatingWait);
-    let holder = Holder { core: 0, task: String::new(), cause: Cause::Drain, since: Timestamp::UNIX_EPOCH };
-    observed.lease = Lease { fence: 7, holder: Some(holder) };
+    observed.lease = Lease { fence: 7, holder: Some(Holder::nobody()) };
     assert_eq!(step(&observed, &policy, 2), (HEARTBEAT, Reason::LeaseUnreadable.to_string()));
     assert_eq!(plan(&observed, &policy, now()).freed, None);
 }
