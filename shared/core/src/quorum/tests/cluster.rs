@@ -43,7 +43,7 @@ pub(super) fn member(core: u8, answer: Option<Answer>) -> Member {
 }
 
 /// Returns a replica that answers.
-pub(super) fn replica(number: u8, databases: &[&str]) -> Member {
+pub(crate) fn replica(number: u8, databases: &[&str]) -> Member {
     let own = format!("replica-{number}");
     let database = |name: &&str| {
         let copy = Copy { role: Some("secondary".into()), ..copy(0, &own) };
