@@ -82,7 +82,6 @@ async fn seven_mixed_cores_are_deleted_while_one_is_gone(
     cluster: Cluster<'_>,
     narrator: &mut Narrator,
 ) -> Result<(), Trouble> {
-    let stage = cluster.stage;
     let parameters = [
         ("CoreCount", "7"),
         ("CorePurchase", "mixed"),
