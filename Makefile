@@ -41,7 +41,7 @@ TEMPLATES := $(wildcard infra/*.yaml)
 STAGE := --features cluster-stage/stage
 
 .PHONY: help tools prerequisites linux check test demo bench audit format binaries tests rust-lint stage-lint rust-test \
-  explorations soak mutants template-lint template-check deny end-to-end neo4j members release account-check clean
+  explorations soak mutants guards template-lint template-check deny end-to-end neo4j members release account-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */|/' | while IFS='|' read -r name text; do \
@@ -65,6 +65,9 @@ soak: $(FUZZ) ## explore faults and event orders for long, and fuzz what reads i
 mutants: $(MUTANTS) ## break the decisions in every way that cargo-mutants knows, and see that a test of theirs fails (20 minutes)
 	@mkdir -p target/mutants
 	PROPTEST_CASES=48 cargo mutants -p cluster-core -j 2 -o target/mutants
+
+guards: prerequisites $(VENV)/installed ## take each guard of the drains away, and see that a test notices (GUARD="words of its name")
+	@$(VENV)/bin/python tests/guards/run.py $(GUARD)
 
 audit: $(DENY) ## also ask the advisory database, which needs the network
 	cargo deny check
@@ -154,6 +157,7 @@ template-lint: $(VENV)/installed
 	ruff check --quiet tests docs
 	ruff format --check --quiet tests docs
 	cfn-lint $(TEMPLATES) tests/fixtures/*.yaml
+	python tests/guards/run.py --check
 	python tests/template/lint.py
 	python tests/template/host.py
 	python tests/template/links.py

@@ -36,7 +36,8 @@ BY_HAND = {
         later-settings same-server volume-rollback template-rollback pass-role
         interfaces-go interfaces-unseen own-code-denied pem-parameter full-subnet
         server-id away-hosting away-databases monitor-shards
-        spot-events spot-ending warmed-completion retained-serves unhealthy-hook drain-rights hung-member full-start""",
+        spot-events spot-ending warmed-completion warmed-listed standby-hooks retained-serves unhealthy-hook drain-rights
+        hung-member full-start""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",

@@ -203,7 +203,7 @@ def functions_in_a_vpc(known: Handlers) -> None:
 
 
 def metric_math() -> None:
-    """Lets an alarm on metric math be one on the first of its metrics: the emulator refuses it, and evaluates no alarms."""
+    """Lets an alarm on metric math be one on the first of its metrics: the emulator refuses it."""
     from ministack.services.cloudformation import provisioners
 
     record = provisioners._cw_metric_alarm_record

@@ -151,4 +151,22 @@ mod tests {
         assert!(sent.contains("StartTime=2026-11-23T09%3A45%3A00Z&EndTime=2026-11-23T10%3A02%3A00Z&"), "{sent}");
         assert!(sent.contains("MetricDataQueries.member.1.MetricStat.Metric.Dimensions.member.3.Value=2&"), "{sent}");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_page_is_read_and_values_that_are_cut_short_are_none() {
+        let first = PAGE.replace("<Messages/>", "<NextToken>more</NextToken>");
+        let second = PAGE.replace("30.5", "29.5").replace("10:0", "10:1");
+        let at = |time: &str| format!("2026-11-23T{time}:00Z").parse::<Timestamp>().unwrap();
+        let read = async |pages: &[(u16, &str)]| {
+            let disks = Disks {
+                cluster: "neo4j".into(),
+                cloudwatch: Signed { service: CLOUDWATCH, ..Answers::new(pages).ec2().0 },
+            };
+            disks.of(&[(2, at("09:50"))].into(), at("10:12")).await.map_err(|failure| failure.chain())
+        };
+        let found = read(&[(200, &first), (200, &second)]).await.unwrap();
+        assert_eq!(found[&2], [(at("10:00"), 0.2), (at("10:01"), 30.5), (at("10:10"), 0.2), (at("10:11"), 29.5)]);
+        let why = read(&[(200, &first)]).await.unwrap_err();
+        assert!(why.contains("more than 20 pages"), "{why}");
+    }
 }

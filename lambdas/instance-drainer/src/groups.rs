@@ -223,3 +223,25 @@ fn group(found: &AutoScalingGroup, scope: &Scope) -> Option<Group> {
         instances: instances.collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_ours_by_its_tag_and_a_clusters_by_its_name_as_well() {
+        let owns = |scope: &Scope, group: &str, key: &'static str, value: &'static str| {
+            scope.owns(group, |asked| (asked == key).then(|| value.to_owned()))
+        };
+        let cluster = Scope::Cluster("neo4j".into());
+        assert!(owns(&cluster, "neo4j-Cores-Group", CLUSTER_TAG, "neo4j"));
+        assert!(!owns(&cluster, "neo4j-staging-Group", CLUSTER_TAG, "neo4j-staging"));
+        assert!(!owns(&cluster, "neo4j-Cores-Group", DRAIN_TAG, "neo4j"));
+        for group in ["staging-Group", "neo4j", "neo4js-Group"] {
+            assert!(!owns(&cluster, group, CLUSTER_TAG, "neo4j"), "{group}");
+        }
+        let alone = Scope::EcsCluster("shop".into());
+        assert!(owns(&alone, "whatever", DRAIN_TAG, "shop"));
+        assert!(!owns(&alone, "whatever", DRAIN_TAG, "shop-staging"));
+    }
+}

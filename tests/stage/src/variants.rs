@@ -82,7 +82,6 @@ async fn seven_mixed_cores_are_deleted_while_one_is_gone(
     cluster: Cluster<'_>,
     narrator: &mut Narrator,
 ) -> Result<(), Trouble> {
-    let stage = cluster.stage;
     let parameters = [
         ("CoreCount", "7"),
         ("CorePurchase", "mixed"),
@@ -96,12 +95,35 @@ async fn seven_mixed_cores_are_deleted_while_one_is_gone(
     ];
     let what = "sam deploy: 7 mixed cores on io2, 2 replicas, calendar series";
     narrator.work(what, cluster.deploy(&parameters)).await?;
-    let formed = cluster.formed(7, 2);
+    let formed = async {
+        cluster.formed(7, 2).await?;
+        cluster.is_whole().await
+    };
     narrator.work("seven cores and two replicas form", formed).await?;
     let gone = cluster.cores().remove("5").ok_or("there is no core 5")?;
-    stage.live.world().lose_instance(&gone.instance);
+    narrator.work("EC2 takes the Spot instance of core 5", meets_a_spot_warning(&cluster, &gone.instance)).await?;
     cluster.until("the instance is gone", async || Ok(!cluster.cores().contains_key("5"))).await?;
     narrator.work("deleting it while one core is gone", cluster.delete()).await
+}
+
+/// EC2 says that it takes an instance, and does so two minutes later: Neo4j has to have stopped by then.
+async fn meets_a_spot_warning(cluster: &Cluster<'_>, instance: &str) -> Result<(), Trouble> {
+    let stage = cluster.stage;
+    stage.live.world().interrupt(instance);
+    // The function has its time as it passes, and only what follows flies.
+    let draining = async || {
+        let world = stage.live.world();
+        Ok(world.container_instance(instance).is_some_and(|found| found.status == "DRAINING"))
+    };
+    stage.until("the instance drains", draining).await?;
+    let empty = async || {
+        let world = stage.live.world();
+        let left = world.tasks_on(instance).count();
+        let ended = world.ec2.instances.get(instance).is_none_or(|found| found.ended.is_some());
+        ensure(!ended || left == 0, || format!("EC2 took {instance} with {left} tasks"))?;
+        Ok(left == 0)
+    };
+    cluster.until_by(2, "its Neo4j has stopped before EC2 takes it", empty).await.map(drop)
 }
 
 async fn three_cores_are_deleted_while_one_is_retained(

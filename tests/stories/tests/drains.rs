@@ -1,7 +1,7 @@
 //! Cores leave, one at a time and never against the others, whatever happens in the middle. What each story looks like is kept
 //! as a table of changes: by core the states of its instances, how many votes there are, and who holds the lease.
 
-use std::{fmt::Write, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use cluster_sim::{
     cluster::{Cluster, ZONES},
@@ -106,9 +106,16 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// What there is to be seen: a line for each core, one for the votes, and one for the lease.
+/// What there is to be seen: a line for each core, one for the replicas if there are any, one for the votes, and one for the
+/// lease.
 fn seen(cluster: &Cluster) -> Vec<String> {
-    let mut lines: Vec<_> = (1..=cluster.nodes.len()).map(|core| core_of(cluster, core)).collect();
+    let cores = 1..=cluster.nodes.len();
+    let mut lines: Vec<_> =
+        cores.map(|core| format!("core {core}: {}", shown(cluster, cluster.states(core)))).collect();
+    let replicas = replicas(cluster);
+    if !replicas.is_empty() {
+        lines.push(format!("replicas: {}", shown(cluster, replicas)));
+    }
     {
         let world = cluster.wire.world();
         let system = world.neo4j.dbms_in(&cluster.ecs_cluster).and_then(|dbms| dbms.databases.get("system"));
@@ -119,9 +126,18 @@ fn seen(cluster: &Cluster) -> Vec<String> {
     lines
 }
 
-fn core_of(cluster: &Cluster, core: usize) -> String {
+/// The instances of the groups that are no core's, with their lifecycle states.
+fn replicas(cluster: &Cluster) -> BTreeMap<String, &'static str> {
+    let world = cluster.wire.world();
+    let of_cores = |name: &String| cluster.nodes.iter().any(|node| node.group == *name);
+    let groups = world.auto_scaling.groups.iter().filter(|(name, _)| !of_cores(name));
+    let members = groups.flat_map(|(_, group)| &group.members);
+    members.map(|(id, member)| (id.clone(), member.state)).collect()
+}
+
+fn shown(cluster: &Cluster, states: BTreeMap<String, &'static str>) -> String {
     let mut instances = Vec::new();
-    for (id, state) in cluster.states(core) {
+    for (id, state) in states {
         let world = cluster.wire.world();
         let registered = world.container_instance(&id).map_or("", |found| found.status);
         let tasks = world.tasks_on(&id).map(|task| world.ecs.clusters[&cluster.ecs_cluster].tasks[&task].status);
@@ -133,7 +149,7 @@ fn core_of(cluster: &Cluster, core: usize) -> String {
         instances.push(words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "));
     }
     instances.sort();
-    format!("core {core}: {}", instances.join(" | "))
+    instances.join(" | ")
 }
 
 /// People terminate the instance of a core by way of its group.
@@ -341,16 +357,14 @@ fn replicas_are_scaled_in_without_the_gate() {
     play(async {
         let cluster = Cluster::formed_as("replicas").quiet();
         cluster.live(minutes(6)).await;
-        let cores: Vec<_> = cluster.nodes.iter().map(|node| node.group.clone()).collect();
-        let replicas =
-            cluster.wire.world().auto_scaling.groups.keys().find(|name| !cores.contains(name)).cloned().unwrap();
-        let count = |cluster: &Cluster| cluster.wire.world().auto_scaling.groups[&replicas].members.len();
-        assert_eq!(count(&cluster), 2);
+        assert_eq!(replicas(&cluster).len(), 2);
+        let (replica, _) = replicas(&cluster).pop_first().unwrap();
+        let group = cluster.wire.world().auto_scaling.group_of(&replica).unwrap().to_owned();
         hang(&cluster, 2);
         let mut told = Chronicle::of(&cluster);
         told.say("a core hangs, so that no other may stop, and the replicas are scaled in");
-        cluster.wire.world().want(&replicas, 1);
-        told.until("one replica is left", within(minutes(5)), |cluster| count(cluster) == 1).await;
+        cluster.wire.world().want(&group, 1);
+        told.until("one replica is left", within(minutes(5)), |cluster| replicas(cluster).len() == 1).await;
         insta::assert_snapshot!("replicas_scaled_in", told.told());
     });
 }

@@ -2,6 +2,8 @@
 
 mod boot;
 mod deletion;
+mod lease;
+mod pages;
 mod replacement;
 mod requests;
 mod roll;

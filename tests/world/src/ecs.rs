@@ -36,6 +36,8 @@ pub struct Ecs {
     pub definitions: BTreeMap<String, Definition>,
     /// Seconds from the termination of an instance until its registration goes by itself.
     pub deregisters: i64,
+    /// How many more container instances `UpdateContainerInstancesState` leaves as they are, and names as failed.
+    pub unset: usize,
     /// Services that `DescribeServices` does not describe: by name the reason that it gives, or none if it leaves them out.
     pub undescribed: BTreeMap<String, Option<&'static str>>,
 }
@@ -46,6 +48,7 @@ impl Default for Ecs {
             clusters: BTreeMap::new(),
             definitions: BTreeMap::new(),
             deregisters: container_instances::DEREGISTER,
+            unset: 0,
             undescribed: BTreeMap::new(),
         }
     }

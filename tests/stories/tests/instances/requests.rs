@@ -54,6 +54,32 @@ fn instances_of_others_are_never_touched() {
 }
 
 #[test]
+fn a_hook_of_others_beside_ours_is_left_to_them() {
+    play(async {
+        let cluster = Cluster::formed(3).quiet();
+        let old = cluster.holder(2).unwrap();
+        {
+            let mut world = cluster.wire.world();
+            let group = cluster.nodes[1].group.clone();
+            let hook = world.auto_scaling.groups[&group].hooks["neo4j-terminate"].clone();
+            world.put_hook(&group, "save-the-books", hook);
+            world.mark_unhealthy(&old);
+        }
+        let waits = |cluster: &Cluster| {
+            let world = cluster.wire.world();
+            let waits = world.auto_scaling.member(&old).map(|member| &member.waits);
+            waits.into_iter().flatten().map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(&cluster).len(), 2);
+        cluster.until("ours is completed", within(minutes(20)), |c| waits(c) == ["save-the-books"]).await;
+        cluster.live(minutes(10)).await;
+        assert_eq!(waits(&cluster), ["save-the-books"]);
+        cluster.wire.world().complete_hook(&old, "save-the-books", true);
+        cluster.until("core 2 is replaced", within(minutes(20)), |c| c.is_replaced(2, &old)).await;
+    });
+}
+
+#[test]
 fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     play(async {
         let cluster = Cluster::new(3);

@@ -235,6 +235,30 @@ fn what_cannot_be_read_is_read_again() {
     });
 }
 
+/// It did not look at what ECS said it could not set: it waited for tasks that nobody stopped.
+#[test]
+fn what_ecs_could_not_set_is_told_and_set_again() {
+    play(async {
+        let cluster = theirs();
+        cluster.wire.world().ecs.unset = 1;
+        let old = replace(&cluster);
+        let predecessor = Predecessor::new(&cluster);
+        tokio::select! {
+            () = cluster.wire.sleep(14 * 60) => {}
+            told = predecessor.hear() => panic!("it waits for tasks that do not end: {told:?}"),
+        }
+        assert_eq!(cluster.wire.world().container_instance(&old).unwrap().status, "ACTIVE");
+    });
+    play(async {
+        let cluster = formed();
+        cluster.wire.world().ecs.unset = 1;
+        let old = replace(&cluster);
+        let told = cluster.sweep().await.unwrap_err().chain();
+        assert!(told.contains("could not set container instance") && told.contains("INACTIVE"), "{told}");
+        heals(&cluster, &old).await;
+    });
+}
+
 /// It failed for an instance that had never joined, and left its hook open.
 #[test]
 fn an_instance_that_never_joined_is_let_go() {
@@ -330,7 +354,29 @@ fn an_instance_that_the_others_need_is_kept() {
     });
 }
 
-/// It might do everything to everything, and nobody heard when it failed.
+/// Nobody heard when it failed, and after its third try nothing came back to it.
+#[test]
+fn what_is_refused_is_told_and_tried_again() {
+    let refused = |cluster: &Cluster| cluster.wire.plan_for("ecs:UpdateContainerInstancesState", 3, Fault::Denied);
+    play(async {
+        let cluster = theirs();
+        refused(&cluster);
+        let old = replace(&cluster);
+        assert!(Predecessor::new(&cluster).hear().await.is_err());
+        cluster.wire.sleep(30 * 60).await;
+        assert_eq!(cluster.wire.world().container_instance(&old).unwrap().status, "ACTIVE");
+    });
+    play(async {
+        let cluster = formed();
+        refused(&cluster);
+        let old = replace(&cluster);
+        let told = cluster.sweep().await.unwrap_err().chain();
+        assert!(told.contains("to DRAINING") && told.contains("not authorized"), "{told}");
+        heals(&cluster, &old).await;
+    });
+}
+
+/// It might do everything to everything, and had no queue for what it could not handle.
 #[test]
 fn rights_end_at_the_cluster_and_failures_are_kept() {
     let template = read("infra/draining.yaml");

@@ -185,3 +185,21 @@ fn a_task_that_ecs_counts_and_does_not_list_may_be_a_member() {
     }
     assert_eq!(registered(Some("1"), 2).unlisted_tasks(), 0);
 }
+
+#[test]
+fn nothing_is_let_go_while_a_task_of_anybody_is_in_any_status_but_stopped() {
+    let before_the_end =
+        ["PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING"];
+    for status in before_the_end {
+        for group in ["service:core-1", "service:replica", "service:datadog", "family:cron"] {
+            for (state, phase) in [State::TerminatingWait, State::Retained].into_iter().flat_map(|state| {
+                [Phase::Creating, Phase::Complete, Phase::Deleting].map(|phase| (state.clone(), phase))
+            }) {
+                let left = Task { status: status.into(), wanted: false, ..task(group, 1) };
+                let found = ContainerInstance { tasks: vec![left], ..draining(registered(Some("1"), 0)) };
+                let (action, why) = verdict(&held(state, phase, Some(found)));
+                assert!(matches!(action, Action::Wait { .. }), "{group} {status} {phase}: {action:?}, {why}");
+            }
+        }
+    }
+}

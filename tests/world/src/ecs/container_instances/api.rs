@@ -101,6 +101,13 @@ impl World {
                 failures.push(missing(name, asked));
                 continue;
             };
+            // API reference of UpdateContainerInstancesState: the answer has «any failures associated with the call», and is a
+            // success all the same.
+            if let Some(left) = self.ecs.unset.checked_sub(1) {
+                self.ecs.unset = left;
+                failures.push(json!({"arn": asked, "reason": "INACTIVE"}));
+                continue;
+            }
             let Some(container_instance) = cluster.container_instances.get_mut(&address) else { continue };
             let changed = container_instance.status != status;
             (container_instance.status, container_instance.status_by) = (status, somebody);
