@@ -6,6 +6,7 @@
 
 mod coverage;
 mod dns_replicator;
+mod ecs_drain;
 mod faults;
 mod instance_drainer;
 mod rounds;
@@ -26,8 +27,11 @@ pub use faults::{Depth, FAULTS};
 pub use schedule::Schedule;
 
 /// Every function that is explored.
-pub const SUBJECTS: &[Subject] =
-    &[Subject::of::<dns_replicator::Members>(), Subject::of::<instance_drainer::Instances>()];
+pub const SUBJECTS: &[Subject] = &[
+    Subject::of::<dns_replicator::Members>(),
+    Subject::of::<instance_drainer::Instances>(),
+    Subject::of::<ecs_drain::Services>(),
+];
 
 /// The function gives up two seconds before Lambda's timeout.
 const TIMEOUT: Duration = Duration::from_secs(28);

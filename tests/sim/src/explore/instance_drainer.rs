@@ -10,8 +10,6 @@ mod steps;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use jiff::Timestamp;
-
 use super::{
     Depth, Explored, Scenario, Wrong, invoke,
     rounds::{Hours, Woken},
@@ -23,15 +21,6 @@ use guard::Guard;
 use scenarios::SCENARIOS;
 use steps::Step;
 
-/// The heartbeat timeout of our hooks, in seconds.
-const HEARTBEAT: u64 = 1800;
-
-/// A time in which nothing woke the function, as long as its hooks last.
-struct Away {
-    from: Timestamp,
-    until: Timestamp,
-}
-
 /// The world of a schedule, with what must hold in it.
 pub(super) struct Instances {
     cluster: Cluster,
@@ -42,8 +31,8 @@ pub(super) struct Instances {
     guard: Guard,
     /// Who is down because the function wanted it.
     disruptions: Disruptions,
-    /// When hooks may have run out.
-    aways: Vec<Away>,
+    /// Whether the steps were drawn.
+    drawn: bool,
     /// Whether AWS has recommended to replace an instance: then it drains in service.
     rebalanced: bool,
     /// The functions that nobody may invoke.
@@ -85,7 +74,7 @@ impl Explored for Instances {
             foreign,
             guard: own,
             disruptions,
-            aways: Vec::new(),
+            drawn: scenario.is_none(),
             rebalanced: false,
             muted: BTreeSet::new(),
         }
@@ -100,12 +89,7 @@ impl Explored for Instances {
         match step {
             Step::Delete => self.delete().await?,
             Step::Live(seconds) => self.live(seconds).await?,
-            Step::Away(seconds) => {
-                let from = self.cluster.wire.world().now;
-                self.away(seconds).await;
-                let until = self.cluster.wire.world().now;
-                self.aways.extend((seconds >= HEARTBEAT).then_some(Away { from, until }));
-            }
+            Step::Away(seconds) => self.away(seconds).await,
             step => self.happens(step),
         }
         self.holds()

@@ -1,5 +1,6 @@
 //! The hours of a function that events and a schedule wake: what of them reaches it, and when.
 
+use cluster_world::World;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -9,18 +10,39 @@ use crate::cluster::Cluster;
 /// How long a round may be ago in which a stale list was true: the APIs are eventually consistent, not historical.
 const STALE: i64 = 15;
 
-/// What is to come.
+/// The heartbeat timeout of every hook of ours, in seconds.
+const HEARTBEAT: u64 = 1800;
+
+/// What is to come, and when nothing came.
 pub(super) struct Hours {
     /// Events that have not been delivered.
     late: Vec<Value>,
     next_sweep: Timestamp,
     remembered: Timestamp,
+    /// From when to when nothing woke the function, for as long as a hook lasts.
+    aways: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Hours {
     pub(super) fn of(cluster: &Cluster) -> Self {
         let now = cluster.wire.world().now;
-        Self { late: vec![], next_sweep: now, remembered: now }
+        Self { late: vec![], next_sweep: now, remembered: now, aways: vec![] }
+    }
+
+    /// The function keeps alive or ends each hook of ours in these groups, unless a scenario sent it away for longer than one lasts.
+    pub(super) fn no_hook_runs_out<'a>(
+        &self,
+        world: &World,
+        groups: impl Iterator<Item = &'a str>,
+        ours: &[&str],
+    ) -> Result<(), Wrong> {
+        let stays = groups.filter_map(|name| world.auto_scaling.groups.get(name)).flat_map(|group| &group.timed_out);
+        let excused = |at: Timestamp| self.aways.iter().any(|(from, until)| *from <= at && at <= *until);
+        let mut wrong = stays.filter(|stay| ours.contains(&stay.hook.as_str()) && !excused(stay.at));
+        wrong.next().map_or(Ok(()), |stay| {
+            let (hook, instance, at) = (&stay.hook, &stay.instance, stay.at);
+            Err(format!("the hook {hook} of {instance} ran out at {at}, and the function lived"))
+        })
     }
 }
 
@@ -83,11 +105,13 @@ pub(super) trait Woken {
 
     /// Lets time pass in which nothing wakes the function.
     async fn away(&mut self, seconds: u64) {
+        let from = self.on().wire.world().now;
         self.on().wire.sleep(seconds).await;
         self.passes();
         // Events wait an hour for a function that is away; one of them is as good as all.
         let now = self.on().wire.world().now;
         self.hours().next_sweep = now;
+        self.hours().aways.extend((seconds >= HEARTBEAT).then_some((from, now)));
         self.remember();
     }
 
@@ -107,10 +131,17 @@ pub(super) trait Woken {
     /// A round in which nothing is to be done writes nothing. Returns its answer.
     async fn writes_nothing(&self) -> Result<Value, Wrong> {
         let from = self.on().wire.world().calls.len();
+        let keys =
+            |world: &World| world.dynamodb.tables.values().flat_map(|table| table.keys().cloned()).collect::<Vec<_>>();
+        let before = keys(&self.on().wire.world());
         let answer =
             self.on().sweep().await.map_err(|failure| format!("the idle round failed: {}", failure.chain()))?;
         let world = self.on().wire.world();
         let writes: Vec<_> = world.calls.iter().skip(from).filter(|call| call.write).collect();
-        if writes.is_empty() { Ok(answer) } else { Err(format!("the idle round wrote {writes:?}: {answer}")) }
+        if writes.is_empty() {
+            Ok(answer)
+        } else {
+            Err(format!("the idle round wrote {writes:?}, where there was {before:?}: {answer}"))
+        }
     }
 }

@@ -1,31 +1,47 @@
 //! What must come of everything once the faults are over.
 
-use cluster_world::{ec2::boot::Agent, neo4j::Member};
+use cluster_world::{
+    ec2::boot::Agent,
+    neo4j::{Member, Phase},
+};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{Instances, Woken, Wrong, invoke, scenarios::MINUTE, steps::THEIRS};
 use crate::cluster::Cluster;
 
-/// How many minutes it may take until nothing is written any more, once every core is whole.
-const SETTLES: usize = 15;
+/// How many minutes it may take until nothing is written any more, once every core is whole: one may still be replaced, with the
+/// grace of tasks of no service on its instance.
+const SETTLES: usize = 30;
 /// How many minutes all that takes which waits for a clock: a hook that runs out, a core that is given up, and the second try
 /// to restart a member, an hour after the first, with the 20 minutes that one which hangs has to stop.
 const PATIENCE: u64 = 150;
 
 impl Instances {
-    /// Does what people do about what the function leaves to them: a member that hangs beside another that is away, an agent
-    /// that is silent, an instance that was left draining, a launch that runs into its hook.
+    /// Does what people do about what the function leaves to them: a member that hangs beside another that is away or ill, or
+    /// before it ever answered, an agent that is silent, an instance that was left draining, a launch that runs into its hook.
     fn help(&mut self) {
         self.cluster.wire.world().lambda.functions.extend(std::mem::take(&mut self.muted));
         {
             let mut world = self.cluster.wire.world();
             let hung: Vec<_> =
                 world.neo4j.members.iter().filter(|(_, found)| found.hangs).map(|(id, _)| id.clone()).collect();
-            if hung.len() > 1 || world.neo4j.members.len() < self.cluster.nodes.len() {
-                for task in &hung {
+            let stuck = |found: &Member| found.phase == Phase::Stuck;
+            let full = world.neo4j.dbms_in(&self.cluster.ecs_cluster);
+            let full = full.is_some_and(|dbms| dbms.servers.values().any(|server| server.full));
+            let away = world.neo4j.members.len() < self.cluster.nodes.len() || world.neo4j.members.values().any(stuck);
+            for task in &hung {
+                // One that had not answered yet may be recovering, for all that anybody can see.
+                if hung.len() > 1 || away || full || world.neo4j.members[task].phase != Phase::Serving {
                     world.hang_member(task, false);
                 }
+            }
+            // Where a disk was full only for a moment, nothing tells a start that hangs from one that recovers.
+            let now = world.now;
+            let long = |found: &Member| now.duration_since(found.started) > SignedDuration::from_mins(40);
+            let given_up = world.neo4j.members.iter().find(|(_, found)| self.drawn && stuck(found) && long(found));
+            if let Some(task) = given_up.map(|(task, _)| task.clone()) {
+                world.kill_member(&task);
             }
             let all: Vec<_> =
                 world.auto_scaling.groups.values().flat_map(|group| group.members.keys().cloned()).collect();
@@ -87,7 +103,8 @@ impl Instances {
         let ends = self.cluster.wire.world().now + SignedDuration::from_mins(PATIENCE.cast_signed());
         while !whole(&self.cluster) {
             if self.cluster.wire.world().now > ends {
-                return Err(format!("not whole after {PATIENCE} minutes\n{}", self.cluster.picture()));
+                let (picture, sees) = (self.cluster.picture(), self.sees().await);
+                return Err(format!("not whole after {PATIENCE} minutes\n{picture}\n{sees}"));
             }
             self.help();
             self.live(30).await?;
@@ -108,6 +125,23 @@ impl Instances {
         }
         idle?;
         self.holds()
+    }
+
+    /// What the function says of every core, and what it would do.
+    async fn sees(&self) -> String {
+        match self.cluster.invoke(json!({"dryRun": true})).await {
+            Ok(answer) => {
+                let cores = answer["cores"].as_array().into_iter().flatten();
+                let cores = cores.map(|core| format!("core {}: {}; {}", core["core"], core["why"], core["healing"]));
+                format!(
+                    "{}\nlease: {}\nsteps: {}",
+                    cores.collect::<Vec<_>>().join("\n"),
+                    answer["lease"],
+                    answer["steps"]
+                )
+            }
+            Err(failure) => failure.chain(),
+        }
     }
 
     /// A round in which nothing is to be done says so, and writes nothing.

@@ -58,7 +58,12 @@ impl Guard {
                 if !self.nodes.iter().any(|node| node.group == group) {
                     return wrong("the group is not ours");
                 }
-                self.may_end(world, instance).or_else(|why| wrong(&why))
+                // One in service goes through its hook, which waits for tasks of no service.
+                let hooked = world.auto_scaling.member(instance).is_some_and(|member| member.state == "InService");
+                match hooked && self.members_on(world, instance) == 0 {
+                    true => Ok(()),
+                    false => self.may_end(world, instance).or_else(|why| wrong(&why)),
+                }
             }
             "ec2:AttachVolume" => {
                 let (volume, instance) = (text("VolumeId"), text("InstanceId"));

@@ -2,7 +2,7 @@
 
 use cluster_world::World;
 
-use super::{Away, Instances, Wrong, guard::HOOKS};
+use super::{Instances, Wrong, guard::HOOKS};
 
 impl Instances {
     /// Checks all of it.
@@ -14,7 +14,8 @@ impl Instances {
                 let world = self.cluster.wire.world();
                 self.disruptions.look(&world, &self.guard.nodes);
                 self.no_majority_is_taken(&world)?;
-                self.no_hook_runs_out(&world)?;
+                let groups = self.cluster.nodes.iter().map(|node| node.group.as_str());
+                self.hours.no_hook_runs_out(&world, groups, &HOOKS)?;
                 self.volumes_stay_with_their_cores(&world)?;
                 self.no_agent_runs_without_its_volume(&world)
             })
@@ -35,22 +36,6 @@ impl Instances {
             }
         }
         Ok(())
-    }
-
-    /// The function keeps alive or ends each hook of ours, unless a scenario sent it away for longer than that takes.
-    fn no_hook_runs_out(&self, world: &World) -> Result<(), Wrong> {
-        let groups = self.cluster.nodes.iter().filter_map(|node| world.auto_scaling.groups.get(&node.group));
-        let ours = groups.flat_map(|group| &group.timed_out).filter(|stay| HOOKS.contains(&stay.hook.as_str()));
-        let unheard =
-            |away: &Away, stay: &cluster_world::auto_scaling::TimedOut| away.from <= stay.at && stay.at <= away.until;
-        let mut lived = ours.filter(|stay| !self.aways.iter().any(|away| unheard(away, stay)));
-        match lived.next() {
-            Some(stay) => Err(format!(
-                "the hook {} of {} ran out at {}, and the function lived",
-                stay.hook, stay.instance, stay.at
-            )),
-            None => Ok(()),
-        }
     }
 
     fn volumes_stay_with_their_cores(&self, world: &World) -> Result<(), Wrong> {

@@ -97,8 +97,9 @@ impl Instances {
             Step::Kill(core) => _ = task(core).map(|task| cluster.wire.world().kill_member(&task)),
             Step::Stop(core) => _ = task(core).map(|task| cluster.wire.world().stop(&cluster.ecs_cluster, &task)),
             Step::Cron(core) => {
+                let instance = holder(core);
                 let mut world = cluster.wire.world();
-                let registered = holder(core).and_then(|instance| world.registered(&instance));
+                let registered = instance.and_then(|instance| world.registered(&instance));
                 _ = registered.map(|(_, address)| world.run_task(&cluster.ecs_cluster, "cron", address));
             }
             Step::Fill(core) => cluster.wire.world().fill_disk(&volume(core)),
