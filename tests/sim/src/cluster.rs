@@ -196,6 +196,12 @@ impl Cluster {
         Self::of(&deployment("drain-alone"), INSTANCE_DRAINER)
     }
 
+    /// Returns the same deployment, in this world that has become of its own.
+    #[must_use]
+    pub fn alone_in(world: World) -> Self {
+        Self::of(&Arc::new(Deployed { world, ..(*deployment("drain-alone")).clone() }), INSTANCE_DRAINER)
+    }
+
     fn of(deployed: &Arc<Deployed>, subject: &'static str) -> Self {
         // Back-off jitter comes from here; the same seed plays the same schedule.
         fastrand::seed(7);

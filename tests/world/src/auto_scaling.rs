@@ -75,6 +75,8 @@ pub struct Group {
     pub deleting: bool,
     /// Activities that failed: when, what they were (`Description`), and Auto Scaling's words (`StatusMessage`).
     pub failures: Vec<(Timestamp, &'static str, String)>,
+    /// Stays at a hook that silence ended.
+    pub timed_out: Vec<TimedOut>,
     created: Timestamp,
     blocked_until: Option<Timestamp>,
 }
@@ -122,6 +124,17 @@ pub struct Wait {
     /// What no heartbeat can put off.
     pub longest: Timestamp,
     heartbeat: i64,
+}
+
+/// A stay at a hook that nobody ended: its default result decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedOut {
+    /// The instance.
+    pub instance: String,
+    /// The hook.
+    pub hook: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The next thing that a group has to do.
@@ -296,6 +309,9 @@ impl World {
             Work::TimeOut(id, hook) => {
                 let known = self.auto_scaling.groups.get(&name).and_then(|group| group.hooks.get(&hook));
                 let continues = known.is_some_and(|hook| hook.continues);
+                if let Some(group) = self.auto_scaling.groups.get_mut(&name) {
+                    group.timed_out.push(TimedOut { instance: id.clone(), hook: hook.clone(), at: now });
+                }
                 self.finish_wait(&name, &id, &hook, continues);
             }
             Work::Drop(id) => self.drop_member(&name, &id),

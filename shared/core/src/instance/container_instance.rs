@@ -43,10 +43,11 @@ impl ContainerInstance {
     }
 
     /// Returns whether tasks on it may be stopping, judged by those that should run: its agent is disconnected, or it
-    /// is a core without any.
+    /// is a core that drains, or without any of a service.
     #[must_use]
     pub fn may_be_stopping_tasks(&self) -> bool {
-        !self.connected || (self.core.is_some() && self.tasks.is_empty())
+        let serves = self.tasks.iter().any(|task| task.service().is_some());
+        !self.connected || (self.core.is_some() && (self.status == "DRAINING" || !serves))
     }
 
     /// Returns how many tasks that should run ECS counts on it beyond those listed: a list may leave something out.

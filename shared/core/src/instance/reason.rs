@@ -279,7 +279,7 @@ pub enum Reason {
         /// What it waited for.
         why: String,
     },
-    /// Its container instance is empty, so that it may go.
+    /// No task of a service is left on its container instance, so that it may go.
     #[error("EC2 recommends to replace its Spot instance, and its core has been stopped")]
     Rebalanced,
 }

@@ -57,6 +57,7 @@ fn group(arn: String, properties: &Value, now: Timestamp) -> Result<Group, Strin
         members: BTreeMap::new(),
         deleting: false,
         failures: Vec::new(),
+        timed_out: Vec::new(),
         created: now,
         blocked_until: None,
     })

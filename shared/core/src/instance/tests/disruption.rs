@@ -315,6 +315,10 @@ fn a_recommendation_stops_a_core_through_the_gate_and_terminates_its_instance_wh
     assert_eq!(step(&observed, &policy, 2).0, drains(2));
     (observed.claimed, observed.container_instances[1].status) = (false, "DRAINING".into());
     assert!(!plan(&observed, &policy, now()).steps.iter().any(|step| step.instance == "i-2"));
+    observed.container_instances[1].tasks = vec![task("family:cron", 4)];
+    assert_eq!(step(&observed, &policy, 2).0, Action::Terminate, "ECS never stops it: its grace runs in the hook");
+    observed.container_instances[1].tasks.push(task("service:agent", 5));
+    assert!(!plan(&observed, &policy, now()).steps.iter().any(|step| step.instance == "i-2"), "ECS stops this one");
     observed.container_instances[1].tasks.clear();
     assert_eq!(step(&observed, &policy, 2).0, Action::Terminate);
     observed.lease.holder.as_mut().unwrap().cause = Cause::Drain;

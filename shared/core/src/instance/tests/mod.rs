@@ -284,7 +284,7 @@ fn a_lifecycle_state_tells_whether_an_instance_is_held_leaves_or_serves() {
 }
 
 #[test]
-fn tasks_may_be_stopping_where_the_agent_is_away_or_a_core_has_none() {
+fn tasks_may_be_stopping_where_the_agent_is_away_or_a_core_drains_or_has_none() {
     let with = |connected, core, tasks| ContainerInstance { connected, ..registered(core, tasks) };
     for (found, want) in [
         (with(true, Some("1"), 1), false),
@@ -295,6 +295,11 @@ fn tasks_may_be_stopping_where_the_agent_is_away_or_a_core_has_none() {
     ] {
         assert_eq!(found.may_be_stopping_tasks(), want, "{found:?}");
     }
+    let drains = ContainerInstance { status: "DRAINING".into(), ..registered(Some("1"), 1) };
+    assert!(drains.may_be_stopping_tasks(), "a task of no service may be all that is to run on it");
+    let mut cron = registered(Some("1"), 1);
+    cron.tasks[0].group = "family:cron".into();
+    assert!(cron.may_be_stopping_tasks(), "the core's own is not to run");
 }
 
 #[test]

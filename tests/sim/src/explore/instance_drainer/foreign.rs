@@ -79,6 +79,15 @@ impl Foreign {
         json!({"members": members, "container instance": found, "tasks": tasks, "volume held": held})
     }
 
+    /// Its owners keep the hook alive at which its instance waits: a schedule may take longer than the two hours that one can last
+    /// without a sign of life (API reference of `PutLifecycleHook`, `HeartbeatTimeout`).
+    pub(super) fn lives(&self, cluster: &Cluster) {
+        let mut world = cluster.wire.world();
+        let members = world.auto_scaling.groups.get_mut(&self.group).map(|group| &mut group.members);
+        let waits = members.into_iter().flatten().flat_map(|(_, member)| member.waits.values_mut());
+        waits.for_each(|wait| wait.until = wait.longest);
+    }
+
     pub(super) fn stands(&self, cluster: &Cluster) -> Result<(), Wrong> {
         let now = self.now(cluster);
         if now == self.before { Ok(()) } else { Err(format!("what is not ours was {} and is {now}", self.before)) }

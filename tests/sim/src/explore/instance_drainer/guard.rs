@@ -1,17 +1,17 @@
 //! The truth about every write, before it takes effect.
 
-use cluster_world::{Request, World, auto_scaling::Member};
+use cluster_world::{Request, World, auto_scaling::Member, neo4j::Phase};
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::super::Wrong;
+use super::{super::Wrong, disruptions::Disruptions};
 use crate::cluster::{Node, is_of_tier};
 
 /// An agent that has been away for longer than this is silent.
 const SILENCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The hooks of our groups that are ours.
-const HOOKS: [&str; 2] = ["neo4j-launch", "neo4j-terminate"];
+pub(super) const HOOKS: [&str; 2] = ["neo4j-launch", "neo4j-terminate"];
 
 /// Looks at every write before it reaches the world, and knows the truth about what it does.
 #[derive(Clone)]
@@ -19,14 +19,25 @@ pub(super) struct Guard {
     pub(super) nodes: Vec<Node>,
     pub(super) ecs_cluster: String,
     pub(super) table: String,
+    pub(super) disruptions: Disruptions,
 }
 
 impl Guard {
     pub(super) fn check(&self, world: &World, request: &Request) -> Result<(), Wrong> {
         let Some((action, fields)) = cluster_world::read(request) else { return Ok(()) };
+        self.disruptions.look(world, &self.nodes);
+        self.is_allowed(world, &action, &fields)?;
+        for (core, task) in self.stopped_by(world, &action, &fields) {
+            self.disruptions.begin(world, &self.nodes, core, &task, &action)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a write is one that this function may do now.
+    fn is_allowed(&self, world: &World, action: &str, fields: &Value) -> Result<(), Wrong> {
         let text = |key: &str| fields[key].as_str().unwrap_or_default();
         let wrong = |what: &str| Err(format!("{action} {fields}: {what}"));
-        match action.as_str() {
+        match action {
             "autoscaling:CompleteLifecycleAction" | "autoscaling:RecordLifecycleActionHeartbeat" => {
                 let (group, instance) = (text("AutoScalingGroupName"), text("InstanceId"));
                 if !self.nodes.iter().any(|node| node.group == group) {
@@ -47,7 +58,12 @@ impl Guard {
                 if !self.nodes.iter().any(|node| node.group == group) {
                     return wrong("the group is not ours");
                 }
-                self.may_end(world, instance).or_else(|why| wrong(&why))
+                // One in service goes through its hook, which waits for tasks of no service.
+                let hooked = world.auto_scaling.member(instance).is_some_and(|member| member.state == "InService");
+                match hooked && self.members_on(world, instance) == 0 {
+                    true => Ok(()),
+                    false => self.may_end(world, instance).or_else(|why| wrong(&why)),
+                }
             }
             "ec2:AttachVolume" => {
                 let (volume, instance) = (text("VolumeId"), text("InstanceId"));
@@ -119,6 +135,53 @@ impl Guard {
         }
     }
 
+    /// The cores that a write stops although they could go on, with their tasks. Those that EC2 takes, those that are dead and
+    /// those of a cluster that is deleted go anyway, and one that hangs in its start was never there.
+    fn stopped_by(&self, world: &World, action: &str, fields: &Value) -> Vec<(usize, String)> {
+        let Some(cluster) = world.ecs.clusters.get(&self.ecs_cluster) else { return Vec::new() };
+        let text = |key: &str| fields[key].as_str().unwrap_or_default();
+        let short = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
+        let instance_of =
+            |id: &str| cluster.container_instances.values().find(|found| found.id == id)?.instance.clone();
+        let tasks_on = |instance: &str| {
+            let running = world.tasks_on(instance).filter(|id| is_of_tier("core", &cluster.tasks[id].service));
+            running.map(|id| (instance.to_owned(), id)).collect::<Vec<_>>()
+        };
+        let stopped = match action {
+            "ecs:UpdateContainerInstancesState" if text("status") == "DRAINING" => {
+                let named = fields["containerInstances"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let wanted = |(_, id): &(String, String)| cluster.tasks[id].wanted;
+                named.filter_map(|arn| instance_of(&short(arn))).flat_map(|id| tasks_on(&id)).filter(wanted).collect()
+            }
+            "ecs:DeregisterContainerInstance" if fields["force"] == true => {
+                instance_of(&short(text("containerInstance"))).map(|id| tasks_on(&id)).unwrap_or_default()
+            }
+            "ecs:StopTask" => {
+                let id = short(text("task"));
+                let task = cluster.tasks.get(&id).filter(|task| task.wanted && is_of_tier("core", &task.service));
+                let on = task.and_then(|task| cluster.container_instances.get(&task.address)?.instance.clone());
+                let hung = world.neo4j.members.get(&id).is_some_and(|member| member.phase == Phase::Stuck);
+                on.filter(|_| !hung).map(|instance| (instance, id)).into_iter().collect()
+            }
+            "autoscaling:SetInstanceHealth" => {
+                let instance = text("InstanceId");
+                let task = tasks_on(instance).pop().map(|(_, task)| task).unwrap_or_default();
+                vec![(instance.to_owned(), task)]
+            }
+            _ => Vec::new(),
+        };
+        let goes_anyway = |instance: &str| {
+            let taken = world.ec2.instances.get(instance).is_some_and(|found| found.reclaimed.is_some());
+            taken || self.is_dead(world, instance) || self.is_deleting(world)
+        };
+        let core = |instance: &str| {
+            let group = world.auto_scaling.group_of(instance)?;
+            (1..).zip(&self.nodes).find(|(_, node)| node.group == group).map(|(core, _)| core)
+        };
+        let chosen = stopped.into_iter().filter(|(instance, _)| !goes_anyway(instance));
+        chosen.filter_map(|(instance, task)| Some((core(&instance)?, task))).collect()
+    }
+
     /// How many tasks of the cluster ECS takes for not stopped on an instance.
     fn members_on(&self, world: &World, instance: &str) -> usize {
         let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
@@ -166,11 +229,14 @@ impl Guard {
         table.into_iter().flat_map(|(_, items)| items.values()).any(|item| item.to_string().contains("\"deleting\""))
     }
 
+    /// Whether an instance may end: every task on it, whoever's, has stopped, or it is dead. What was deregistered by the rules
+    /// above has no task any more.
     fn may_end(&self, world: &World, instance: &str) -> Result<(), String> {
-        match self.members_on(world, instance) {
-            0 => Ok(()),
-            _ if self.is_dead(world, instance) => Ok(()),
-            tasks => Err(format!("{tasks} tasks of the cluster run there")),
+        let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
+        let left: Vec<_> = world.tasks_on(instance).map(|id| format!("{} ({id})", tasks[&id].service)).collect();
+        if left.is_empty() || self.is_dead(world, instance) {
+            return Ok(());
         }
+        Err(format!("these tasks on it have not stopped: {}", left.join(", ")))
     }
 }
