@@ -158,10 +158,7 @@ mod tests {
         let second = PAGE.replace("30.5", "29.5").replace("10:0", "10:1");
         let at = |time: &str| format!("2026-11-23T{time}:00Z").parse::<Timestamp>().unwrap();
         let read = async |pages: &[(u16, &str)]| {
-            let disks = Disks {
-                cluster: "neo4j".into(),
-                cloudwatch: Signed { service: CLOUDWATCH, ..Answers::new(pages).ec2().0 },
-            };
+            let disks = Disks { cluster: "neo4j".into(), cloudwatch: Answers::new(pages).client(CLOUDWATCH) };
             disks.of(&[(2, at("09:50"))].into(), at("10:12")).await.map_err(|failure| failure.chain())
         };
         let found = read(&[(200, &first), (200, &second)]).await.unwrap();

@@ -239,7 +239,9 @@ impl Services {
             }
             Step::Stop(nth) => {
                 let tasks: Vec<_> = of(&world, nth).map_or_else(Vec::new, |id| world.tasks_on(&id).collect());
-                tasks.iter().for_each(|task| world.stop(SERVICES, task));
+                for task in &tasks {
+                    world.stop(SERVICES, task);
+                }
             }
             Step::Room(true) => _ = world.ec2.no_capacity.remove(ZONE),
             Step::Room(false) => _ = world.ec2.no_capacity.insert(ZONE.to_owned()),

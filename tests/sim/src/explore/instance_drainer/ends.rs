@@ -85,7 +85,9 @@ impl Instances {
             world.ec2.no_capacity.clear();
             world.ec2.attach_errors.clear();
             let full: Vec<_> = world.neo4j.full.iter().cloned().collect();
-            full.iter().for_each(|disk| world.free_disk(disk));
+            for disk in &full {
+                world.free_disk(disk);
+            }
         }
         let is_whole = |cluster: &Cluster, core: usize| {
             let Some(instance) = cluster.serving(core).filter(|_| cluster.states(core).len() == 1) else {

@@ -60,10 +60,10 @@ impl Guard {
                 }
                 // One in service goes through its hook, which waits for tasks of no service.
                 let hooked = world.auto_scaling.member(instance).is_some_and(|member| member.state == "InService");
-                match hooked && self.members_on(world, instance) == 0 {
-                    true => Ok(()),
-                    false => self.may_end(world, instance).or_else(|why| wrong(&why)),
+                if hooked && self.members_on(world, instance) == 0 {
+                    return Ok(());
                 }
+                self.may_end(world, instance).or_else(|why| wrong(&why))
             }
             "ec2:AttachVolume" => {
                 let (volume, instance) = (text("VolumeId"), text("InstanceId"));

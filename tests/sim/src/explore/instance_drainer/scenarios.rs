@@ -2,7 +2,10 @@
 
 use super::{
     Scenario,
-    steps::Step::{self, *},
+    steps::Step::{
+        self, Away, Busy, Cron, Delete, Empty, Fill, Free, Grow, Hang, Hear, Impair, Kill, Live, Lose, Mute, Rebalance,
+        Refuse, Silence, Spot, Stop, Theirs, TheirsDone, Unhealthy,
+    },
 };
 
 pub(super) const MINUTE: u64 = 60;
