@@ -22,9 +22,9 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Request {
-    /// Whether to plan only, and write nothing.
+    /// Whether to plan only, and write nothing; each function says what it does when nothing is said.
     #[serde(default)]
-    pub dry_run: bool,
+    pub dry_run: Option<bool>,
 }
 
 /// The fields of every request of CloudFormation (user guide, «Custom resource request objects»).
@@ -106,7 +106,7 @@ mod tests {
         });
         assert!(matches!(Event::read(request).unwrap(), Event::CustomResource(_)));
         for (payload, dry_run) in
-            [(json!({}), false), (json!({"dryRun": false}), false), (json!({"dryRun": true}), true)]
+            [(json!({}), None), (json!({"dryRun": false}), Some(false)), (json!({"dryRun": true}), Some(true))]
         {
             assert!(matches!(Event::read(payload).unwrap(), Event::Operator(request) if request.dry_run == dry_run));
         }

@@ -111,7 +111,8 @@ impl<F: Function> Frame<F> {
             },
             Event::CustomResource(request) => self.custom_resource(&request).await,
             Event::Operator(request) => {
-                let mode = if request.dry_run || self.dry_run { Mode::Look } else { Mode::Act };
+                let looks = request.dry_run.unwrap_or(F::LOOKS_UNLESS_TOLD);
+                let mode = if looks || self.dry_run { Mode::Look } else { Mode::Act };
                 let outcome = self.reconcile(mode, Vec::new()).await?;
                 Ok(self.function.answer(&outcome))
             }

@@ -22,6 +22,8 @@ pub trait Function: Sized {
     const METRICS: &'static [&'static str];
     /// How it handles the messages of its queue.
     const MESSAGES: Messages = Messages::Coalesced;
+    /// Whether a person's `{}` only plans, and `{"dryRun": false}` acts: of a function whose work nobody wants by mistake.
+    const LOOKS_UNLESS_TOLD: bool = false;
 
     /// The outcome of a round.
     type Outcome;

@@ -429,11 +429,15 @@ impl HttpClient for Wire {
 
 fn parse(request: &HttpRequest) -> Request {
     let uri: http::Uri = request.uri().parse().unwrap_or_default();
+    // S3's buckets are in the names of its hosts.
+    let bucket = uri.host().and_then(|host| host.split_once(".s3.")).map(|(bucket, _)| format!("/{bucket}"));
+    let said = |name: &str| request.headers().get(name).map(|value| (name.to_owned(), value.to_owned()));
     Request {
         method: request.method().to_owned(),
-        path: uri.path().to_owned(),
+        path: format!("{}{}", bucket.unwrap_or_default(), uri.path()),
         query: uri.query().unwrap_or_default().to_owned(),
         target: request.headers().get("x-amz-target").map(str::to_owned),
+        headers: ["if-match", "if-none-match"].into_iter().filter_map(said).collect(),
         body: request.body().bytes().unwrap_or_default().to_vec(),
     }
 }

@@ -126,6 +126,7 @@ async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: Header
         query: uri.query().unwrap_or_default().to_owned(),
         target,
         body: body.to_vec(),
+        ..Request::default()
     };
     let call = live.world().call(&request);
     let denied = match &call {

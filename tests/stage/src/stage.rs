@@ -240,7 +240,7 @@ impl Stage {
              &ShouldDecrementDesiredCapacity=false"
         );
         let (method, path, query) = ("POST".to_owned(), "/".to_owned(), String::new());
-        let request = Request { method, path, query, target: None, body: form.into_bytes() };
+        let request = Request { method, path, query, body: form.into_bytes(), ..Request::default() };
         let answer = self.live.world().answer(&request);
         if answer.status == 200 { Ok(()) } else { Err(format!("{instance} cannot be terminated: {}", answer.body)) }
     }

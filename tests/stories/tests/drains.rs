@@ -158,7 +158,7 @@ fn terminate(cluster: &Cluster, core: usize) -> String {
     let action = "Action=TerminateInstanceInAutoScalingGroup&Version=2011-01-01&ShouldDecrementDesiredCapacity=false";
     let body = format!("{action}&InstanceId={instance}").into_bytes();
     let (method, path, query) = ("POST".to_owned(), "/".to_owned(), String::new());
-    let answer = cluster.wire.world().answer(&Request { method, path, query, target: None, body });
+    let answer = cluster.wire.world().answer(&Request { method, path, query, body, ..Request::default() });
     assert_eq!(answer.status, 200, "{}", answer.body);
     instance
 }

@@ -153,7 +153,7 @@ impl Core {
 
 fn post(form: &str) -> Request {
     let (method, path) = ("POST".to_owned(), "/".to_owned());
-    Request { method, path, query: String::new(), target: None, body: form.as_bytes().to_vec() }
+    Request { method, path, body: form.as_bytes().to_vec(), ..Request::default() }
 }
 
 pub(crate) fn target(target: &str, body: &Value) -> Request {

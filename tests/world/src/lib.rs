@@ -103,6 +103,8 @@ services! {
     lambda: Lambda,
     /// What the tasks of members report.
     cloudwatch: CloudWatch,
+    /// Buckets. It takes what no other service does.
+    s3: S3,
 }
 
 /// What IAM is told of a call besides who does what to what: values by condition key.
@@ -240,7 +242,7 @@ impl World {
         self.calls.push(call);
         let result = self.acting(Cause::Functions, |world| (service.answer)(world, &asked));
         self.settle();
-        asked.wrap(result)
+        (service.wrap)(&asked, result)
     }
 }
 

@@ -1,17 +1,17 @@
 //! Requests to an API and its answers, whatever carried them.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Value, json};
 
 use super::{
     lambda,
     query::{self, Form},
-    route53,
+    route53, s3,
 };
 
 /// A request to an API, whatever carried it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `GET`, `POST`, …
     pub method: String,
@@ -21,6 +21,8 @@ pub struct Request {
     pub query: String,
     /// The header `X-Amz-Target` of the JSON protocols.
     pub target: Option<String>,
+    /// The other headers that say something, with names in lower case.
+    pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -83,7 +85,7 @@ impl Request {
             return !lambda::reads(self);
         }
         let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
-        operation.map_or(self.method != "GET", |operation| {
+        operation.map_or(!matches!(self.method.as_str(), "GET" | "HEAD"), |operation| {
             !["Describe", "List", "Get", "BatchGet", "Query"].iter().any(|v| operation.starts_with(v))
         })
     }
@@ -93,6 +95,12 @@ impl Request {
     pub fn kind(&self) -> Kind {
         if lambda::invoked(self).is_some() {
             return if lambda::reads(self) { Kind::Invoke } else { Kind::Write };
+        }
+        match s3::operation(self) {
+            Some("ListObjectsV2") => return Kind::List,
+            Some("PutObject" | "DeleteObjects") => return Kind::Write,
+            Some(_) => return Kind::Read,
+            None => {}
         }
         let form = Form::parse(self);
         let lists = self.target.as_deref().map_or(self.method == "GET", |target| {
@@ -110,6 +118,10 @@ impl Request {
     /// Returns whether it reads what has been written, however lately (DynamoDB: `ConsistentRead`).
     #[must_use]
     pub fn is_consistent(&self) -> bool {
+        // S3 is strongly consistent (user guide, «Amazon S3 data consistency model»).
+        if s3::is_asked(self) {
+            return true;
+        }
         let Ok(body) = serde_json::from_slice::<Value>(&self.body) else { return false };
         let of_tables = body["RequestItems"].as_object().into_iter().flatten();
         body["ConsistentRead"] == true
@@ -136,6 +148,9 @@ impl Request {
         }
         if lambda::invoked(self).is_some() {
             return lambda::refused(code, message);
+        }
+        if s3::is_asked(self) {
+            return s3::refused(code, message);
         }
         let body = if self.target.is_some() {
             format!(r#"{{"__type":"{code}","message":"{message}"}}"#)
@@ -180,6 +195,9 @@ pub fn refused(request: &Request, refusal: Refusal) -> Answer {
     }
     if lambda::invoked(request).is_some() {
         return lambda::refused(refusal.code, &refusal.message);
+    }
+    if s3::is_asked(request) {
+        return s3::refused(refusal.code, &refusal.message);
     }
     if request.target.is_none() {
         return route53::refused(refusal);

@@ -9,6 +9,7 @@ use super::{
     Answer, Context, Refusal, Request, World,
     cloudformation::{Change, Operation, Wanted},
     query::Form,
+    s3,
 };
 
 /// A service of AWS. Its state is the implementing type, a field of the world; what it does may reach other services, so
@@ -26,6 +27,11 @@ pub(crate) trait Service: Clone + Debug + Default {
 
     /// Answers a request with JSON, or, under [`Target::Rest`], with a text.
     fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal>;
+
+    /// Returns the answer in the protocol of the service.
+    fn wrap(asked: &Asked<'_>, result: Result<Value, Refusal>) -> Answer {
+        asked.wrap(result)
+    }
 
     /// Returns when something happens next by itself, the past included.
     fn next_due(_: &World) -> Option<Timestamp> {
@@ -74,6 +80,8 @@ pub(crate) enum Target {
         /// The operation.
         operation: &'static str,
     },
+    /// S3: the operation stands in the method, the path and the query.
+    Buckets,
 }
 
 /// A request to a service, read.
@@ -138,6 +146,7 @@ pub(crate) struct Entry {
     pub(crate) resources: &'static [&'static str],
     pub(crate) asked: fn(&World, &Asked<'_>) -> Touched,
     pub(crate) answer: fn(&mut World, &Asked<'_>) -> Result<Value, Refusal>,
+    pub(crate) wrap: fn(&Asked<'_>, Result<Value, Refusal>) -> Answer,
     pub(crate) next_due: fn(&World) -> Option<Timestamp>,
     pub(crate) settle: fn(&mut World) -> bool,
     pub(crate) create: fn(&mut World, &Wanted<'_>) -> Operation,
@@ -154,6 +163,7 @@ impl Entry {
             resources: S::RESOURCES,
             asked: S::asked,
             answer: S::answer,
+            wrap: S::wrap,
             next_due: S::next_due,
             settle: S::settle,
             create: S::create,
@@ -179,6 +189,7 @@ impl Entry {
                 let body = serde_json::from_slice(&request.body).unwrap_or_default();
                 request.path.starts_with(path).then(|| plain(operation, body))
             }
+            (Target::Buckets, None) => s3::operation(request).map(|operation| plain(operation, Value::Null)),
             (Target::Rest(path), None) => request.path.starts_with(path).then(|| plain(&request.method, Value::Null)),
             _ => None,
         }

@@ -161,6 +161,20 @@ impl Layout {
         format!("{}manifests/{database}/", self.prefix)
     }
 
+    /// Returns the prefix of all manifests.
+    #[must_use]
+    pub fn manifests_of_all(&self) -> String {
+        format!("{}manifests/", self.prefix)
+    }
+
+    /// Returns the database of a folder right under the prefix of all chains or all manifests, with its last `/`.
+    #[must_use]
+    pub fn database(&self, folder: &str) -> Option<String> {
+        let rest = folder.strip_prefix(self.prefix.as_str())?;
+        let name = rest.strip_prefix("chains/").or_else(|| rest.strip_prefix("manifests/"))?.strip_suffix('/')?;
+        is_database(name).then(|| name.to_owned())
+    }
+
     /// Returns the key of a chain's manifest.
     #[must_use]
     pub fn manifest(&self, database: &str, chain: ChainId) -> String {

@@ -5,6 +5,7 @@
 mod artifact;
 mod chain;
 mod evidence;
+mod job;
 mod judge;
 mod layout;
 mod manifest;
@@ -17,6 +18,7 @@ mod tests;
 pub use artifact::{Artifact, Unreadable, read_inspected};
 pub use chain::{Chain, Folder, Hold, Object, State};
 pub use evidence::Evidence;
+pub use job::{Job, JobName, Limits, Next, Overdue, Progress, next};
 pub use judge::{Ended, Task, judge};
 pub use layout::{ChainId, Key, Kind, Layout};
 pub use manifest::{Backup, Manifest, Verdict};

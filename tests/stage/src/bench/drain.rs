@@ -230,7 +230,7 @@ fn terminate(world: &mut World, instance: &str) {
          &ShouldDecrementDesiredCapacity=false"
     );
     let (method, path) = ("POST".to_owned(), "/".to_owned());
-    let answer = world.answer(&Request { method, path, query: String::new(), target: None, body: form.into_bytes() });
+    let answer = world.answer(&Request { method, path, body: form.into_bytes(), ..Request::default() });
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 

@@ -138,7 +138,7 @@ impl Core<'_> {
              &ShouldDecrementDesiredCapacity=false"
         );
         let (method, path) = ("POST".to_owned(), "/".to_owned());
-        let request = Request { method, path, query: String::new(), target: None, body: form.into_bytes() };
+        let request = Request { method, path, body: form.into_bytes(), ..Request::default() };
         let answer = self.cluster.wire.world().answer(&request);
         ensure(answer.status == 200, || format!("Auto Scaling refuses: {}", answer.body))?;
         Ok(instance)

@@ -131,7 +131,7 @@ impl<'a> Predecessor<'a> {
 
     async fn send(&self, target: Option<String>, body: String) -> Result<String, String> {
         let (method, path, query) = ("POST".to_owned(), "/".to_owned(), String::new());
-        let request = Request { method, path, query, target, body: body.into_bytes() };
+        let request = Request { method, path, query, target, body: body.into_bytes(), ..Request::default() };
         let answer = self.cluster.wire.send(&request).await.map_err(|error| error.to_string())?;
         if answer.status == 200 { Ok(answer.body) } else { Err(answer.body) }
     }

@@ -21,9 +21,8 @@ fn invoke(function: &str, payload: &Value) -> Request {
     Request {
         method: "POST".to_owned(),
         path: format!("/2015-03-31/functions/{function}/invocations"),
-        query: String::new(),
-        target: None,
         body: payload.to_string().into_bytes(),
+        ..Request::default()
     }
 }
 

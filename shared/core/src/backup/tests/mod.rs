@@ -1,5 +1,6 @@
 mod artifact;
 mod bucket;
+mod job;
 mod judge;
 mod layout;
 mod properties;

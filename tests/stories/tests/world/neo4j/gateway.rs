@@ -27,9 +27,8 @@ impl Asking {
         let request = cluster_world::Request {
             method: "POST".to_owned(),
             path: format!("/2015-03-31/functions/{name}/invocations"),
-            query: String::new(),
-            target: None,
             body: serde_json::to_vec(request).unwrap(),
+            ..cluster_world::Request::default()
         };
         let answer = self.cluster.wire.send(&request).await.unwrap();
         assert!(answer.status == 200 && answer.headers.is_empty(), "{answer:?}");

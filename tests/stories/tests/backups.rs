@@ -1,0 +1,3 @@
+//! Stories of backups.
+
+mod pruner;
