@@ -22,12 +22,16 @@ use crate::{
     template::{everything, names},
 };
 
+/// Functions that no template deploys yet. Nothing takes backups so far, so there is nothing to prune.
+const NOT_DEPLOYED: [&str; 1] = ["backup-pruner"];
+
 #[test]
 fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
     let crates = std::fs::read_dir(root().join("lambdas")).unwrap().map(|entry| entry.unwrap().file_name());
     let crates: BTreeSet<_> = crates.map(|name| name.into_string().unwrap()).collect();
-    let known: BTreeSet<_> = FUNCTIONS.iter().map(Registered::name).chain([gateway::NAME]).map(str::to_owned).collect();
-    assert_eq!(crates, known, "left: folders, right: FUNCTIONS and the gateway");
+    let known = FUNCTIONS.iter().map(Registered::name).chain([gateway::NAME]).chain(NOT_DEPLOYED);
+    let known: BTreeSet<_> = known.map(str::to_owned).collect();
+    assert_eq!(crates, known, "left: folders, right: FUNCTIONS, the gateway, and what is not deployed yet");
     let of_root = resources(&read("infra/template.yaml"));
     for function in FUNCTIONS {
         let (name, template, stack) = (function.name(), function.template(), function.stack);
