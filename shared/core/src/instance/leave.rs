@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Action, Cause, ContainerInstance, Group, Instance, InstanceStatus, NoticeKind, Observed, Phase, Reason, State,
@@ -10,10 +10,13 @@ use super::{
     spot,
 };
 
+/// How long after its beginning a drain is in every list of tasks. No page says how long that takes.
+const SETTLES: SignedDuration = SignedDuration::from_secs(30);
+
 /// Decides what to do about an instance on its way out.
 ///
 /// An instance is released only once ECS no longer counts on anything there: it is drained, all its tasks have stopped,
-/// and it is deregistered. Without force, ECS refuses to deregister while a task runs, which is the fence against a
+/// and it is deregistered. Without force, ECS refuses to deregister while a task is to run, which is the fence against a
 /// task placed late. Nor can a cluster with registrations be deleted, and ECS may take minutes to forget a terminated
 /// instance by itself.
 pub(super) fn leaving(situation: &Situation<'_>, group: &Group, instance: &Instance) -> Verdict {
@@ -106,6 +109,9 @@ fn unhindered(
         return (Action::Drain { container_instances: active }, why);
     }
     if tasks().next().is_none() {
+        if !is_settled(situation, group, instance, registrations) {
+            return wait(Reason::Settling);
+        }
         let arns = registrations.iter().map(|found| found.arn.clone()).collect();
         return (Action::Leave { container_instances: arns }, Reason::NoTasks);
     }
@@ -119,6 +125,27 @@ fn unhindered(
         return (Action::StopTasks { tasks }, Reason::Standalone { minutes, tasks: named });
     }
     wait(Reason::TasksStopping(by_group(tasks())))
+}
+
+/// Returns whether the lists of tasks can be believed that say that nothing is left on an instance.
+///
+/// A task moves from the list of those that should run to that of those that should not, and a list may be some seconds old: in
+/// the moment after a drain it may be in neither. ECS's own count leaves it out, too (API reference of `ContainerInstance`,
+/// `runningTasksCount`), so nothing would keep ECS from deregistering. A task that has stopped since then shows that the lists
+/// are younger; without one they are given time.
+fn is_settled(
+    situation: &Situation<'_>,
+    group: &Group,
+    instance: &Instance,
+    registrations: &[&ContainerInstance],
+) -> bool {
+    let Situation { observed, policy, now, .. } = *situation;
+    let leaves = observed.leaving.get(&instance.id).copied().unwrap_or(now);
+    let core = core_of(observed, policy, group, instance);
+    let stopped = observed.lease.holder.as_ref().filter(|holder| Some(holder.core) == core).map(|holder| holder.since);
+    let since = stopped.map_or(leaves, |stopped| stopped.max(leaves));
+    let seen = registrations.iter().filter_map(|found| found.last_stopped).max();
+    seen.is_some_and(|seen| seen >= since) || now.duration_since(since) >= SETTLES
 }
 
 /// Stops what ECS leaves running on an instance that EC2 takes, once it drains: no hook holds such an instance.

@@ -141,6 +141,9 @@ pub enum Reason {
     /// Nothing runs on it, so its registration can be removed, and then the instance.
     #[error("no task is left on it")]
     NoTasks,
+    /// Nothing is listed on it, in lists that may be older than its drain.
+    #[error("no task is listed on it, and none has been seen to stop: the next sweeps look again for half a minute")]
+    Settling,
     /// It no longer counts towards the quorum.
     #[error("it is dead: EC2's status checks fail, and ECS has lost its agent for more than five minutes")]
     Dead,
@@ -341,6 +344,7 @@ impl Reason {
             | Self::TasksUnlisted(_)
             | Self::NotAtOnce
             | Self::Leaving
+            | Self::Settling
             | Self::TasksStopping(_)
             | Self::Emptied
             | Self::Spared { .. }

@@ -41,6 +41,40 @@ fn an_instance_is_released_only_when_nothing_is_lost_with_it() {
 }
 
 #[test]
+fn lists_that_may_be_older_than_the_drain_release_nothing() {
+    let seconds = |ago: i64| now() - SignedDuration::from_secs(ago);
+    let with = |leaving: i64, lease: Option<(u8, i64)>, stopped: Option<i64>| {
+        let found = ContainerInstance { last_stopped: stopped.map(seconds), ..draining(registered(Some("1"), 0)) };
+        let mut observed = held(State::TerminatingWait, Phase::Complete, Some(found));
+        observed.leaving.insert("i-1".into(), seconds(leaving));
+        let holder =
+            lease.map(|(core, ago)| Holder { core, task: "t".into(), cause: Cause::Drain, since: seconds(ago) });
+        observed.lease = Lease { fence: 1, holder };
+        verdict(&observed)
+    };
+    let (waits, goes) = ((Action::Wait { heartbeat: true }, Reason::Settling), (leave(), Reason::NoTasks));
+    for (leaving, lease, stopped, want) in [
+        (29, None, None, &waits),
+        (30, None, None, &goes),
+        // One that has stopped since then shows that the lists are younger.
+        (10, None, Some(5), &goes),
+        (10, None, Some(11), &waits),
+        // It has waited for the gate for an hour, and was drained just now.
+        (3600, Some((1, 29)), None, &waits),
+        (3600, Some((1, 29)), Some(1800), &waits),
+        (3600, Some((1, 29)), Some(1), &goes),
+        (3600, Some((1, 30)), None, &goes),
+        // The lease of another core says nothing about this one.
+        (3600, Some((2, 1)), None, &goes),
+    ] {
+        assert_eq!(&with(leaving, lease, stopped), want, "{leaving} {lease:?} {stopped:?}");
+    }
+    let mut unseen = held(State::TerminatingWait, Phase::Complete, Some(draining(registered(Some("1"), 0))));
+    unseen.leaving.clear();
+    assert_eq!(verdict(&unseen), waits);
+}
+
+#[test]
 fn other_peoples_tasks_are_drained_and_what_does_not_stop_is_named() {
     let foreign = |found: ContainerInstance| {
         let groups = ["service:datadog", "family:cron", "service:datadog", "core"];

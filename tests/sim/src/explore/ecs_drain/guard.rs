@@ -52,6 +52,13 @@ pub(super) fn check(world: &World, request: &Request, table: &str) -> Result<(),
                 }
                 let silent = found.silent_since.is_some_and(|since| world.now.duration_since(since) >= SILENCE);
                 let left = world.tasks_on(&instance).count();
+                // ECS counts those that are to run, and refuses for none else.
+                let stop =
+                    left > 0 && world.tasks_on(&instance).all(|id| !world.ecs.clusters[SERVICES].tasks[&id].wanted);
+                let deregisters = !fields["containerInstances"].is_array();
+                if deregisters && fields["force"] != true && stop && !is_gone(world, &instance) {
+                    return wrong("tasks on it are still stopping, and it is deregistered");
+                }
                 if fields["force"] == true && left > 0 && !silent && !is_gone(world, &instance) {
                     return wrong("tasks run on it, and its agent speaks");
                 }

@@ -82,6 +82,7 @@ impl Guard {
                     return wrong("the ECS cluster is not ours");
                 }
                 let one = [fields["containerInstance"].clone()];
+                let named_many = fields["containerInstances"].is_array();
                 let named = fields["containerInstances"].as_array().map_or(&one[..], Vec::as_slice);
                 let drains = text("status") == "DRAINING";
                 for arn in named.iter().filter_map(Value::as_str) {
@@ -97,6 +98,13 @@ impl Guard {
                     let lost = Self::is_silent(world, &instance) && may;
                     if forced && !self.is_dead(world, &instance) && !lost && self.members_on(world, &instance) > 0 {
                         return wrong("it lives, and a member runs on it");
+                    }
+                    // ECS counts those that are to run, and refuses for none else.
+                    let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
+                    let mut left = world.tasks_on(&instance).peekable();
+                    let stop = left.peek().is_some() && left.all(|id| !tasks[&id].wanted);
+                    if !named_many && fields["force"] != true && stop && !self.is_dead(world, &instance) {
+                        return wrong("tasks on it are still stopping, and it is deregistered");
                     }
                     if drains && !may && self.wanted_on(world, &instance) > 0 {
                         return wrong("a member runs on it, and nobody holds the lease for it");
