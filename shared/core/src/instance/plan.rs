@@ -86,7 +86,7 @@ pub enum Action {
         /// Their ARNs.
         container_instances: Vec<ContainerInstanceArn>,
     },
-    /// Deregister its container instances, which ECS refuses while a task runs there, and then let the instance go.
+    /// Deregister its container instances, which ECS refuses while a task is to run there, and then let the instance go.
     Leave {
         /// The ARNs of all its registrations.
         container_instances: Vec<ContainerInstanceArn>,

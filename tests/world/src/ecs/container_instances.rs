@@ -318,6 +318,20 @@ impl World {
         self.announce_container_instance(&boot.cluster, address);
     }
 
+    /// People deregister what has outlived its instance, by force.
+    pub fn deregister_stale(&mut self) {
+        let ended = |id: &str| self.ec2.instances.get(id).is_none_or(|found| found.ended.is_some());
+        let all = self.ecs.clusters.iter().flat_map(|(name, cluster)| {
+            let stale = cluster.container_instances.iter().filter(|(_, found)| {
+                !found.connected && found.instance.as_deref().is_some_and(ended)
+            });
+            stale.map(move |(address, _)| (name.clone(), *address))
+        });
+        for (cluster, address) in all.collect::<Vec<_>>() {
+            self.deregister_address(&cluster, address);
+        }
+    }
+
     /// ECS learns that an instance is gone, and gives up its tasks.
     fn deregister_address(&mut self, cluster: &str, address: Ipv4Addr) {
         self.end_tasks(cluster, address);

@@ -130,6 +130,7 @@ pub(super) fn all_serve(world: &World) -> bool {
 /// Does what people do about what the function leaves to them: an agent that is silent in service, an instance that they
 /// emptied, a registration that nobody removes.
 pub(super) fn help(world: &mut World) {
+    world.deregister_stale();
     let members: Vec<_> =
         world.auto_scaling.groups[GROUP].members.iter().map(|(id, m)| (id.clone(), m.state)).collect();
     for (id, _) in members.iter().filter(|(_, state)| *state == "InService") {

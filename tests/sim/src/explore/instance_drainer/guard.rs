@@ -78,39 +78,7 @@ impl Guard {
                 }
             }
             "ecs:DeregisterContainerInstance" | "ecs:UpdateContainerInstancesState" => {
-                if text("cluster").rsplit('/').next() != Some(&self.ecs_cluster) {
-                    return wrong("the ECS cluster is not ours");
-                }
-                let one = [fields["containerInstance"].clone()];
-                let named_many = fields["containerInstances"].is_array();
-                let named = fields["containerInstances"].as_array().map_or(&one[..], Vec::as_slice);
-                let drains = text("status") == "DRAINING";
-                for arn in named.iter().filter_map(Value::as_str) {
-                    let id = arn.rsplit('/').next().unwrap_or(arn);
-                    let all = &world.ecs.clusters[&self.ecs_cluster].container_instances;
-                    let Some(found) = all.values().find(|found| found.id == id) else { continue };
-                    let instance = found.instance.clone().unwrap_or_default();
-                    let forced = fields["force"] == true && world.tasks_on(&instance).next().is_some();
-                    if found.attributes.contains_key("theirs") {
-                        return wrong("the container instance is not ours");
-                    }
-                    let may = self.may_stop(world, &instance);
-                    let lost = Self::is_silent(world, &instance) && may;
-                    if forced && !self.is_dead(world, &instance) && !lost && self.members_on(world, &instance) > 0 {
-                        return wrong("it lives, and a member runs on it");
-                    }
-                    // ECS counts those that are to run, and refuses for none else.
-                    let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
-                    let mut left = world.tasks_on(&instance).peekable();
-                    let stop = left.peek().is_some() && left.all(|id| !tasks[&id].wanted);
-                    if !named_many && fields["force"] != true && stop && !self.is_dead(world, &instance) {
-                        return wrong("tasks on it are still stopping, and it is deregistered");
-                    }
-                    if drains && !may && self.wanted_on(world, &instance) > 0 {
-                        return wrong("a member runs on it, and nobody holds the lease for it");
-                    }
-                }
-                Ok(())
+                self.may_take_out(world, fields).or_else(|why| wrong(&why))
             }
             "ecs:StopTask" => {
                 let id = text("task").rsplit('/').next().unwrap_or_default();
@@ -188,6 +156,43 @@ impl Guard {
         };
         let chosen = stopped.into_iter().filter(|(instance, _)| !goes_anyway(instance));
         chosen.filter_map(|(instance, task)| Some((core(&instance)?, task))).collect()
+    }
+
+    /// Whether container instances may be set to a status, or deregistered.
+    fn may_take_out(&self, world: &World, fields: &Value) -> Result<(), String> {
+        if fields["cluster"].as_str().unwrap_or_default().rsplit('/').next() != Some(&self.ecs_cluster) {
+            return Err("the ECS cluster is not ours".to_owned());
+        }
+        let one = [fields["containerInstance"].clone()];
+        let named_many = fields["containerInstances"].is_array();
+        let named = fields["containerInstances"].as_array().map_or(&one[..], Vec::as_slice);
+        let drains = fields["status"] == "DRAINING";
+        for arn in named.iter().filter_map(Value::as_str) {
+            let id = arn.rsplit('/').next().unwrap_or(arn);
+            let all = &world.ecs.clusters[&self.ecs_cluster].container_instances;
+            let Some(found) = all.values().find(|found| found.id == id) else { continue };
+            let instance = found.instance.clone().unwrap_or_default();
+            let forced = fields["force"] == true && world.tasks_on(&instance).next().is_some();
+            if found.attributes.contains_key("theirs") {
+                return Err("the container instance is not ours".to_owned());
+            }
+            let may = self.may_stop(world, &instance);
+            let lost = Self::is_silent(world, &instance) && may;
+            if forced && !self.is_dead(world, &instance) && !lost && self.members_on(world, &instance) > 0 {
+                return Err("it lives, and a member runs on it".to_owned());
+            }
+            // ECS counts those that are to run, and refuses for none else.
+            let tasks = &world.ecs.clusters[&self.ecs_cluster].tasks;
+            let mut left = world.tasks_on(&instance).peekable();
+            let stop = left.peek().is_some() && left.all(|id| !tasks[&id].wanted);
+            if !named_many && fields["force"] != true && stop && !self.is_dead(world, &instance) {
+                return Err("tasks on it are still stopping, and it is deregistered".to_owned());
+            }
+            if drains && !may && self.wanted_on(world, &instance) > 0 {
+                return Err("a member runs on it, and nobody holds the lease for it".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// How many tasks of the cluster ECS takes for not stopped on an instance.
