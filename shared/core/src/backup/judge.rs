@@ -191,7 +191,7 @@ fn doubts_of_artifact(task: &Task, artifact: &Artifact, chain: &Manifest) -> Vec
 ///
 /// It begins with the transaction after the last one before it; an empty one has none. From 2026.02 on the first one after
 /// its full backup may overlap with that.
-/// Source: <https://neo4j.com/docs/operations-manual/current/backup-restore/online-backup/>, «Scheduling for RPO and RTO».
+/// Source: <https://neo4j.com/docs/operations-manual/current/backup-restore/online-backup/>, the section on scheduling.
 fn unlinked(artifact: &Artifact, chain: &Manifest) -> Option<Doubt> {
     let good: Vec<&Artifact> = chain.good().collect();
     let Some(full) = good.first().filter(|first| first.full && good.len() == chain.backups.len()) else {

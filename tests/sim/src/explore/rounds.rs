@@ -20,13 +20,13 @@ pub(super) struct Hours {
     next_sweep: Timestamp,
     remembered: Timestamp,
     /// From when to when nothing woke the function, for as long as a hook lasts.
-    aways: Vec<(Timestamp, Timestamp)>,
+    absences: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Hours {
     pub(super) fn of(cluster: &Cluster) -> Self {
         let now = cluster.wire.world().now;
-        Self { late: vec![], next_sweep: now, remembered: now, aways: vec![] }
+        Self { late: vec![], next_sweep: now, remembered: now, absences: vec![] }
     }
 
     /// The function keeps alive or ends each hook of ours in these groups, unless a scenario sent it away for longer than one lasts.
@@ -37,7 +37,7 @@ impl Hours {
         ours: &[&str],
     ) -> Result<(), Wrong> {
         let stays = groups.filter_map(|name| world.auto_scaling.groups.get(name)).flat_map(|group| &group.timed_out);
-        let excused = |at: Timestamp| self.aways.iter().any(|(from, until)| *from <= at && at <= *until);
+        let excused = |at: Timestamp| self.absences.iter().any(|(from, until)| *from <= at && at <= *until);
         let mut wrong = stays.filter(|stay| ours.contains(&stay.hook.as_str()) && !excused(stay.at));
         wrong.next().map_or(Ok(()), |stay| {
             let (hook, instance, at) = (&stay.hook, &stay.instance, stay.at);
@@ -111,7 +111,7 @@ pub(super) trait Woken {
         // Events wait an hour for a function that is away; one of them is as good as all.
         let now = self.on().wire.world().now;
         self.hours().next_sweep = now;
-        self.hours().aways.extend((seconds >= HEARTBEAT).then_some((from, now)));
+        self.hours().absences.extend((seconds >= HEARTBEAT).then_some((from, now)));
         self.remember();
     }
 

@@ -58,15 +58,15 @@ fn what_is_not_as_documented_is_refused_by_name() {
 #[test]
 fn only_lines_with_the_nonce_are_the_jobs_own_word() {
     let mut lines: Vec<String> =
-        OF_5_26.lines().filter(|line| !line.is_empty()).map(|line| format!("n0nce inspect {line}")).collect();
-    lines.insert(0, "2026-11-30 01:00:00.000+0000 INFO  [c.n.b.BackupStrategy] 40 % n0nce end".to_owned());
+        OF_5_26.lines().filter(|line| !line.is_empty()).map(|line| format!("n1 inspect {line}")).collect();
+    lines.insert(0, "2026-11-30 01:00:00.000+0000 INFO  [c.n.b.BackupStrategy] 40 % n1 end".to_owned());
     lines.push("other end".to_owned());
-    lines.push("n0ncf checked".to_owned());
-    let read = |lines: &[String]| Evidence::read("n0nce", lines.iter().map(String::as_str));
+    lines.push("n2 checked".to_owned());
+    let read = |lines: &[String]| Evidence::read("n1", lines.iter().map(String::as_str));
     let cut = read(&lines);
     assert_eq!((cut.artifacts.as_ref().map(Vec::len), cut.checked, cut.ended), (Ok(2), false, false));
-    lines.extend(["n0nce checked".to_owned(), "n0nce end".to_owned()]);
+    lines.extend(["n1 checked".to_owned(), "n1 end".to_owned()]);
     let whole = read(&lines);
     assert!(whole.checked && whole.ended);
-    assert!(read(&["n0nce endless".to_owned(), "n0nce".to_owned()]).artifacts.is_err());
+    assert!(read(&["n1 endless".to_owned(), "n1".to_owned()]).artifacts.is_err());
 }
