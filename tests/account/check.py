@@ -30,7 +30,7 @@ BY_HAND = {
         sidecar-returns reboot reboot-time ec2-patience abandoned-launch retention retained-leaves retained-deletion dead-instance
         silent-instance dead-while-retained ec2-terminates pending-key silent-deletion launching-deletion deletion-protection
         termination-protection another-zone heartbeats spot-interruption shutdown-inside purchase-change volumes-in-use
-        snapshots stop-then-start draining slow-stop prompt-stop connectivity dies-disconnected
+        snapshots stop-then-start draining slow-stop prompt-stop connectivity stopping-lists dies-disconnected
         forced-deregistration empty-deregistration foreign-daemon two-registrations service-deletion registry-lag late-names
         enterprise-settings entry-point cluster-certificates one-name
         later-settings same-server volume-rollback template-rollback pass-role
