@@ -104,6 +104,7 @@ fn a_task_that_is_placed_in_the_last_moment_holds_its_instance() {
     play(async {
         let (cluster, old) = leaving().await;
         cluster.empty(2);
+        cluster.sweep().await.unwrap();
         cluster.wire.sleep(60).await;
         let from = cluster.wire.world().calls.len();
         let has_listed = |cluster: &Cluster| {
