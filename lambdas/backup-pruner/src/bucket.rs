@@ -207,7 +207,8 @@ impl Bucket {
             let call = call.set_delimiter(folders.then(|| "/".to_owned())).set_continuation_token(token.take());
             let page = call.send().await.map_err(|error| Failure::call(&format!("list {prefix}"), error))?;
             take(&page, &mut listed)?;
-            // `IsTruncated` alone says whether more follow (API reference of `ListObjectsV2`).
+            // «NextContinuationToken is sent when isTruncated is true» (API reference of `ListObjectsV2`): one without the other is
+            // followed where it can be, and otherwise no end.
             match (page.is_truncated(), page.next_continuation_token()) {
                 (Some(false) | None, None) => return Ok(listed),
                 (_, Some(next)) => token = Some(next.to_owned()),

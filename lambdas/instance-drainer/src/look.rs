@@ -37,6 +37,8 @@ impl Drainer {
         let now = round.began;
         let Observation { mut observed, before, mut remembered, cores } = self.observe(phase, round).await?;
         let policy = Policy { cores, ..self.config.policy() };
+        remembered.clocks.see_empty(instance::doubtfully_empty(&observed, &policy), now);
+        observed.empty.clone_from(&remembered.clocks.empty);
         let mut neo4j = None;
         if self.neo4j.is_none() {
             observed.neo4j = Seen::NoGateway;
@@ -78,6 +80,7 @@ impl Drainer {
             ));
         }
         observed.claimed = true;
+        observed.empty.clone_from(&first.observed.empty);
         let mut neo4j = judge(heard, &mut observed, memory, policy, now);
         observed.neo4j = neo4j.heard.seen(&first.remembered.neo4j);
         if let Some(before) = &first.neo4j {

@@ -29,7 +29,7 @@ pub use container_instance::{ContainerInstance, Task};
 pub use group::{Group, Instance, InstanceStatus, State};
 pub use heal::{Ill, NotYet, Witness, doubtful_disks, ill, may_be_wedged, not_yet};
 pub use lease::{Cause, Freed, Holder, Lease};
-pub use leave::may_be_dead;
+pub use leave::{doubtfully_empty, may_be_dead};
 pub use observed::{Heard, Observed, Phase, Seen};
 pub use origins::{MOST_CORES, Origins, OriginsRefused, expected_cores};
 pub use plan::{Action, Held, Plan, Policy, Step, plan};

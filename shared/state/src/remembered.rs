@@ -15,6 +15,7 @@ const DISCONNECTED: &str = "disconnected/";
 const NOT_WHOLE: &str = "not-whole/";
 /// The prefix of the sort keys of instances on their way out; their id follows.
 const LEAVING: &str = "leaving/";
+const EMPTY: &str = "empty/";
 /// The prefix of the sort keys of what EC2 has announced about instances; their id follows.
 const NOTICE: &str = "notice/";
 /// The prefix of the sort keys of cores whose member was restarted; their number follows.
@@ -52,6 +53,7 @@ impl Remembered {
         // For these it does not matter when they were last seen.
         let not_whole = clocks.not_whole.iter().map(|(core, since)| (format!("{NOT_WHOLE}{core}"), started(*since)));
         let leaving = clocks.leaving.iter().map(|(id, since)| (format!("{LEAVING}{id}"), dated(*since)));
+        let empty = clocks.empty.iter().map(|(id, since)| (format!("{EMPTY}{id}"), dated(*since)));
         let notices = clocks.notices.iter().map(|(id, notice)| (format!("{NOTICE}{id}"), announced(*notice)));
         let restarts = clocks.restarts.iter().map(|(core, at)| (format!("{RESTART}{core}"), restarted(at)));
         let answered = neo4j.answered.iter().map(|(task, at)| (format!("{ANSWERED}{task}"), started(*at)));
@@ -73,6 +75,7 @@ impl Remembered {
         disconnected
             .chain(not_whole)
             .chain(leaving)
+            .chain(empty)
             .chain(notices)
             .chain(restarts)
             .chain(answered)
@@ -116,6 +119,8 @@ impl Remembered {
             self.clocks.not_whole.insert(core, since);
         } else if let Some(id) = sort.strip_prefix(LEAVING) {
             self.clocks.leaving.insert(id.into(), since);
+        } else if let Some(id) = sort.strip_prefix(EMPTY) {
+            self.clocks.empty.insert(id.into(), since);
         } else if let Some(id) = sort.strip_prefix(NOTICE) {
             let Some(kind) = text(item, "kind").and_then(kind) else { return false };
             self.clocks.notices.insert(id.into(), Notice { since, kind });

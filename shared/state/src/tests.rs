@@ -40,6 +40,7 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
         disconnected: [("arn:aws:ecs:eu-west-1:0:container-instance/neo4j/1".into(), away)].into(),
         not_whole: [(2, at("09:30:00")), (3, at("09:31:00.25"))].into(),
         leaving: [("i-0123456789abcdef0".into(), at("09:50:00"))].into(),
+        empty: [("i-0123456789abcdef0".into(), at("09:55:00"))].into(),
         notices: [
             ("i-0123456789abcdef0".into(), Notice { since: at("09:58:00"), kind: NoticeKind::Spot }),
             ("i-0123456789abcdef1".into(), Notice { since: at("09:59:00"), kind: NoticeKind::Rebalance }),
@@ -64,7 +65,7 @@ fn what_is_remembered_survives_a_round_trip_through_its_items() {
         },
     };
     let remembered = Remembered { clocks, neo4j };
-    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 17]));
+    assert_eq!(read(&whole(&remembered)), (remembered, vec![true; 18]));
 }
 
 #[test]
@@ -75,6 +76,7 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
             disconnected: [("arn:1".into(), Away { since: seen, seen })].into(),
             not_whole: [(2, seen)].into(),
             leaving: [("i-1".into(), seen)].into(),
+            empty: [("i-1".into(), seen)].into(),
             notices: [
                 ("i-1".into(), Notice { since: seen, kind: NoticeKind::Spot }),
                 ("i-2".into(), Notice { since: seen, kind: NoticeKind::Rebalance }),
@@ -107,7 +109,7 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
     let server = [("pk", string("clock")), ("sk", string("server/3")), ("id", string("id"))];
     let refused =
         [("pk", string("clock")), ("sk", string("admin-refused")), ("version", string("v1")), ("since", time.clone())];
-    let leaving = [("pk", string("clock")), ("sk", string("leaving/i-1")), ("since", time.clone())];
+    let dated = |sort: &str| item(&[("pk", string("clock")), ("sk", string(sort)), ("since", time.clone())]);
     let notice = |sort: &str, kind: &str| {
         item(&[("pk", string("clock")), ("sk", string(sort)), ("kind", string(kind)), ("since", time.clone())])
     };
@@ -117,7 +119,8 @@ fn items_have_the_keys_and_the_forms_that_the_table_holds() {
         clock("answered/other"),
         clock("disconnected/arn:1"),
         item(&down),
-        item(&leaving),
+        dated("empty/i-1"),
+        dated("leaving/i-1"),
         clock("monitor-declared"),
         clock("not-whole/2"),
         notice("notice/i-1", "spot"),

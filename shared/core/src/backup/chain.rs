@@ -15,7 +15,7 @@ pub struct Object {
     pub written: Timestamp,
 }
 
-/// A chain as it lies in the bucket. It is read, judged and let go, so that memory does not grow with the bucket.
+/// A chain as it lies in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     /// The database that the folder is of.

@@ -22,6 +22,9 @@ pub struct Clocks {
     pub not_whole: BTreeMap<u8, Timestamp>,
     /// When an instance was first seen on its way out, by its id.
     pub leaving: BTreeMap<InstanceId, Timestamp>,
+    /// When an instance on its way out was first seen drained and without a task, where nothing shows how old that list is, by
+    /// its id.
+    pub empty: BTreeMap<InstanceId, Timestamp>,
     /// What EC2 has announced about an instance, by its id.
     pub notices: BTreeMap<InstanceId, Notice>,
     /// When the member of a core was restarted because it was ill, by the core's number: the last day, oldest first.
@@ -89,6 +92,16 @@ impl Clocks {
         let leaving = groups.iter().flat_map(|group| &group.instances).filter(|found| found.state.is_leaving());
         let clock = |id: &InstanceId| (id.clone(), seen.get(id).copied().unwrap_or(now));
         self.leaving = leaving.map(|found| clock(&found.id)).collect();
+    }
+
+    /// Starts a clock for each of these instances that has none, and ends all others.
+    pub fn see_empty(&mut self, empty: impl IntoIterator<Item = InstanceId>, now: Timestamp) {
+        let seen = std::mem::take(&mut self.empty);
+        let clock = |id: InstanceId| {
+            let since = seen.get(&id).copied().unwrap_or(now);
+            (id, since)
+        };
+        self.empty = empty.into_iter().map(clock).collect();
     }
 
     /// Remembers what EC2 announces about instances of the groups, and forgets it about all others: they are gone, or were

@@ -3,14 +3,15 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Action, Cause, ContainerInstance, Group, Instance, InstanceStatus, NoticeKind, Observed, Phase, Reason, State,
-    Task,
+    Action, Cause, ContainerInstance, Group, Instance, InstanceStatus, NoticeKind, Observed, Phase, Policy, Reason,
+    State, Task,
     disruption::core_of,
     plan::{Situation, Verdict, wait, wait_on},
     spot,
 };
+use crate::ids::InstanceId;
 
-/// How long after its beginning a drain is in every list of tasks. No page says how long that takes.
+/// How long an instance has to be seen without a task until no list is older than its drain. No page says how long that takes.
 const SETTLES: SignedDuration = SignedDuration::from_secs(30);
 
 /// Decides what to do about an instance on its way out.
@@ -109,7 +110,8 @@ fn unhindered(
         return (Action::Drain { container_instances: active }, why);
     }
     if tasks().next().is_none() {
-        if !is_settled(situation, group, instance, registrations) {
+        let empty = observed.empty.get(&instance.id).is_some_and(|since| now.duration_since(*since) >= SETTLES);
+        if !empty && !has_seen_one_stop(observed, policy, group, instance, registrations) {
             return wait(Reason::Settling);
         }
         let arns = registrations.iter().map(|found| found.arn.clone()).collect();
@@ -127,25 +129,45 @@ fn unhindered(
     wait(Reason::TasksStopping(by_group(tasks())))
 }
 
-/// Returns whether the lists of tasks can be believed that say that nothing is left on an instance.
+/// Returns the instances on their way out that are drained and without a task, as far as the lists say: how long that has been so
+/// has to be remembered.
 ///
 /// A task moves from the list of those that should run to that of those that should not, and a list may be some seconds old: in
 /// the moment after a drain it may be in neither. ECS's own count leaves it out, too (API reference of `ContainerInstance`,
-/// `runningTasksCount`), so nothing would keep ECS from deregistering. A task that has stopped since then shows that the lists
-/// are younger; without one they are given time.
-fn is_settled(
-    situation: &Situation<'_>,
+/// `runningTasksCount`), so nothing would keep ECS from deregistering. A task that has stopped since the drain began shows that
+/// the lists are younger; without one they are given time.
+#[must_use]
+pub fn doubtfully_empty(observed: &Observed, policy: &Policy) -> Vec<InstanceId> {
+    let all = observed.groups.iter().flat_map(|group| group.instances.iter().map(move |instance| (group, instance)));
+    let leaving = all.filter(|(_, instance)| instance.state.awaits_release());
+    let doubtful = leaving.filter(|(group, instance)| {
+        let registrations = observed.of(&instance.id);
+        let drained =
+            registrations.iter().all(|found| !(found.connected && found.is_active()) && found.tasks.is_empty());
+        drained && !registrations.is_empty() && !has_seen_one_stop(observed, policy, group, instance, &registrations)
+    });
+    doubtful.map(|(_, instance)| instance.id.clone()).collect()
+}
+
+/// Returns whether a task on an instance has stopped since its drain began. That of a core without the lease may have been begun
+/// by anybody, at any time: of it nothing is known.
+fn has_seen_one_stop(
+    observed: &Observed,
+    policy: &Policy,
     group: &Group,
     instance: &Instance,
     registrations: &[&ContainerInstance],
 ) -> bool {
-    let Situation { observed, policy, now, .. } = *situation;
-    let leaves = observed.leaving.get(&instance.id).copied().unwrap_or(now);
-    let core = core_of(observed, policy, group, instance);
-    let stopped = observed.lease.holder.as_ref().filter(|holder| Some(holder.core) == core).map(|holder| holder.since);
-    let since = stopped.map_or(leaves, |stopped| stopped.max(leaves));
-    let seen = registrations.iter().filter_map(|found| found.last_stopped).max();
-    seen.is_some_and(|seen| seen >= since) || now.duration_since(since) >= SETTLES
+    let leaves = observed.leaving.get(&instance.id).copied();
+    let since = match core_of(observed, policy, group, instance) {
+        None => leaves,
+        Some(core) => {
+            let holder = observed.lease.holder.as_ref().filter(|holder| holder.core == core && !holder.is_nobody());
+            holder.and_then(|holder| Some(holder.since.max(leaves?)))
+        }
+    };
+    let stopped = registrations.iter().filter_map(|found| found.last_stopped).max();
+    stopped.zip(since).is_some_and(|(stopped, since)| stopped >= since)
 }
 
 /// Stops what ECS leaves running on an instance that EC2 takes, once it drains: no hook holds such an instance.

@@ -62,6 +62,8 @@ pub struct Observed {
     pub claimed: bool,
     /// When instances were first seen on their way out.
     pub leaving: BTreeMap<InstanceId, Timestamp>,
+    /// When instances on their way out were first seen drained and without a task, where nothing shows how old that list is.
+    pub empty: BTreeMap<InstanceId, Timestamp>,
     /// What EC2 has announced about instances.
     pub notices: BTreeMap<InstanceId, Notice>,
     /// How long members that had answered have been silent, by task.

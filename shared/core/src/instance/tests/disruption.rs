@@ -377,5 +377,6 @@ fn without_a_neo4j_every_task_is_waited_for_and_no_launch_is_touched() {
     observed.container_instances[0].tasks.clear();
     assert_eq!(of(&observed), HEARTBEAT, "the lists may be older than its drain");
     observed.container_instances[0].last_stopped = Some(now());
+    observed.leaving.insert("i-1".into(), now());
     assert_eq!(of(&observed), leave());
 }

@@ -133,10 +133,10 @@ fn launching(volume: Option<(VolumeId, Volume)>, found: Option<ContainerInstance
 }
 
 /// Returns a cluster in which instance `i-1` of core 1 is held in this state.
-/// An instance that has been on its way out for half a minute, so that lists of tasks can be believed.
+/// An instance on its way out that was seen without a task half a minute ago, so that lists can be believed.
 fn held(state: State, phase: Phase, found: Option<ContainerInstance>) -> Observed {
-    let leaving = [("i-1".into(), now() - SignedDuration::from_secs(30))].into();
-    Observed { leaving, ..observed(phase, vec![group(1, vec![instance("i-1", state)])], None, found) }
+    let empty = [("i-1".into(), now() - SignedDuration::from_secs(30))].into();
+    Observed { empty, ..observed(phase, vec![group(1, vec![instance("i-1", state)])], None, found) }
 }
 
 fn text(observed: &Observed) -> String {

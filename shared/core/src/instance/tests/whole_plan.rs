@@ -158,6 +158,7 @@ fn apply(observed: &mut Observed, number: u8, twist: &Twist) {
         (found.state, found.status) = (State::from(twist.state), twist.ec2);
         if found.state.is_leaving() {
             observed.leaving.insert(id.as_str().into(), now() - SignedDuration::from_mins(twist.leaving));
+            observed.empty.insert(id.as_str().into(), now() - SignedDuration::from_mins(twist.leaving));
         }
     }
     if let Some((kind, seconds)) = twist.notice {
