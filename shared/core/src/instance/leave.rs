@@ -111,7 +111,7 @@ fn unhindered(
     }
     if tasks().next().is_none() {
         let empty = observed.empty.get(&instance.id).is_some_and(|since| now.duration_since(*since) >= SETTLES);
-        if !empty && !has_seen_one_stop(observed, policy, group, instance, registrations) {
+        if !empty && !lists_are_later(observed, policy, group, instance, registrations) {
             return wait(Reason::Settling);
         }
         let arns = registrations.iter().map(|found| found.arn.clone()).collect();
@@ -144,20 +144,24 @@ pub fn doubtfully_empty(observed: &Observed, policy: &Policy) -> Vec<InstanceId>
         let registrations = observed.of(&instance.id);
         let drained =
             registrations.iter().all(|found| !(found.connected && found.is_active()) && found.tasks.is_empty());
-        drained && !registrations.is_empty() && !has_seen_one_stop(observed, policy, group, instance, &registrations)
+        drained && !registrations.is_empty() && !lists_are_later(observed, policy, group, instance, &registrations)
     });
     doubtful.map(|(_, instance)| instance.id.clone()).collect()
 }
 
-/// Returns whether a task on an instance has stopped since its drain began. That of a core without the lease may have been begun
-/// by anybody, at any time: of it nothing is known.
-fn has_seen_one_stop(
+/// Returns whether the lists of tasks are known to be later than the drain of an instance: a task on it has stopped since. The
+/// drain of a core without the lease may have been begun by anybody, at any time: of it nothing is known. While the cluster is
+/// being deleted, no drain stops members: CloudFormation has deleted their services before it comes to the groups.
+fn lists_are_later(
     observed: &Observed,
     policy: &Policy,
     group: &Group,
     instance: &Instance,
     registrations: &[&ContainerInstance],
 ) -> bool {
+    if observed.phase == Phase::Deleting {
+        return true;
+    }
     let leaves = observed.leaving.get(&instance.id).copied();
     let since = match core_of(observed, policy, group, instance) {
         None => leaves,

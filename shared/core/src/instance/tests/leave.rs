@@ -75,6 +75,9 @@ fn lists_that_may_be_older_than_the_drain_release_nothing() {
     let quiet = held(State::TerminatingWait, Phase::Complete, Some(registered(Some("1"), 0)));
     assert!(doubtfully_empty(&quiet, &policy()).is_empty(), "it is ACTIVE: tasks may still be placed");
     assert!(doubtfully_empty(&held(State::TerminatingWait, Phase::Complete, None), &policy()).is_empty());
+    let deleted = held(State::TerminatingWait, Phase::Deleting, Some(draining(registered(Some("1"), 0))));
+    assert_eq!(verdict(&deleted), (leave(), Reason::NoTasks), "its service is gone");
+    assert!(doubtfully_empty(&deleted, &policy()).is_empty());
 }
 
 #[test]
