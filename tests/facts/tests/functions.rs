@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Functions that no template deploys yet. Nothing takes backups so far, so there is nothing to prune.
-const NOT_DEPLOYED: [&str; 1] = ["backup-pruner"];
+const NOT_DEPLOYED: [&str; 2] = ["backup-pruner", "backup-scheduler"];
 
 #[test]
 fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
