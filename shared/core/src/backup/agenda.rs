@@ -81,7 +81,11 @@ pub fn decide(
     if let Some(refused) = database {
         return Step::Refuse(refused.to_string());
     }
-    let own = |job: &&&OpenJob| job.name.slot == slot.kind && job.name.attempt.opened() == slot.due;
+    // A full one of the same time holds everything, whichever schedule it came by.
+    let own = |job: &&&OpenJob| {
+        let holds = job.name.slot == slot.kind || job.task.kind == Kind::Full;
+        holds && job.name.attempt.opened() == slot.due
+    };
     if let Some(job) = open.iter().find(own) {
         return Step::Settled(format!("the job {} is on its way", job.name));
     }
