@@ -589,12 +589,39 @@ CHANGES = {
     "ReplicaDrainTimeoutMinutes": "30",
     "StandaloneTaskGraceMinutes": "0",
     "SlowQueryMillis": "1000",
+    "FullBackupSchedule": "rate(12 hours)",
+    "DifferentialBackupSchedule": "",
+    "BackupTimeZone": "Europe/Berlin",
+    "BackupMaximumAgeMinutes": "1440",
+    "BackupBucketName": "backups-of-many",
+    "BackupKmsKeyArn": key(3),
+    "S3EndpointRouteTableIds": "rtb-00000000000000001",
+    "BackupQueueArn": "arn:aws:batch:eu-west-1:000000000000:job-queue/of-many",
+    "BackupInstanceTypes": "r8g.large",
+    "BackupScratchSize": "200",
+    "BackupMemory": "12288",
+    "BackupVcpus": "4",
+    "BackupTimeoutMinutes": "60",
+    "BackupHourlyDays": "1",
+    "BackupDailyDays": "7",
+    "BackupWeeks": "4",
+    "BackupMonths": "0",
+    "BackupMinimumChains": "3",
+    "BackupPrunePercent": "10",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:alarms",
     "LogRetentionDays": "90",
     "Architecture": "x86_64",
 }
 # The same for a cluster of seven cores, with what another value of the above leaves without effect.
-CHANGES_OF_SEVEN = CHANGES | {"DataVolumeType": "io2", "SlowQueryLog": "false", "ReplicaCount": "0", "CoreCount": "7"}
+CHANGES_OF_SEVEN = CHANGES | {
+    "DataVolumeType": "io2",
+    "SlowQueryLog": "false",
+    "ReplicaCount": "0",
+    "CoreCount": "7",
+    "Backups": "false",
+    "BackupBucketName": "",
+    "BackupObjectLockDays": "7",
+}
 
 
 def releases() -> dict[str, Path]:
