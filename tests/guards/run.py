@@ -27,7 +27,7 @@ COPY = ROOT / "target/guards/tree"
 BUILD = ROOT / "target/guards/build"
 FIELDS = {"name", "file", "is", "becomes", "package", "tests"}
 # Packages that are built together: with each alone, libraries would be compiled anew for its choice of their features.
-TOGETHER = [["cluster-core"], ["cluster-state", "cluster-stories", "instance-drainer"]]
+TOGETHER = [["cluster-core"], ["cluster-members", "cluster-state", "cluster-stories", "instance-drainer"]]
 # A test that never ends without its guard has not failed.
 LIMIT_SECONDS = 600
 

@@ -20,6 +20,7 @@ use aws_smithy_async::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use backup_pruner::Pruner;
+use backup_scheduler::Scheduler;
 use cluster_lambda::{
     Aws, Description, Failure, Frame, Function,
     aws::{ATTEMPT_TIMEOUT, CALL_TIMEOUT, MAX_ATTEMPTS, RetryPartition},
@@ -33,10 +34,11 @@ use serde_json::Value;
 use crate::wire::Wire;
 
 /// One line for each function: its type, and the logical id under which the root template nests its template.
-pub const FUNCTIONS: [Registered; 3] = [
+pub const FUNCTIONS: [Registered; 4] = [
     Registered::new::<Replicator>("Discovery"),
     Registered::new::<Drainer>("Draining"),
     Registered::new::<Pruner>("Pruning"),
+    Registered::new::<Scheduler>("Scheduling"),
 ];
 
 /// The name of the function that keeps the names.
@@ -45,6 +47,8 @@ pub const DNS_REPLICATOR: &str = Replicator::NAME;
 pub const INSTANCE_DRAINER: &str = Drainer::NAME;
 /// The name of the function that deletes backups.
 pub const BACKUP_PRUNER: &str = Pruner::NAME;
+/// The name of the function that takes backups.
+pub const BACKUP_SCHEDULER: &str = Scheduler::NAME;
 
 /// The name of the function that asks Neo4j.
 pub const NEO4J_GATEWAY: &str = "neo4j-gateway";
