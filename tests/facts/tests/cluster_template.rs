@@ -294,10 +294,20 @@ fn deletion_begins_with_the_clusters_phase_and_ends_with_what_everything_needs()
         ("Cores", "Replicas"),
         ("ReplicaTask", "Replicas"),
         ("Monitoring", "Target"),
+        ("Backup", "Scheduling"),
+        ("BackupJob", "Scheduling"),
+        ("Scheduling", "Monitoring"),
+        ("Pruning", "Monitoring"),
         ("Cores", "Target"),
         ("Replicas", "Target"),
     ] {
         assert!(needs(then).contains(first), "{then} could outlive {first}");
+    }
+    // A deletion would wait for the jobs before members could go.
+    for id in ["Backup", "BackupJob", "Scheduling", "Pruning"] {
+        for needed in ["Cores", "Replicas", "Draining", "Discovery", "Gateway"] {
+            assert!(!needs(id).contains(needed) && !needs(needed).contains(id), "{id} and {needed}");
+        }
     }
 }
 
