@@ -1,10 +1,12 @@
 //! The model refuses what AWS refuses: otherwise a story against it would prove nothing.
 
 mod auto_scaling;
+mod batch;
 mod draining;
 mod ecs;
 mod hooks;
 mod invocations;
+mod logs;
 mod metrics;
 mod neo4j;
 mod notices;
