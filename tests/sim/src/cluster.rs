@@ -56,6 +56,13 @@ pub struct Node {
     pub template: String,
 }
 
+/// What a schedule sends, and how often.
+#[derive(Clone, Debug)]
+struct Sweep {
+    body: String,
+    every: SignedDuration,
+}
+
 /// A deployment as a value: a world, and the names of what stands in it.
 #[derive(Clone, Debug)]
 pub struct Deployed {
@@ -69,8 +76,8 @@ pub struct Deployed {
     /// Functions by the ARN that custom resources name.
     arns: BTreeMap<String, String>,
     rules: Vec<Rule>,
-    /// What the schedules send: (function, message).
-    sweeps: Vec<(String, String)>,
+    /// What the schedules send, each with the function that it is for.
+    sweeps: Vec<(String, Sweep)>,
     zone: String,
     registries: [String; 2],
     ecs_cluster: String,
@@ -100,7 +107,8 @@ pub struct Cluster {
     running: Arc<Mutex<BTreeSet<String>>>,
     /// Events that a queue keeps back: until when, and for whom.
     kept_back: Arc<Mutex<Vec<(Timestamp, String, Value)>>>,
-    next_sweep: Arc<Mutex<Timestamp>>,
+    /// When each function is swept next. One that is not here is swept in a minute's time after the start.
+    next_sweeps: Arc<Mutex<BTreeMap<String, Timestamp>>>,
     failures: Arc<Mutex<Vec<String>>>,
     ending: Arc<Ending>,
 }
@@ -221,7 +229,7 @@ impl Cluster {
             environments: deployed.environments.clone(),
             running: Arc::new(Mutex::new(deployed.environments.keys().cloned().collect())),
             kept_back: Arc::default(),
-            next_sweep: Arc::new(Mutex::new(deployed.world.now + SignedDuration::from_mins(1))),
+            next_sweeps: Arc::default(),
             failures: Arc::default(),
             ending,
         }
@@ -301,7 +309,7 @@ impl Cluster {
     /// Returns what the schedule of a function sends now.
     #[must_use]
     pub fn sweep_message(&self, function: &str) -> String {
-        let sweep = self.deployed.sweeps.iter().find(|(name, _)| name == function).map(|(_, body)| body).unwrap();
+        let sweep = self.deployed.sweeps.iter().find(|(name, _)| name == function).map(|(_, sweep)| &sweep.body).unwrap();
         // EventBridge Scheduler user guide, «Adding context attributes».
         let now = self.wire.world().now;
         let sweep = sweep.replace("<aws.scheduler.scheduled-time>", &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use cluster_world::World;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{
-    Deployed, Node,
+    Deployed, Node, Sweep,
     stack::{request, updated},
 };
 use crate::{
@@ -16,11 +17,19 @@ use crate::{
     wire::Wire,
 };
 
+/// Returns how often a schedule with a rate runs.
+fn rate(expression: &str) -> SignedDuration {
+    let words = expression.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')'));
+    let (count, unit) = words.and_then(|words| words.split_once(' ')).unwrap_or_else(|| panic!("{expression} is no rate"));
+    let count: i64 = count.parse().unwrap();
+    if unit.starts_with("hour") { SignedDuration::from_hours(count) } else { SignedDuration::from_mins(count) }
+}
+
 /// Returns whether the world makes resources of a type; all else is names.
 pub(super) fn is_modelled(r#type: &str) -> bool {
     let types = ["AWS::EC2::Volume", "AWS::EC2::LaunchTemplate", "AWS::DynamoDB::", "AWS::Route53::", "AWS::ECS::"];
-    let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::"];
-    types.iter().chain(&more).any(|prefix| r#type.starts_with(prefix))
+    let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::", "AWS::S3::Bucket"];
+    types.iter().chain(&more).any(|prefix| r#type.starts_with(prefix)) && r#type != "AWS::S3::BucketPolicy"
 }
 
 struct Creation {
@@ -41,8 +50,8 @@ struct Creation {
     delays: BTreeMap<String, i64>,
     /// Event patterns, each with the ARN of its target.
     rules: Vec<(Value, String)>,
-    /// Messages of schedules, each with the ARN of its target.
-    sweeps: Vec<(String, String)>,
+    /// Messages of sweeps with their rates, each with the ARN of its target.
+    sweeps: Vec<(Sweep, String)>,
 }
 
 /// Creates a deployment of the renderer's.
@@ -75,7 +84,10 @@ pub(super) async fn deploy(name: &str, today: BTreeMap<String, Environment>) -> 
         ecs_cluster: given.clone().unwrap_or_default(),
         nodes: vec![],
     };
-    // Secrets that are given by ARN are there, too.
+    // A bucket that is given is there, and so are secrets.
+    if let Some(bucket) = stacks.parameter("BackupBucketName").filter(|name| !name.is_empty()) {
+        world.bucket(bucket);
+    }
     for (parameter, arn) in stacks.parameters().filter(|(name, arn)| name.ends_with("SecretArn") && !arn.is_empty()) {
         let value = json!({"username": "neo4j", "password": format!("given-{parameter}")});
         world.put_secret(arn, parameter, value.to_string());
@@ -95,10 +107,14 @@ pub(super) async fn deploy(name: &str, today: BTreeMap<String, Environment>) -> 
 /// Updates what has been deployed to another deployment of the renderer's. Returns it with what has to be deleted then: what
 /// was replaced, and what is no longer there, last of all what was created first.
 pub(super) async fn update(wire: &Wire, deployed: &Deployed, to: &str) -> (Deployed, Vec<Made>) {
+    let to = Stacks::of(to);
+    if let Some(bucket) = to.parameter("BackupBucketName").filter(|name| !name.is_empty()) {
+        wire.world().bucket(bucket);
+    }
     let blank = Deployed { made: vec![], phase: None, nodes: vec![], ..deployed.clone() };
     let mut before = deployed.made.clone();
     before.extend(deployed.phase.iter().map(|(made, _)| made.clone()));
-    let (updated, mut left) = Creation::of(Stacks::of(to), wire.clone(), blank, before).carry_out().await;
+    let (updated, mut left) = Creation::of(to, wire.clone(), blank, before).carry_out().await;
     let kept = |old: &&Made| {
         updated.made.iter().chain(updated.phase.iter().map(|(made, _)| made)).any(|new| new.place == old.place)
     };
@@ -140,7 +156,7 @@ impl Creation {
             Rule { pattern, function: queues[&queue].clone(), delay }
         });
         deployed.rules = rules.collect();
-        deployed.sweeps = sweeps.into_iter().map(|(body, queue)| (queues[&queue].clone(), body)).collect();
+        deployed.sweeps = sweeps.into_iter().map(|(sweep, queue)| (queues[&queue].clone(), sweep)).collect();
         (deployed, replaced)
     }
 
@@ -265,8 +281,11 @@ impl Creation {
                     self.rules.push((properties["EventPattern"].clone(), text(&target["Arn"])));
                 }
             }
-            "AWS::Scheduler::Schedule" => {
-                self.sweeps.push((text(&properties["Target"]["Input"]), text(&properties["Target"]["Arn"])));
+            // Slots of backups are not played by themselves.
+            "AWS::Scheduler::Schedule" if text(&properties["Target"]["Input"]).contains("\"Sweep\"") => {
+                let every = rate(&text(&properties["ScheduleExpression"]));
+                let sweep = Sweep { body: text(&properties["Target"]["Input"]), every };
+                self.sweeps.push((sweep, text(&properties["Target"]["Arn"])));
             }
             "AWS::ECS::Cluster" => self.deployed.ecs_cluster.clone_from(physical_id),
             "AWS::Route53::HostedZone" => self.deployed.zone.clone_from(physical_id),

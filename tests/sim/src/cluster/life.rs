@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Cluster, STEP};
 use crate::{
@@ -17,23 +17,28 @@ impl Cluster {
         self.wire.sleep(STEP).await;
         let events = std::mem::take(&mut self.wire.world().events);
         let now = self.wire.world().now;
-        let sweeps = {
-            let mut next = self.next_sweep.lock().unwrap();
-            let due = *next <= now;
-            if due {
-                *next = now + SignedDuration::from_mins(1);
-            }
-            due
-        };
         for function in self.running() {
             let bodies: Vec<_> = self.matching(&function, events.clone()).iter().map(delivered).collect();
             for batch in bodies.chunks(10) {
                 _ = self.invoke_function(&function, messages(batch)).await;
             }
-            if sweeps {
+            if self.is_swept(&function, now) {
                 _ = self.sweep_function(&function).await;
             }
         }
+    }
+
+    /// Returns whether a function's schedule is due, which then is not before it is due again. The first sweep comes a minute
+    /// after the world's beginning.
+    fn is_swept(&self, function: &str, now: Timestamp) -> bool {
+        let Some((_, sweep)) = self.deployed.sweeps.iter().find(|(name, _)| name == function) else { return false };
+        let mut next = self.next_sweeps.lock().unwrap();
+        let next = next.entry(function.to_owned()).or_insert(self.deployed.world.now + SignedDuration::from_mins(1));
+        let due = *next <= now;
+        if due {
+            *next = now + sweep.every;
+        }
+        due
     }
 
     /// Lets time pass, with all that happens in it.
@@ -49,8 +54,11 @@ impl Cluster {
         for _ in 0..time.as_secs().div_ceil(60) {
             self.wire.sleep(60).await;
             self.wire.world().events.clear();
+            let now = self.wire.world().now;
             for function in self.running() {
-                _ = self.sweep_function(&function).await;
+                if self.is_swept(&function, now) {
+                    _ = self.sweep_function(&function).await;
+                }
             }
         }
     }
