@@ -284,7 +284,7 @@ fn a_role_is_assumed_by_the_one_service_that_needs_it() {
                 (1, 0, 0) => ("lambda.amazonaws.com", Value::Null),
                 (0, 1, 0) => ("scheduler.amazonaws.com", here.clone()),
                 (0, 0, 1) => ("ec2.amazonaws.com", Value::Null),
-                (0, 0, 0) if id == "ExecutionRole" => ("ecs-tasks.amazonaws.com", here.clone()),
+                (0, 0, 0) if id == "ExecutionRole" || id == "JobRole" => ("ecs-tasks.amazonaws.com", here.clone()),
                 other => panic!("{path}: {id} is the role of {other:?}"),
             };
             assert_eq!(statement["Principal"], json!({"Service": service}), "{id}");
@@ -296,7 +296,7 @@ fn a_role_is_assumed_by_the_one_service_that_needs_it() {
     let mut functions: Vec<_> = FUNCTIONS.iter().map(Registered::template).chain(others_of).collect();
     functions.sort();
     assert_eq!(of_functions, functions, "each function has one role");
-    assert_eq!(others, ["ExecutionRole", "InstanceRole", "SweepRole"].map(str::to_owned).into());
+    assert_eq!(others, ["ExecutionRole", "InstanceRole", "JobRole", "SweepRole"].map(str::to_owned).into());
 }
 
 #[test]

@@ -267,6 +267,7 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
         }
     }
     insta::assert_snapshot!(ids.join("\n"), @r"
+    infra/backup-job.yaml JobLogs AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/core-node.yaml DataVolume AWS::EC2::Volume Snapshot, Snapshot
     infra/discovery.yaml Namespace AWS::ServiceDiscovery::PrivateDnsNamespace Delete, Delete
     infra/discovery.yaml ReplicatorLogs AWS::Logs::LogGroup Delete, Delete
