@@ -28,7 +28,7 @@ fn rate(expression: &str) -> SignedDuration {
 /// Returns whether the world makes resources of a type; all else is names.
 pub(super) fn is_modelled(r#type: &str) -> bool {
     let types = ["AWS::EC2::Volume", "AWS::EC2::LaunchTemplate", "AWS::DynamoDB::", "AWS::Route53::", "AWS::ECS::"];
-    let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::", "AWS::S3::Bucket"];
+    let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::", "AWS::S3::Bucket", "AWS::Batch::Job"];
     types.iter().chain(&more).any(|prefix| r#type.starts_with(prefix)) && r#type != "AWS::S3::BucketPolicy"
 }
 
