@@ -8,7 +8,7 @@ use cluster_sim::{
     cluster::Cluster,
     events::messages,
     functions::{BACKUP_PRUNER, BACKUP_SCHEDULER},
-    time::play,
+    time::{minutes, play},
 };
 use cluster_world::{Context, queue_arn};
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +19,9 @@ use crate::{
     template::everything,
 };
 
+/// Variables whose values the rights of backup-scheduler name.
+const OF_THE_SCHEDULER: [&str; 6] =
+    ["BACKUP_BUCKET", "STATE_TABLE", "JOB_DEFINITION", "JOB_QUEUE", "ON_DEMAND_JOB_QUEUE", "JOB_LOG_GROUP"];
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Puts a full backup a day of one database into the cluster's bucket, for as many days as no policy keeps whole.
@@ -280,8 +283,7 @@ fn the_pruner_sees_what_forbids_a_deletion_and_touches_no_more_than_its_cluster(
 #[test]
 fn the_scheduler_may_write_what_it_remembers_and_manifests_and_delete_no_backup() {
     let cluster = subject(BACKUP_SCHEDULER);
-    let names = ["BACKUP_BUCKET", "STATE_TABLE", "JOB_DEFINITION", "JOB_QUEUE", "ON_DEMAND_JOB_QUEUE", "JOB_LOG_GROUP"];
-    let (allowed, denied) = rights(&cluster, "Scheduling", &names);
+    let (allowed, denied) = rights(&cluster, "Scheduling", &OF_THE_SCHEDULER);
     let may = |action: &str, resource: &str, context: &[(&str, &str)]| {
         let context = context.iter().map(|(key, value)| ((*key).to_owned(), [(*value).to_owned()].into())).collect();
         let question = Question { action: action.to_owned(), resource: resource.to_owned(), context };
@@ -307,6 +309,52 @@ fn the_scheduler_may_write_what_it_remembers_and_manifests_and_delete_no_backup(
     for never in ["ecs:StopTask", "ecs:UpdateService", "batch:RegisterJobDefinition", "iam:PassRole"] {
         assert!(!may(never, "*", &[]), "{never}");
     }
+}
+
+/// Plays a full backup, a differential, one whose job finds no Spot capacity, and a message that nobody can read.
+fn life_of_the_scheduler() -> (Cluster, BTreeSet<Question>) {
+    play(async {
+        let cluster = subject(BACKUP_SCHEDULER);
+        let began = cluster.wire.world().calls.len();
+        slot(&cluster, "Full").await;
+        cluster.live(minutes(60)).await;
+        slot(&cluster, "Differential").await;
+        cluster.live(minutes(60)).await;
+        let spot = cluster.variable("JOB_QUEUE").rsplit('/').next().unwrap().to_owned();
+        cluster.wire.world().batch.queues.get_mut(&spot).unwrap().capacity = Some(0);
+        slot(&cluster, "Differential").await;
+        cluster.live(minutes(60)).await;
+        cluster.invoke(messages(&["not json".to_owned()])).await.unwrap();
+        cluster.invoke(json!({"dryRun": true})).await.unwrap();
+        // Slots are remembered for two days.
+        cluster.live_without_events(minutes(50 * 60)).await;
+        let (bucket, layout) =
+            (cluster.variable("BACKUP_BUCKET").to_owned(), Layout::new(cluster.variable("BACKUP_PREFIX")));
+        let manifests = layout.manifests_of_all();
+        let world = cluster.wire.world().clone();
+        let kept = world.s3.buckets[&bucket].objects.keys().filter(|key| key.starts_with(&manifests)).count();
+        assert!(kept > 0, "no manifest was written");
+        (cluster, questions(&world).split_off(began).into_iter().flatten().collect())
+    })
+}
+
+/// Lets a schedule send what it sends.
+async fn slot(cluster: &Cluster, schedule: &str) {
+    let input = read("infra/scheduling.yaml")["Resources"][schedule]["Properties"]["Target"]["Input"].take();
+    let now = cluster.wire.world().now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let body = input.as_str().unwrap().replace("<aws.scheduler.scheduled-time>", &now);
+    cluster.invoke(messages(&[body])).await.unwrap();
+}
+
+#[test]
+fn the_scheduler_may_do_whatever_it_does_and_does_whatever_it_may() {
+    let (cluster, asked) = life_of_the_scheduler();
+    let mut names = OF_THE_SCHEDULER.to_vec();
+    names.extend(["ECS_CLUSTER", "GATEWAY_FUNCTION", "MONITOR_SECRET_ARN"]);
+    let (allowed, denied) = rights(&cluster, "Scheduling", &names);
+    let unused = unused(&asked, &allowed, &denied);
+    let with_a_reason = in_its_name(&Around::of("default", "Scheduling"));
+    assert_eq!(unused, with_a_reason, "left: rights that nobody uses; right: those with a reason");
 }
 
 /// The scheduler waits for a job first: what Batch does by itself is for when it cannot.

@@ -12,7 +12,7 @@ use cluster_facts::{
 use cluster_lambda::{Description, Messages, SWEEP};
 use cluster_sim::{
     cluster::Cluster,
-    functions::{FUNCTIONS, Registered},
+    functions::{BACKUP_PRUNER, FUNCTIONS, Registered},
     time::{minutes, play, within},
 };
 use serde_json::{Value, json};
@@ -284,6 +284,10 @@ fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() 
         cluster.wire.world().mark_unhealthy(&leaving);
         cluster.until("core 1 is replaced", within(minutes(60)), |c| c.is_replaced(1, &leaving)).await;
         cluster.live(minutes(2)).await;
+        // The pruner's schedule would take six hours.
+        let mut pruner = cluster.clone();
+        pruner.subject = BACKUP_PRUNER;
+        pruner.sweep().await.unwrap();
         let lines = cluster.metrics.lock().unwrap();
         let metrics = lines.iter().flat_map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap());
         metrics.map(|metric| metric["Name"].as_str().unwrap().to_owned()).collect()

@@ -271,14 +271,6 @@ pub fn made_up(stack: &str, id: &str, r#type: &str, properties: &Value) -> (Stri
             let arn = arn("lambda", &format!("function:{name}"));
             (name, json!({"Arn": arn}))
         }
-        "AWS::Batch::ComputeEnvironment" | "AWS::Batch::JobDefinition" | "AWS::Batch::JobQueue" => {
-            let kind = match r#type {
-                "AWS::Batch::ComputeEnvironment" => "compute-environment",
-                "AWS::Batch::JobDefinition" => "job-definition",
-                _ => "job-queue",
-            };
-            (arn("batch", &format!("{kind}/{name}")), json!({}))
-        }
         "AWS::EC2::SecurityGroup" => {
             let id = format!("sg-{name}");
             (id.clone(), json!({"GroupId": id}))

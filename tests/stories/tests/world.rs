@@ -12,6 +12,7 @@ mod neo4j;
 mod notices;
 mod requests;
 mod route53;
+mod schedules;
 mod volumes;
 
 use cluster_world::{Answer, Request, World, auto_scaling::Member, ec2::Contents, ecs::ContainerInstance};

@@ -3,33 +3,26 @@
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
 use cluster_world::World;
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{
-    Deployed, Node, Sweep,
+    Deployed, Node,
     stack::{request, updated},
 };
 use crate::{
     events::Rule,
     functions::{Environment, Functions, Metrics, NEO4J_GATEWAY},
+    schedules::Schedule,
     stacks::{Made, Stack, Stacks, made_up},
     wire::Wire,
 };
 
-/// Returns how often a schedule with a rate runs.
-fn rate(expression: &str) -> SignedDuration {
-    let words = expression.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')'));
-    let (count, unit) = words.and_then(|words| words.split_once(' ')).unwrap_or_else(|| panic!("{expression} is no rate"));
-    let count: i64 = count.parse().unwrap();
-    if unit.starts_with("hour") { SignedDuration::from_hours(count) } else { SignedDuration::from_mins(count) }
-}
-
 /// Returns whether the world makes resources of a type; all else is names.
 pub(super) fn is_modelled(r#type: &str) -> bool {
     let types = ["AWS::EC2::Volume", "AWS::EC2::LaunchTemplate", "AWS::DynamoDB::", "AWS::Route53::", "AWS::ECS::"];
-    let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::", "AWS::S3::Bucket"];
-    types.iter().chain(&more).any(|prefix| r#type.starts_with(prefix)) && r#type != "AWS::S3::BucketPolicy"
+    let jobs = ["AWS::Batch::JobQueue", "AWS::Batch::JobDefinition"];
+    let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::"];
+    types.iter().chain(&more).chain(&jobs).any(|prefix| r#type.starts_with(prefix)) || r#type == "AWS::S3::Bucket"
 }
 
 struct Creation {
@@ -50,8 +43,8 @@ struct Creation {
     delays: BTreeMap<String, i64>,
     /// Event patterns, each with the ARN of its target.
     rules: Vec<(Value, String)>,
-    /// Messages of sweeps with their rates, each with the ARN of its target.
-    sweeps: Vec<(Sweep, String)>,
+    /// Properties of schedules, each with the ARN of its target.
+    schedules: Vec<(Value, String)>,
 }
 
 /// Creates a deployment of the renderer's.
@@ -78,7 +71,7 @@ pub(super) async fn deploy(name: &str, today: BTreeMap<String, Environment>) -> 
         gateway: None,
         arns: BTreeMap::new(),
         rules: vec![],
-        sweeps: vec![],
+        schedules: vec![],
         zone: String::new(),
         registries: [String::new(), String::new()],
         ecs_cluster: given.clone().unwrap_or_default(),
@@ -142,21 +135,22 @@ fn others_services(world: &mut World, deployed: &Deployed) {
 impl Creation {
     fn of(stacks: Stacks, wire: Wire, deployed: Deployed, before: Vec<Made>) -> Self {
         let (functions, queues, delays) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (replaced, rules, sweeps) = (vec![], vec![], vec![]);
+        let (replaced, rules, schedules) = (vec![], vec![], vec![]);
         let today = BTreeMap::new();
-        Self { stacks, wire, deployed, before, today, replaced, functions, queues, delays, rules, sweeps }
+        Self { stacks, wire, deployed, before, today, replaced, functions, queues, delays, rules, schedules }
     }
 
     /// Returns what is deployed then, and what was replaced.
     async fn carry_out(mut self) -> (Deployed, Vec<Made>) {
         self.create("root".to_owned(), json!({})).await;
-        let Self { mut deployed, replaced, queues, delays, rules, sweeps, .. } = self;
+        let Self { mut deployed, replaced, queues, delays, rules, schedules, .. } = self;
         let rules = rules.into_iter().map(|(pattern, queue)| {
             let delay = delays.get(&queue).copied().unwrap_or_default();
             Rule { pattern, function: queues[&queue].clone(), delay }
         });
         deployed.rules = rules.collect();
-        deployed.sweeps = sweeps.into_iter().map(|(sweep, queue)| (queues[&queue].clone(), sweep)).collect();
+        let schedules = schedules.iter().filter_map(|(properties, queue)| Schedule::read(&queues[queue], properties));
+        deployed.schedules = schedules.collect();
         (deployed, replaced)
     }
 
@@ -281,11 +275,8 @@ impl Creation {
                     self.rules.push((properties["EventPattern"].clone(), text(&target["Arn"])));
                 }
             }
-            // Slots of backups are not played by themselves.
-            "AWS::Scheduler::Schedule" if text(&properties["Target"]["Input"]).contains("\"Sweep\"") => {
-                let every = rate(&text(&properties["ScheduleExpression"]));
-                let sweep = Sweep { body: text(&properties["Target"]["Input"]), every };
-                self.sweeps.push((sweep, text(&properties["Target"]["Arn"])));
+            "AWS::Scheduler::Schedule" => {
+                self.schedules.push((properties.clone(), text(&properties["Target"]["Arn"])));
             }
             "AWS::ECS::Cluster" => self.deployed.ecs_cluster.clone_from(physical_id),
             "AWS::Route53::HostedZone" => self.deployed.zone.clone_from(physical_id),

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::{Cluster, STEP};
 use crate::{
     events::{delivered, messages},
@@ -11,34 +9,20 @@ use crate::{
 };
 
 impl Cluster {
-    /// Lets five seconds pass, hands every event to the functions whose rules match it, and sweeps when a minute is over.
-    /// A function that fails is made good by the next sweep.
+    /// Lets five seconds pass, hands every event to the functions whose rules match it, and lets schedules fire that are due.
+    /// A function that fails is made good by the next sweep; what any other schedule sent is handed to it again.
     pub async fn step(&self) {
         self.wire.sleep(STEP).await;
         let events = std::mem::take(&mut self.wire.world().events);
         let now = self.wire.world().now;
+        let fired = self.fire(now, |_| true);
         for function in self.running() {
             let bodies: Vec<_> = self.matching(&function, events.clone()).iter().map(delivered).collect();
             for batch in bodies.chunks(10) {
                 _ = self.invoke_function(&function, messages(batch)).await;
             }
-            if self.is_swept(&function, now) {
-                _ = self.sweep_function(&function).await;
-            }
+            self.hand_on(&function, &fired).await;
         }
-    }
-
-    /// Returns whether a function's schedule is due, which then is not before it is due again. The first sweep comes a minute
-    /// after the world's beginning.
-    fn is_swept(&self, function: &str, now: Timestamp) -> bool {
-        let Some((_, sweep)) = self.deployed.sweeps.iter().find(|(name, _)| name == function) else { return false };
-        let mut next = self.next_sweeps.lock().unwrap();
-        let next = next.entry(function.to_owned()).or_insert(self.deployed.world.now + SignedDuration::from_mins(1));
-        let due = *next <= now;
-        if due {
-            *next = now + sweep.every;
-        }
-        due
     }
 
     /// Lets time pass, with all that happens in it.
@@ -55,10 +39,10 @@ impl Cluster {
             self.wire.sleep(60).await;
             self.wire.world().events.clear();
             let now = self.wire.world().now;
+            let fired = self.fire(now, |schedule| !schedule.sweeps());
             for function in self.running() {
-                if self.is_swept(&function, now) {
-                    _ = self.sweep_function(&function).await;
-                }
+                _ = self.sweep_function(&function).await;
+                self.hand_on(&function, &fired).await;
             }
         }
     }
