@@ -199,7 +199,8 @@ fn each_function_has_alarms_on_its_dead_letters_on_what_does_not_reach_it_and_on
             assert_eq!(silence["TreatMissingData"], json!("breaching"), "{function}: silence is no data");
             let number = |name: &str| silence[name].as_str().unwrap().parse::<u64>().unwrap();
             let minutes = number("Period") * number("EvaluationPeriods") / 60;
-            let (words, patience) = if function == "backup-pruner" { ("13 hours", 13 * 60) } else { ("five minutes", 5) };
+            let (words, patience) =
+                if function == "backup-pruner" { ("13 hours", 13 * 60) } else { ("five minutes", 5) };
             assert_eq!(minutes, patience, "{function}: as the text says");
             assert!(silence["AlarmDescription"].as_str().unwrap().contains(words), "{function}: {silence}");
             // Two sweeps may be missed.
