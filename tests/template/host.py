@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks user data and container commands with cloud-init's schema, systemd and bash.
+"""Checks user data and container commands with cloud-init's schema, systemd, bash and shellcheck.
 
 A real shutdown (shutdown.py), a disk that grows (growth.py), a health check (liveness.py) and the report on disks (sidecar.py)
 need namespaces of their own. Where there can be none, they are skipped with a message; if CI is set, that is a finding.
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import growth
+import shell
 import shutdown
 import sidecar
 import yaml
@@ -43,6 +44,7 @@ NEEDED = {
     Path("/usr/bin/systemd-analyze"): "Debian: apt install systemd",
     Path("/bin/bash"): "Debian: apt install bash",
     Path("/usr/bin/unshare"): "Debian: apt install util-linux",
+    shell.SHELLCHECK: "make tools",
 }
 
 # The agent of the AMI, as far as it has to do with order, and what it names.
@@ -614,8 +616,9 @@ def main() -> None:
     if not sidecar.impossible():
         going.append(reports(stacks))
     (findings, broken), (more, starts) = hosts(nodes, texts, ecs_cluster), containers(defined)
+    read, scripts = shell.wrong()
     last = [answer() for answer in going]
-    findings += [*more, *(line for lines, _ in last for line in lines)]
+    findings += [*more, *read, *(line for lines, _ in last for line in lines)]
     if not growth.impossible():
         files = {each["path"]: each["content"] for each in yaml.safe_load(texts[0])["write_files"]}
         findings += growth.wrong(files[f"/etc/systemd/system/{GROWS}.service"])
@@ -627,6 +630,7 @@ def main() -> None:
             [
                 f"user data of both tiers, {broken} ways to break a core's",
                 starts,
+                scripts,
                 *(did for _, did in last),
                 f"{len(findings)} findings ({time.monotonic() - began:.0f} s)",
             ]

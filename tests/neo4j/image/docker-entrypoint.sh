@@ -4,18 +4,18 @@
 #   https://github.com/neo4j/docker-neo4j/blob/master/docker-image-src/calver/coredb/docker-entrypoint.sh
 # One thing is different: Neo4j Community has no clusters, and refuses the settings of them. Those that are listed in
 # enterprise-settings beside this file are left out.
-[ "$*" = neo4j ] || { echo "the stand-in only starts neo4j, not $*" >&2; exit 64; }
-[ "$NEO4J_EDITION" != enterprise ] || case ${NEO4J_ACCEPT_LICENSE_AGREEMENT:-} in
-  yes | eval) ;;
-  *) echo 'the license is not accepted' >&2; exit 1 ;;
+# The license is asked for before a command that has neo4j in its name.
+[ "$NEO4J_EDITION" != enterprise ] || case $1:${NEO4J_ACCEPT_LICENSE_AGREEMENT:-} in
+  *neo4j*:yes | *neo4j*:eval) ;;
+  *neo4j*:*) echo 'the license is not accepted' >&2; exit 1 ;;
 esac
 configuration=$NEO4J_HOME/conf/neo4j.conf
 
-# Folders that were mounted: certificates, logs and data, which are given to the user of Neo4j unless they are its own.
+# Folders that were mounted: certificates, logs and data, which are given to the user of Neo4j unless all of them is its own.
 [ ! -d /ssl ] || ln -sfn /ssl "$NEO4J_HOME/certificates"
 [ ! -d /logs ] || export NEO4J_server_directories_logs="${NEO4J_server_directories_logs:-/logs}"
 for folder in /data /logs; do
-  su-exec neo4j:neo4j test -w $folder || chown -R neo4j:neo4j $folder
+  [ -z "$(su-exec neo4j:neo4j find $folder -not -writable)" ] || chown -R neo4j:neo4j $folder
 done
 
 # Every variable NEO4J_… is a setting: `_` stands for a dot, and `__` for an underscore. It replaces what is in the file, except
@@ -51,5 +51,6 @@ esac
 # The last word before the start has the script that the task definition names.
 script=${EXTENSION_SCRIPT-}
 if [ -n "$script" ] && [ -e "$script" ]; then source "$script"; fi
+[ "$1" = neo4j ] || exec su-exec neo4j:neo4j "$@"
 command=$(su-exec neo4j:neo4j neo4j console --dry-run)
 eval exec su-exec neo4j:neo4j "$command"

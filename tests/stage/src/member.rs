@@ -5,6 +5,7 @@
 //! Every story plays in namespaces of its own (network, mounts, processes), which end with it. Nothing waits for a time: only
 //! for ports, answers, lines and ends.
 
+pub mod backup_job;
 pub mod certificates;
 pub mod client;
 pub mod connect;

@@ -1,7 +1,7 @@
 //! A real Neo4j, started by what the templates say.
 
 use cluster_stage::{
-    member::{Series, connect, definition::Shape, disk, life, network::apart, refusals, settings, tasks},
+    member::{Series, backup_job, connect, definition::Shape, disk, life, network::apart, refusals, settings, tasks},
     stage::root,
 };
 
@@ -55,6 +55,16 @@ fn a_full_disk_is_healed_by_room_and_a_restart() {
     apart("a_full_disk_is_healed_by_room_and_a_restart", |network, narrator| {
         disk::tell(network, narrator, Series::Calendar)
     });
+}
+
+#[test]
+fn lts_is_backed_up() {
+    apart("lts_is_backed_up", |network, narrator| backup_job::tell(network, narrator, Series::Lts));
+}
+
+#[test]
+fn calendar_is_backed_up() {
+    apart("calendar_is_backed_up", |network, narrator| backup_job::tell(network, narrator, Series::Calendar));
 }
 
 #[test]

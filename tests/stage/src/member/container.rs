@@ -20,7 +20,7 @@ use crate::stage::{Trouble, root};
 /// Bolt's port.
 pub const BOLT: u16 = 7687;
 /// What the image brings into every environment, and the search path of this machine's programs.
-const IMAGE: [(&str, &str); 5] = [
+pub(super) const IMAGE: [(&str, &str); 5] = [
     ("PATH", "/var/lib/neo4j/bin:/opt/java/openjdk/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("JAVA_HOME", "/opt/java/openjdk"),
     ("NEO4J_HOME", "/var/lib/neo4j"),
@@ -190,26 +190,7 @@ impl Member {
     /// # Errors
     /// When it has none.
     pub fn processes(&self) -> Result<Vec<Process>, Trouble> {
-        let mut parents = BTreeMap::<u32, Vec<u32>>::new();
-        for entry in std::fs::read_dir("/proc").map_err(|e| e.to_string())?.filter_map(Result::ok) {
-            let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
-            let Ok(status) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-            let parent = status.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
-            parents.entry(parent.unwrap_or_default()).or_default().push(id);
-        }
-        let (mut found, mut next) = (vec![], vec![self.process.id()]);
-        while let Some(id) = next.pop() {
-            next.extend(parents.get(&id).into_iter().flatten());
-            if id != self.process.id() {
-                let read = |what: &str| {
-                    let bytes = std::fs::read(format!("/proc/{id}/{what}")).unwrap_or_default();
-                    String::from_utf8_lossy(&bytes).replace('\0', "\n")
-                };
-                found.push(Process { id, arguments: read("cmdline"), environment: read("environ") });
-            }
-        }
-        ensure(!found.is_empty(), || format!("{} has no processes", self.name))?;
-        Ok(found)
+        processes(&self.name, self.process.id())
     }
 
     /// Sends a signal to Neo4j's own process.
@@ -253,10 +234,36 @@ impl Member {
     }
 }
 
-fn script() -> PathBuf {
+/// Returns the processes of a container that this process runs. The first one is its PID 1.
+pub(super) fn processes(name: &str, runner: u32) -> Result<Vec<Process>, Trouble> {
+    let mut parents = BTreeMap::<u32, Vec<u32>>::new();
+    for entry in std::fs::read_dir("/proc").map_err(|e| e.to_string())?.filter_map(Result::ok) {
+        let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
+        let Ok(status) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let parent = status.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+        parents.entry(parent.unwrap_or_default()).or_default().push(id);
+    }
+    let (mut found, mut next) = (vec![], vec![runner]);
+    while let Some(id) = next.pop() {
+        next.extend(parents.get(&id).into_iter().flatten());
+        if id != runner {
+            let read = |what: &str| {
+                let bytes = std::fs::read(format!("/proc/{id}/{what}")).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).replace('\0', "\n")
+            };
+            found.push(Process { id, arguments: read("cmdline"), environment: read("environ") });
+        }
+    }
+    ensure(!found.is_empty(), || format!("{name} has no processes"))?;
+    Ok(found)
+}
+
+/// Returns what stands in for Docker.
+pub(super) fn script() -> PathBuf {
     root().join("tests/neo4j/container.sh")
 }
 
-fn kill(signal: &str, id: u32) -> Result<(), Trouble> {
+/// Sends a signal to a process.
+pub(super) fn kill(signal: &str, id: u32) -> Result<(), Trouble> {
     run(Command::new("kill").args([&format!("-{signal}"), &id.to_string()]))
 }
