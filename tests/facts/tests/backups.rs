@@ -9,6 +9,7 @@ use cluster_sim::{
     events::messages,
     functions::{BACKUP_PRUNER, BACKUP_SCHEDULER},
     time::{minutes, play},
+    wire::Fault,
 };
 use cluster_world::{Context, queue_arn};
 use jiff::{SignedDuration, Timestamp};
@@ -71,10 +72,15 @@ fn buckets() -> Vec<(String, Value, Value)> {
     let of = |deployment: String| {
         let stacks = rendered(&deployment)["stacks"].take();
         let all = stacks.as_object().unwrap().values().flat_map(|stack| resources(&stack["live"])).collect::<Vec<_>>();
-        let of_type = |kind: &str| all.iter().filter(|(_, r)| r["Type"] == kind).map(|(_, r)| r.clone()).collect::<Vec<_>>();
+        let of_type =
+            |kind: &str| all.iter().filter(|(_, r)| r["Type"] == kind).map(|(_, r)| r.clone()).collect::<Vec<_>>();
         let (buckets, policies) = (of_type("AWS::S3::Bucket"), of_type("AWS::S3::BucketPolicy"));
         assert_eq!(buckets.len(), policies.len(), "{deployment}");
-        buckets.into_iter().zip(policies).map(move |(bucket, policy)| (deployment.clone(), bucket, policy)).collect::<Vec<_>>()
+        buckets
+            .into_iter()
+            .zip(policies)
+            .map(move |(bucket, policy)| (deployment.clone(), bucket, policy))
+            .collect::<Vec<_>>()
     };
     deployments().into_iter().flat_map(of).collect()
 }
@@ -135,7 +141,8 @@ fn one_role_may_delete_and_none_may_delete_versions_or_lift_a_lock() {
     for (path, id, resource) in everything() {
         let policies = resource["Properties"]["Policies"].as_array().cloned().unwrap_or_default();
         // A policy under a condition is the second part of an `Fn::If`.
-        let policies = policies.iter().map(|policy| policy["Fn::If"].get(1).unwrap_or(policy)["PolicyDocument"].clone());
+        let policies =
+            policies.iter().map(|policy| policy["Fn::If"].get(1).unwrap_or(policy)["PolicyDocument"].clone());
         let documents = policies.chain([resource["Properties"]["PolicyDocument"].clone()]);
         for statement in documents.flat_map(|document| document["Statement"].as_array().cloned().unwrap_or_default()) {
             let list = if statement["Effect"] == "Allow" { &mut allowed } else { &mut denied };
@@ -259,16 +266,24 @@ fn the_pruner_sees_what_forbids_a_deletion_and_touches_no_more_than_its_cluster(
     assert!(!deleted.is_empty());
     for question in deleted.iter().filter(|question| question.resource.contains("/chains/")) {
         for action in ["s3:GetObject", "s3:GetObjectLegalHold", "s3:GetObjectRetention", "s3:GetObjectTagging"] {
-            assert!(may(action, &question.resource, &none), "{} is deleted, and {action} is not allowed", question.resource);
+            assert!(
+                may(action, &question.resource, &none),
+                "{} is deleted, and {action} is not allowed",
+                question.resource
+            );
         }
-        for never in ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:PutObject", "s3:PutObjectRetention"] {
+        for never in ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention", "s3:PutObject", "s3:PutObjectRetention"]
+        {
             assert!(!may(never, &question.resource, &none), "{never}");
         }
     }
     let object = |key: &str| format!("arn:aws:s3:::{}/{key}", cluster.variable("BACKUP_BUCKET"));
     assert!(may("s3:DeleteObject", &object("neo4j/manifests/neo4j/x.json"), &none));
     assert!(!may("s3:DeleteObject", &object("neo4j/reports/prune-x.txt"), &none), "a report");
-    assert!(!may("s3:DeleteObject", &object("neo4j-2/chains/neo4j/x/y.backup"), &none), "a cluster whose name begins alike");
+    assert!(
+        !may("s3:DeleteObject", &object("neo4j-2/chains/neo4j/x/y.backup"), &none),
+        "a cluster whose name begins alike"
+    );
     assert!(!may("s3:DeleteObject", "arn:aws:s3:::other/neo4j/chains/x", &none), "another bucket");
     let lists = |prefix: &str| {
         let context = Context::from([("s3:prefix".to_owned(), [prefix.to_owned()].into())]);
@@ -293,7 +308,10 @@ fn the_scheduler_may_write_what_it_remembers_and_manifests_and_delete_no_backup(
     let object = |key: &str| format!("arn:aws:s3:::{}/{key}", cluster.variable("BACKUP_BUCKET"));
     assert!(may("s3:PutObject", &object("neo4j/manifests/neo4j/x.json"), &[]));
     assert!(!may("s3:PutObject", &object("neo4j/chains/neo4j/x/y.backup"), &[]), "the job writes backups");
-    assert!(!may("s3:GetObject", &object("neo4j/chains/neo4j/x/y.backup"), &[]), "what is in a backup is none of its business");
+    assert!(
+        !may("s3:GetObject", &object("neo4j/chains/neo4j/x/y.backup"), &[]),
+        "what is in a backup is none of its business"
+    );
     assert!(!may("s3:DeleteObject", &object("neo4j/manifests/neo4j/x.json"), &[]));
     let table = format!("arn:aws:dynamodb:eu-west-1:000000000000:table/{}", cluster.variable("STATE_TABLE"));
     for action in ["dynamodb:PutItem", "dynamodb:DeleteItem"] {
@@ -311,11 +329,12 @@ fn the_scheduler_may_write_what_it_remembers_and_manifests_and_delete_no_backup(
     }
 }
 
-/// Plays a full backup, a differential, one whose job finds no Spot capacity, and a message that nobody can read.
+/// Plays a full backup whose submission nobody hears of, a differential, one whose job finds no Spot capacity, and a message that nobody can read.
 fn life_of_the_scheduler() -> (Cluster, BTreeSet<Question>) {
     play(async {
         let cluster = subject(BACKUP_SCHEDULER);
         let began = cluster.wire.world().calls.len();
+        cluster.wire.plan_for("batch:SubmitJob", 1, Fault::ResetAfterEffect);
         slot(&cluster, "Full").await;
         cluster.live(minutes(60)).await;
         slot(&cluster, "Differential").await;
@@ -343,7 +362,7 @@ async fn slot(cluster: &Cluster, schedule: &str) {
     let input = read("infra/scheduling.yaml")["Resources"][schedule]["Properties"]["Target"]["Input"].take();
     let now = cluster.wire.world().now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let body = input.as_str().unwrap().replace("<aws.scheduler.scheduled-time>", &now);
-    cluster.invoke(messages(&[body])).await.unwrap();
+    _ = cluster.invoke(messages(&[body])).await;
 }
 
 #[test]
