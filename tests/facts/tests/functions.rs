@@ -223,9 +223,17 @@ fn described(name: &str) -> Description {
     FUNCTIONS.iter().find(|function| function.name() == name).unwrap().function
 }
 
-/// The `(source, detail-type)` pairs that the rules of a template let through.
+/// The `(source, detail-type)` pairs that the rules of a template let through, and that its own schedules send.
 fn matched(template: &str) -> BTreeSet<(String, String)> {
-    let rules = resources(&read(template)).into_iter().filter(|(_, resource)| resource["Type"] == "AWS::Events::Rule");
+    let all = resources(&read(template));
+    let schedules = all.iter().filter(|(_, resource)| resource["Type"] == "AWS::Scheduler::Schedule");
+    let sent = schedules.map(|(_, schedule)| {
+        let input = schedule["Properties"]["Target"]["Input"].as_str().unwrap();
+        let event: Value = serde_json::from_str(input).unwrap();
+        let text = |key: &str| event[key].as_str().unwrap().to_owned();
+        (text("source"), text("detail-type"))
+    });
+    let rules = all.iter().filter(|(_, resource)| resource["Type"] == "AWS::Events::Rule");
     let patterns = rules.map(|(_, rule)| rule["Properties"]["EventPattern"].clone());
     let texts =
         |value: &Value| value.as_array().unwrap().iter().map(|t| t.as_str().unwrap().to_owned()).collect::<Vec<_>>();
@@ -235,7 +243,7 @@ fn matched(template: &str) -> BTreeSet<(String, String)> {
             .into_iter()
             .flat_map(move |source| kinds.clone().into_iter().map(move |kind| (source.clone(), kind)))
     });
-    pairs.collect()
+    pairs.chain(sent).collect()
 }
 
 #[test]
@@ -248,7 +256,12 @@ fn each_function_is_woken_by_what_its_rules_let_through_and_by_nothing_else() {
         assert!(wakes.clone().any(|kind| kind == SWEEP), "{} is not swept", function.name());
         let events = wakes.filter(|kind| *kind != SWEEP);
         let events: BTreeSet<_> = events.map(|(source, kind)| (source.to_owned(), kind.to_owned())).collect();
-        assert_eq!(matched(&function.template()), events, "left: rules, right: WAKES of {}", function.name());
+        assert_eq!(
+            matched(&function.template()),
+            events,
+            "left: rules and schedules, right: WAKES of {}",
+            function.name()
+        );
     }
 }
 
