@@ -4,6 +4,7 @@
 //!
 //! A function registers its scenarios and invariants as an [`Explored`] in [`SUBJECTS`].
 
+mod backups;
 mod coverage;
 mod dns_replicator;
 mod ecs_drain;
@@ -31,6 +32,7 @@ pub const SUBJECTS: &[Subject] = &[
     Subject::of::<dns_replicator::Members>(),
     Subject::of::<instance_drainer::Instances>(),
     Subject::of::<ecs_drain::Services>(),
+    Subject::of::<backups::Backups>(),
 ];
 
 /// The function gives up two seconds before Lambda's timeout.
