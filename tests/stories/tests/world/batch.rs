@@ -225,6 +225,19 @@ fn a_description_leaves_out_what_is_not_there_and_takes_a_hundred_ids() {
 }
 
 #[test]
+fn lists_and_descriptions_may_show_a_job_late() {
+    let mut jobs = Jobs::new();
+    jobs.world.batch.lag = jiff::SignedDuration::from_secs(60);
+    let id = jobs.submit("nightly");
+    let filter = json!({"filters": [{"name": "JOB_NAME", "values": ["nightly"]}]});
+    jobs.world.advance(59);
+    assert_eq!((jobs.list(&filter).len(), jobs.describe(&id)), (0, Value::Null));
+    assert_eq!(jobs.told(), ["RUNNABLE"], "its events come all the same");
+    jobs.world.advance(1);
+    assert_eq!((jobs.list(&filter).len(), jobs.status(&id).as_str()), (1, "RUNNABLE"));
+}
+
+#[test]
 fn calls_meet_faults_as_batch_words_them() {
     play(async {
         let wire = Wire::new(Jobs::new().world);
