@@ -34,7 +34,14 @@ fn request(operation: &str, body: &Value) -> Request {
 
 impl Jobs {
     fn new() -> Self {
-        let mut world = World::new("2026-11-30T01:00:00Z".parse().unwrap(), 1);
+        let mut jobs = Self { world: World::new("2026-11-30T01:00:00Z".parse().unwrap(), 1) };
+        jobs.stand();
+        jobs
+    }
+
+    /// Puts the queues, the definition and the bucket into the world.
+    fn stand(&mut self) {
+        let world = &mut self.world;
         world.put_job_queue("spot", Queue::default());
         world.put_job_queue("on-demand", Queue::default());
         let region = ("AWS_REGION".to_owned(), "eu-west-1".to_owned());
@@ -49,7 +56,6 @@ impl Jobs {
             "arn:aws:batch:eu-west-1:000000000000:job-definition/backup:1"
         );
         world.bucket(BUCKET);
-        Self { world }
     }
 
     fn ask(&mut self, operation: &str, body: &Value) -> Value {
