@@ -72,7 +72,7 @@ const SCENARIOS: &[Scenario<Step>] = &[
         steps: &[Room(false, true), Full, Live(MINUTE), Away(15 * MINUTE), Live(2 * MINUTE), Live(JOB)],
     },
     Scenario {
-        name: "mute",
+        name: "unheard",
         page: 100,
         steps: &[
             Hang(1, true),
