@@ -262,6 +262,14 @@ impl Cluster {
         self
     }
 
+    /// Returns the same world, in which only these schedules fire.
+    #[must_use]
+    pub fn with_schedules(mut self, schedules: Vec<Schedule>) -> Self {
+        let deployed = Deployed { schedules, ..(*self.deployed).clone() };
+        self.deployed = Arc::new(deployed);
+        self
+    }
+
     /// Returns the same world, seen by the subject with another value of a variable.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {

@@ -176,8 +176,8 @@ impl Cron {
 fn values(field: &str, first: i16, last: i16, names: &[&str]) -> Result<BTreeSet<i16>, String> {
     let wrong = || format!("{field} is no field from {first} to {last} that the simulation reads");
     let value = |text: &str| {
-        let named = (1..).zip(names).find(|(_, name)| **name == text).map(|(n, _)| n);
-        let value = named.or_else(|| text.parse().ok());
+        let word = (1..).zip(names).find(|(_, name)| **name == text).map(|(n, _)| n);
+        let value = word.or_else(|| text.parse().ok());
         value.filter(|value| (first..=last).contains(value)).ok_or_else(wrong)
     };
     let mut all = BTreeSet::new();

@@ -43,6 +43,8 @@ pub struct Batch {
     pub jobs: BTreeMap<String, Job>,
     /// How long jobs stay in their states from now on.
     pub pace: Pace,
+    /// How long after its submission lists and descriptions do not show a job: no page says that they do at once.
+    pub lag: SignedDuration,
     /// What the next jobs of a database do, the first one first; all others succeed.
     pub outcomes: Vec<(String, Outcome)>,
     /// The databases that jobs have backed up, by name.

@@ -59,6 +59,10 @@ impl Cluster {
                 _ = writeln!(text, "  {name}: {} {:?} {values:?}", set.name, set.set_identifier);
             }
         }
+        for (id, job) in &world.batch.jobs {
+            let (code, why) = (job.exit_code, job.status_reason.as_deref().unwrap_or_default());
+            _ = writeln!(text, "  job {} ({id}) in {}: {}, exit code {code:?} {why}", job.name, job.queue, job.status);
+        }
         for failure in self.failures.lock().unwrap().iter().rev().take(5) {
             _ = writeln!(text, "  failed: {failure}");
         }

@@ -34,7 +34,14 @@ fn request(operation: &str, body: &Value) -> Request {
 
 impl Jobs {
     fn new() -> Self {
-        let mut world = World::new("2026-11-30T01:00:00Z".parse().unwrap(), 1);
+        let mut jobs = Self { world: World::new("2026-11-30T01:00:00Z".parse().unwrap(), 1) };
+        jobs.stand();
+        jobs
+    }
+
+    /// Puts the queues, the definition and the bucket into the world.
+    fn stand(&mut self) {
+        let world = &mut self.world;
         world.put_job_queue("spot", Queue::default());
         world.put_job_queue("on-demand", Queue::default());
         let region = ("AWS_REGION".to_owned(), "eu-west-1".to_owned());
@@ -49,7 +56,6 @@ impl Jobs {
             "arn:aws:batch:eu-west-1:000000000000:job-definition/backup:1"
         );
         world.bucket(BUCKET);
-        Self { world }
     }
 
     fn ask(&mut self, operation: &str, body: &Value) -> Value {
@@ -193,6 +199,7 @@ fn a_list_without_a_status_is_of_running_jobs_and_a_filter_does_not_look_at_the_
 #[test]
 fn a_list_comes_in_pages_of_a_hundred_at_most_where_it_has_a_filter() {
     let mut jobs = Jobs::new();
+    jobs.world.page = 1000;
     for n in 0..250 {
         jobs.submit(&format!("nightly-{n}"));
     }
@@ -222,6 +229,19 @@ fn a_description_leaves_out_what_is_not_there_and_takes_a_hundred_ids() {
     assert_eq!(jobs.ask("describejobs", &json!({"jobs": []}))["jobs"], json!([]));
     jobs.refused("describejobs", &json!({"jobs": vec![id; 101]}));
     jobs.refused("describejobs", &json!({}));
+}
+
+#[test]
+fn lists_and_descriptions_may_show_a_job_late() {
+    let mut jobs = Jobs::new();
+    jobs.world.batch.lag = jiff::SignedDuration::from_secs(60);
+    let id = jobs.submit("nightly");
+    let filter = json!({"filters": [{"name": "JOB_NAME", "values": ["nightly"]}]});
+    jobs.world.advance(59);
+    assert_eq!((jobs.list(&filter).len(), jobs.describe(&id)), (0, Value::Null));
+    assert_eq!(jobs.told(), ["RUNNABLE"], "its events come all the same");
+    jobs.world.advance(1);
+    assert_eq!((jobs.list(&filter).len(), jobs.status(&id).as_str()), (1, "RUNNABLE"));
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! Schedules fire when the user guide of EventBridge Scheduler says so.
 
-use cluster_sim::schedules::Schedule;
+use cluster_sim::{
+    cluster::Cluster,
+    functions::INSTANCE_DRAINER,
+    schedules::Schedule,
+    time::{minutes, play},
+    wire::Fault,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -41,8 +47,9 @@ fn a_cron_expression_names_minutes_hours_days_months_weekdays_and_years() {
         let count = expected.iter().filter(|time| !time.is_empty()).count();
         assert_eq!(times(expression, "UTC", after, count), expected[..count], "{expression}");
     }
-    let never =
-        |expression: &str| std::panic::catch_unwind(|| schedule(expression, "UTC").next(Timestamp::now())).is_err();
+    let never = |expression: &str| {
+        std::panic::catch_unwind(|| schedule(expression, "UTC").next(after.parse().unwrap())).is_err()
+    };
     for wrong in [
         "cron(0 1 * * *)",
         "cron(0 1 * * * *)",
@@ -82,4 +89,48 @@ fn a_message_says_when_it_was_due_and_which_execution_it_is() {
     assert_ne!(message(due)["id"], message(schedule.next(due))["id"]);
     assert!(!schedule.sweeps());
     assert_eq!(Schedule::read("backup-scheduler", &json!({"State": "DISABLED"})), None);
+}
+
+/// The drainer alone, with a schedule that sends it an event of ECS at ten minutes past ten.
+fn woken() -> Cluster {
+    let input = json!({
+        "source": "aws.ecs", "detail-type": "ECS Task State Change", "id": "<aws.scheduler.execution-id>",
+        "time": "<aws.scheduler.scheduled-time>", "detail": {},
+    });
+    let properties = json!({"ScheduleExpression": "cron(10 10 * * ? *)", "Target": {"Input": input.to_string()}});
+    let schedule = Schedule::read(INSTANCE_DRAINER, &properties).unwrap();
+    Cluster::alone().quiet().with_schedules(vec![schedule])
+}
+
+#[test]
+fn a_schedule_wakes_its_function_when_it_is_due_and_not_before() {
+    play(async {
+        let cluster = woken();
+        let message: Value = serde_json::from_str(
+            &cluster.scheduled_messages(INSTANCE_DRAINER, "2026-11-23T10:10:00Z".parse().unwrap())[0],
+        )
+        .unwrap();
+        assert_eq!(message["time"], "2026-11-23T10:10:00Z");
+        assert!(cluster.wire.world().now < "2026-11-23T10:09:00Z".parse().unwrap());
+        cluster.live(minutes(8)).await;
+        assert!(cluster.wire.world().calls.is_empty(), "nothing else wakes it");
+        cluster.live(minutes(4)).await;
+        let first = cluster.wire.world().calls.first().map(|call| call.at).unwrap();
+        let late = first.duration_since("2026-11-23T10:10:00Z".parse().unwrap()).as_secs();
+        assert!((0..60).contains(&late), "{first}");
+        let calls = cluster.wire.world().calls.len();
+        cluster.live(minutes(60)).await;
+        assert_eq!(cluster.wire.world().calls.len(), calls, "once a day");
+    });
+}
+
+#[test]
+fn a_message_that_a_function_fails_with_is_handed_on_three_times() {
+    play(async {
+        let cluster = woken();
+        cluster.wire.plan_for("autoscaling:DescribeAutoScalingGroups", 1000, Fault::Denied);
+        cluster.live(minutes(60)).await;
+        let picture = cluster.picture();
+        assert_eq!(picture.matches("failed:").count(), 3, "{picture}");
+    });
 }

@@ -90,7 +90,7 @@ impl World {
         let mut jobs = Vec::new();
         for id in ids.iter().filter_map(Value::as_str) {
             let id = short("job", id);
-            jobs.extend(self.kept_job(id).map(|job| detail::job(id, job)));
+            jobs.extend(self.shown_job(id).map(|job| detail::job(id, job)));
         }
         Ok(json!({"jobs": jobs}))
     }

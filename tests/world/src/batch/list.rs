@@ -17,11 +17,12 @@ const SCOPES: [&str; 3] = ["jobQueue", "arrayJobId", "multiNodeJobId"];
 impl World {
     /// The job of this id, as long as Batch remembers it.
     pub(super) fn kept_job(&self, id: &str) -> Option<&Job> {
-        self.batch.jobs.get(id).filter(|job| self.keeps_job(job))
+        self.batch.jobs.get(id).filter(|job| job.stopped.is_none_or(|stopped| self.now < stopped + KEPT))
     }
 
-    fn keeps_job(&self, job: &Job) -> bool {
-        job.stopped.is_none_or(|stopped| self.now < stopped + KEPT)
+    /// The job of this id, as far as it is shown.
+    pub(super) fn shown_job(&self, id: &str) -> Option<&Job> {
+        self.kept_job(id).filter(|job| self.now >= job.created + self.batch.lag)
     }
 
     /// API reference of `ListJobs`.
@@ -51,8 +52,8 @@ impl World {
             Some(filter) => *filter,
             None => Filter::Status(status(&body["jobStatus"])?),
         };
-        let jobs = self.batch.jobs.iter().filter(|(_, job)| job.queue == queue && self.keeps_job(job));
-        let mut jobs: Vec<_> = jobs.filter(|(_, job)| fits.matches(job)).collect();
+        let jobs = self.batch.jobs.keys().filter_map(|id| Some((id, self.shown_job(id)?)));
+        let mut jobs: Vec<_> = jobs.filter(|(_, job)| job.queue == queue && fits.matches(job)).collect();
         // Sorted by `createdAt`, the most recent jobs first; by a name, «the results are grouped by the job name».
         let grouped = matches!(fits, Filter::Name(_));
         jobs.sort_by_key(|(_, job)| (grouped.then(|| job.name.clone()), Reverse((job.created, job.number))));

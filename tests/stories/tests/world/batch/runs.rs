@@ -1,6 +1,7 @@
 //! What jobs of backups leave behind.
 
 use cluster_core::backup::{Artifact, Evidence};
+use cluster_sim::cluster::Cluster;
 use cluster_world::logs::Line;
 
 use super::*;
@@ -10,11 +11,15 @@ const FOLDER: &str = "graph/chains/neo4j/20261130T010000Z-1/";
 impl Jobs {
     /// Submits a backup, lets it end, and returns its exit code and what its log says.
     fn back_up(&mut self, kind: &str, outcome: Outcome) -> (Option<i32>, Evidence) {
+        self.back_up_from("10.0.1.11:6362", kind, outcome)
+    }
+
+    fn back_up_from(&mut self, from: &str, kind: &str, outcome: Outcome) -> (Option<i32>, Evidence) {
         self.world.plan_job("neo4j", outcome);
         let environment = [
             ("BACKUP_DATABASE", "neo4j"),
             ("BACKUP_TYPE", kind),
-            ("BACKUP_FROM", "10.0.1.11:6362"),
+            ("BACKUP_FROM", from),
             ("BACKUP_TO", &format!("s3://{BUCKET}/{FOLDER}")),
             ("BACKUP_NONCE", "n0nce"),
         ];
@@ -113,4 +118,20 @@ fn a_differential_can_leave_out_transactions_be_a_full_one_or_of_another_databas
         assert_eq!(ids(&diff).len(), if outcome == Outcome::OtherDatabase { 2 } else { 1 });
         assert!(ids(&diff).is_superset(&ids(&full)));
     }
+}
+
+#[test]
+fn a_source_that_does_not_serve_any_more_ends_the_job() {
+    play(async {
+        let cluster = Cluster::formed(3).quiet();
+        let mut jobs = Jobs { world: cluster.wire.world().clone() };
+        jobs.stand();
+        let (task, address) =
+            jobs.world.neo4j.members.iter().map(|(task, m)| (task.clone(), m.address)).next().unwrap();
+        let from = format!("{address}:6362");
+        assert_eq!(jobs.back_up_from(&from, "FULL", Outcome::Good).0, Some(0));
+        jobs.world.neo4j.members.get_mut(&task).unwrap().hangs = true;
+        let (code, evidence) = jobs.back_up_from(&from, "FULL", Outcome::Good);
+        assert_eq!((code, evidence.ended, jobs.objects().len()), (Some(1), false, 1));
+    });
 }
