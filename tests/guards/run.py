@@ -27,7 +27,7 @@ COPY = ROOT / "target/guards/tree"
 BUILD = ROOT / "target/guards/build"
 FIELDS = {"name", "file", "is", "becomes", "package", "tests"}
 # Packages that are built together: with each alone, libraries would be compiled anew for its choice of their features.
-TOGETHER = [["cluster-core"], ["cluster-state", "cluster-stories", "instance-drainer"]]
+TOGETHER = [["cluster-core"], ["cluster-members", "cluster-state", "cluster-stories", "instance-drainer"]]
 # A test that never ends without its guard has not failed.
 LIMIT_SECONDS = 600
 
@@ -87,12 +87,19 @@ def outdated(guard: dict, packages: dict[str, Path]) -> list[str]:
     folder = packages.get(guard["package"])
     if folder is None or not any(guard["package"] in built for built in TOGETHER):
         return [*faults, f"there is no package {guard['package']}, or TOGETHER does not list it"]
-    sources = [source.read_text() for source in folder.rglob("*.rs")]
     for test in guard["tests"]:
         found = re.compile(rf"#\[(?:tokio::)?test\b[^\n]*\]\s+(?:async )?fn {test.rsplit('::', 1)[-1]}\(")
-        if not any(found.search(source) for source in sources):
+        modules = test.split("::")
+        sources = [path for path in folder.rglob("*.rs") if module(path, folder) == modules[: len(module(path, folder))]]
+        if not any(found.search(path.read_text()) for path in sources):
             faults.append(f"there is no test {test} in {folder.relative_to(ROOT)}")
     return faults
+
+
+def module(path: Path, folder: Path) -> list[str]:
+    """Returns the path of the module that a file is."""
+    _, *parts = path.relative_to(folder).with_suffix("").parts
+    return [part for part in parts if part not in ("lib", "main", "mod")]
 
 
 def copy_tree() -> None:

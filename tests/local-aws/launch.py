@@ -35,6 +35,8 @@ SETTLE_SECONDS, ASK_AGAIN_SECONDS = 300, 0.2
 
 FORWARDED = (
     "AWS::AutoScaling::AutoScalingGroup",
+    "AWS::Batch::JobDefinition",
+    "AWS::Batch::JobQueue",
     "AWS::EC2::LaunchTemplate",
     "AWS::EC2::Volume",
     "AWS::ECS::Cluster",
@@ -48,6 +50,8 @@ FORWARDED = (
 
 # The emulator's own, of which the world is told: its Neo4j is started with the passwords.
 SECRET = "AWS::SecretsManager::Secret"
+# `sam deploy` uploads to the emulator's, functions ask the world: each bucket is in both.
+BUCKET = "AWS::S3::Bucket"
 
 Props = dict[str, Any]
 Handlers = dict[str, Any]
@@ -261,6 +265,21 @@ def secrets_of_both(known: Handlers, world: Handlers) -> Handlers:
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
 
 
+def buckets_of_both(known: Handlers, world: Handlers) -> Handlers:
+    """Keeps each bucket in the emulator and in the world, under the emulator's name."""
+
+    def create(logical_id: str, props: Props, stack: str) -> tuple[str, Props]:
+        name, attributes = known["create"](logical_id, props, stack)
+        world["create"](logical_id, props | {"BucketName": name}, stack)
+        return name, attributes
+
+    def delete(name: str, props: Props) -> None:
+        world["delete"](name, props)
+        known["delete"](name, props)
+
+    return known | {"create": create, "delete": delete}
+
+
 def placeholder() -> Handlers:
     """For types that nothing in a local run looks at: named, and otherwise absent."""
     return {
@@ -272,6 +291,7 @@ def placeholder() -> Handlers:
 
 # Types that the pinned ministack does not know; an entry that it learns has to leave this list.
 PLACEHOLDERS: dict[str, Callable[[], Handlers]] = {
+    "AWS::Batch::ComputeEnvironment": placeholder,
     "AWS::CloudWatch::CompositeAlarm": placeholder,
     "AWS::EC2::SecurityGroupEgress": placeholder,
     "AWS::EC2::SecurityGroupIngress": placeholder,
@@ -288,13 +308,14 @@ def resource_types(world: World) -> None:
     known |= {kind: make() for kind, make in PLACEHOLDERS.items()}
     known |= {kind: world.handlers(kind) for kind in FORWARDED}
     known[SECRET] = secrets_of_both(known[SECRET], world.handlers(SECRET))
+    known[BUCKET] = buckets_of_both(known[BUCKET], world.handlers(BUCKET))
     named_log_groups(known["AWS::Logs::LogGroup"])
     functions_in_a_vpc(known["AWS::Lambda::Function"])
     metric_math()
     # Handlers run on the event loop. Waiting there for a world that may itself call the gateway
     # or the door would stop both.
     on_worker = stacks._runs_on_worker_thread
-    stacks._runs_on_worker_thread = lambda kind: kind in (*FORWARDED, SECRET) or on_worker(kind)
+    stacks._runs_on_worker_thread = lambda kind: kind in (*FORWARDED, SECRET, BUCKET) or on_worker(kind)
 
 
 def nested_stacks() -> None:
@@ -365,7 +386,7 @@ def deletions() -> None:
         for name in failed:
             if name != logical_id and logical_id in stacks._with_dependencies([name], declared, set(resources)):
                 raise RuntimeError(f"kept, since {name} could not be deleted")
-        if kind in (*FORWARDED, SECRET):  # the emulator takes no snapshots; the world counts them
+        if kind in (*FORWARDED, SECRET, BUCKET):  # the emulator takes no snapshots; the world counts them
             props = props | {"DeletionPolicy": declared.get(logical_id, {}).get("DeletionPolicy", "Delete")}
         delete_plain(kind, physical_id, props, stack, logical_id)
 

@@ -16,6 +16,8 @@ Facts = dict[str, tuple[Any, Any]]  # what is, and what should be
 ON_DEMAND = {"on-demand": 7, "spot": 0}
 # The part of an instance's memory that tasks cannot have: the kernel's share, and the agent's MiB.
 KERNEL, AGENT = 0.08, 256
+# The stack whose instances are no members.
+OTHERS_INSTANCES = ("Backup",)
 
 
 def of(deployed: Deployed, kind: str, *paths: str) -> list[Template]:
@@ -40,6 +42,7 @@ def allowed(roles: list[Template], policies: list[Template]) -> dict[str, Any]:
         action: statement["Resource"]
         for policy in policies
         for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
     }
 
@@ -48,9 +51,10 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
     given, topic = chosen["HostedZoneId"], chosen["AlarmTopicArn"]
     zone = output(deployed, "Discovery", "HostedZoneId")
     functions = of(deployed, "AWS::Lambda::Function")
+    backups = ("Scheduling", "Pruning") if chosen["Backups"] == "true" else ()
     variables = {
         path: found["Environment"]["Variables"]
-        for path in ("Discovery", "Draining", "Gateway")
+        for path in ("Discovery", "Draining", "Gateway", *backups)
         for found in of(deployed, "AWS::Lambda::Function", path)
     }
     written = [
@@ -72,9 +76,12 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
         "health is asked for": (variables["Discovery"]["REQUIRE_HEALTHY"], "true"),
         "a dry run is one": (
             {path: found.get("DRY_RUN") for path, found in variables.items()},
-            {"Discovery": chosen["DryRun"], "Draining": chosen["DryRun"], "Gateway": None},
+            {path: None if path == "Gateway" else chosen["DryRun"] for path in variables},
         ),
-        "functions run on the processor": ([found["Architectures"] for found in functions], [[chosen["Architecture"]]] * 3),
+        "functions run on the processor": (
+            [found["Architectures"] for found in functions],
+            [[chosen["Architecture"]]] * (3 + len(backups)),
+        ),
         "the key of the volumes may be used": (
             may.get("kms:CreateGrant"),
             chosen["DataKmsKeyArn"] or "arn:aws:kms:eu-west-1:000000000000:key/*",
@@ -293,7 +300,8 @@ def network(chosen: Combination, deployed: Deployed) -> Facts:
     http = 7473 if chosen["TlsSecretArn"] else 7474
     by_address = sorted((found["CidrIp"], int(found["FromPort"])) for found in rules if "CidrIp" in found)
     cidr, further = chosen["ClientCidr"], chosen["NodeSecurityGroupIds"]
-    groups = [found["LaunchTemplateData"]["SecurityGroupIds"] for found in of(deployed, "AWS::EC2::LaunchTemplate")]
+    members = [path for path in deployed if path not in OTHERS_INSTANCES]
+    groups = [found["LaunchTemplateData"]["SecurityGroupIds"] for found in of(deployed, "AWS::EC2::LaunchTemplate", *members)]
     own = output(deployed, "Network", "MembersGroup")
     return {
         "these ports are open, and 2004 is not": (
@@ -331,7 +339,8 @@ def secrets(chosen: Combination, deployed: Deployed) -> Facts:
 
 def gateway(chosen: Combination, deployed: Deployed) -> Facts:
     [function] = of(deployed, "AWS::Lambda::Function", "Gateway")
-    name, callers = function["FunctionName"], ("Discovery", "Draining")
+    name, backs_up = function["FunctionName"], chosen["Backups"] == "true"
+    callers = ("Discovery", "Draining", *(["Scheduling"] if backs_up else []))
     asked = {
         path: found["Environment"]["Variables"]["GATEWAY_FUNCTION"]
         for path in callers
@@ -359,11 +368,100 @@ def gateway(chosen: Combination, deployed: Deployed) -> Facts:
                 "TLS_CA": chosen["TlsCaCertificate"] if tls else "",
             },
         ),
-        "instance-drainer may read two secrets, dns-replicator none": (
+        "instance-drainer may read two secrets, backup-scheduler one, dns-replicator none": (
             {path: rights[path].get("secretsmanager:GetSecretValue") for path in (*callers, "Gateway")},
-            {"Draining": secrets, "Discovery": None, "Gateway": None},
+            {"Draining": secrets, "Discovery": None, "Gateway": None} | ({"Scheduling": secrets[1]} if backs_up else {}),
         ),
         "and decrypt them with their key": (rights["Draining"].get("kms:Decrypt"), chosen["SecretsKmsKeyArn"] or None),
+    }
+
+
+def backups(chosen: Combination, deployed: Deployed) -> Facts:
+    stacks = ["Backup", "BackupJob", "Monitoring/BackupAlarms", "Pruning", "Scheduling"]
+    found = [path for path in stacks if path in deployed]
+    if chosen["Backups"] == "false":
+        return {
+            "without backups there is nothing of them": (found, []),
+            "nor an output that speaks of them": (
+                [name for name in deployed["root"].live["Outputs"] if "Backup" in name],
+                ["BackupGroup"],
+            ),
+        }
+    bucket, queue, key = chosen["BackupBucketName"], chosen["BackupQueueArn"], chosen["BackupKmsKeyArn"]
+    buckets, queues = of(deployed, "AWS::S3::Bucket"), of(deployed, "AWS::Batch::JobQueue")
+    environments = [found["ComputeResources"] for found in of(deployed, "AWS::Batch::ComputeEnvironment")]
+    name = output(deployed, "Backup", "BucketName")
+    [pruner], [scheduler] = (
+        [found["Environment"]["Variables"] for found in of(deployed, "AWS::Lambda::Function", path)]
+        for path in ("Pruning", "Scheduling")
+    )
+    rights = {path: allowed(of(deployed, "AWS::IAM::Role", path), []) for path in ("BackupJob", "Pruning", "Scheduling")}
+    jobs = of(deployed, "AWS::Batch::JobDefinition")
+    [lock] = [found.get("ObjectLockConfiguration") for found in buckets] or [None]
+    x86 = chosen["CoreInstanceType"].startswith(("m7i", "r7i"))
+    types = chosen["BackupInstanceTypes"].split(",") if chosen["BackupInstanceTypes"] else None
+    wanted = types or (["r5.large", "r6i.large"] if x86 else ["r6g.large", "r7g.large"])
+    differentials = [chosen["DifferentialBackupSchedule"]] if chosen["DifferentialBackupSchedule"] else []
+    schedules = of(deployed, "AWS::Scheduler::Schedule", "Scheduling")
+    [ends] = of(deployed, "AWS::Events::Rule", "Scheduling")
+    tables = chosen["S3EndpointRouteTableIds"].split(",") if chosen["S3EndpointRouteTableIds"] else []
+    return {
+        "with backups there are all their stacks": (found, stacks),
+        "a bucket is created when none is given": ((len(buckets), name), (0 if bucket else 1, bucket or name)),
+        "all know the bucket, and their prefix in it": (
+            {(each["BACKUP_BUCKET"], each["BACKUP_PREFIX"]) for each in (pruner, scheduler)}
+            | {(deployed["BackupJob"].parameters["BucketName"], deployed["BackupJob"].parameters["Prefix"])},
+            {(name, "neo4j/")},
+        ),
+        "the bucket that is created is locked when that is asked for": (
+            lock and (lock["Rule"]["DefaultRetention"]["Mode"], str(lock["Rule"]["DefaultRetention"]["Days"])),
+            ("GOVERNANCE", chosen["BackupObjectLockDays"]) if chosen["BackupObjectLockDays"] != "0" else None,
+        ),
+        "it is encrypted with the key": (
+            [
+                found["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"]
+                for found in buckets
+            ],
+            []
+            if bucket
+            else [{"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}],
+        ),
+        "whoever reads or writes it may use the key": (
+            {path: may.get("kms:GenerateDataKey") for path, may in rights.items()},
+            dict.fromkeys(rights, key or None),
+        ),
+        "queues are created when none is given, with one environment each": (
+            ([len(found["ComputeEnvironmentOrder"]) for found in queues], sorted(found["Type"] for found in environments)),
+            ([], []) if queue else ([1, 1], ["EC2", "SPOT"]),
+        ),
+        "jobs go to the queue": (
+            (scheduler["JOB_QUEUE"], scheduler["ON_DEMAND_JOB_QUEUE"]),
+            (queue, queue) if queue else tuple(output(deployed, "Backup", f"{kind}JobQueueArn") for kind in ("", "OnDemand")),
+        ),
+        "and may": (
+            rights["Scheduling"]["batch:SubmitJob"],
+            [scheduler["JOB_DEFINITION"], *sorted({scheduler[f"{kind}JOB_QUEUE"] for kind in ("", "ON_DEMAND_")}, reverse=True)],
+        ),
+        "and their ends are heard of": (
+            ends["EventPattern"]["detail"]["jobQueue"],
+            [*sorted({scheduler[f"{kind}JOB_QUEUE"] for kind in ("", "ON_DEMAND_")}, reverse=True)],
+        ),
+        "instances have the image's processor, the cluster's AMI, and the group that members let in": (
+            [
+                (found["InstanceTypes"], found["Ec2Configuration"][0]["ImageIdOverride"], found["SecurityGroupIds"])
+                for found in environments
+            ],
+            [(wanted, chosen["AmiId"], [output(deployed, "Network", "BackupGroup")])] * len(environments),
+        ),
+        "jobs run the image of the members": ([found["ContainerProperties"]["Image"] for found in jobs], [chosen["Image"]]),
+        "backups are taken when they should be": (
+            sorted((found["ScheduleExpression"], found["ScheduleExpressionTimezone"]) for found in schedules),
+            sorted((each, chosen["BackupTimeZone"]) for each in [chosen["FullBackupSchedule"], *differentials]),
+        ),
+        "there is an endpoint when route tables are given": (
+            [found["RouteTableIds"] for found in of(deployed, "AWS::EC2::VPCEndpoint")],
+            [tables] if tables else [],
+        ),
     }
 
 
@@ -381,5 +479,6 @@ def wrong(combination: Combination, deployed: Deployed) -> Iterator[str]:
         | network(chosen, deployed)
         | secrets(chosen, deployed)
         | gateway(chosen, deployed)
+        | backups(chosen, deployed)
     )
     yield from (f"{fact}: {is_so!r}, not {should!r}" for fact, (is_so, should) in facts.items() if is_so != should)

@@ -63,6 +63,19 @@ REFUSALS = {
     "root: TlsCaCertificate: 'ca.pem' must be certificates in PEM": {"TlsCaCertificate": "ca.pem"},
     "root: TlsCaCertificate: .* must be certificates in PEM": {"TlsCaCertificate": CA.replace("CERTIFICATE", "PRIVATE KEY")},
     "root: TlsCaCertificate: .* is out of range": {"TlsCaCertificate": CA * 8},
+    "root: One of BackupHourlyDays, BackupDailyDays, BackupWeeks and BackupMonths must be": {
+        "BackupHourlyDays": "0",
+        "BackupDailyDays": "0",
+        "BackupWeeks": "0",
+        "BackupMonths": "0",
+    },
+    "root: BackupObjectLockDays must be 0 with BackupBucketName": {
+        "BackupBucketName": "backups-of-many",
+        "BackupObjectLockDays": "7",
+    },
+    "root: FullBackupSchedule: '' must be a cron or rate expression": {"FullBackupSchedule": ""},
+    "root: BackupBucketName: 's3://backups' must be the name of a bucket": {"BackupBucketName": "s3://backups"},
+    "root: BackupMinimumChains: '0' is out of range": {"BackupMinimumChains": "0"},
 }
 
 

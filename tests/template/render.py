@@ -138,12 +138,20 @@ SWITCHES = {
     "ReplicaSubnetIds": ("", f"{SUBNET[3]},{SUBNET[4]}"),
     "SlowQueryLog": ("true", "false"),
     "AcceptLicense": ("yes", "eval"),
+    "Backups": ("true", "false"),
+    "DifferentialBackupSchedule": ("cron(0 * * * ? *)", ""),
+    "BackupBucketName": ("", "backups-of-many"),
+    "BackupObjectLockDays": ("0", "7"),
+    "BackupKmsKeyArn": ("", key(3)),
+    "BackupQueueArn": ("", "arn:aws:batch:eu-west-1:000000000000:job-queue/of-many"),
+    "BackupInstanceTypes": ("", "c7g,c6g.xlarge"),
+    "S3EndpointRouteTableIds": ("", "rtb-00000000000000001,rtb-00000000000000002"),
 }
 
 
 def whole(combination: Combination) -> Combination:
     """Returns a combination with what follows from it: a snapshot for each core, a Spot core in a mixed tier, replicas with the
-    cores' processor."""
+    cores' processor, no lock on a bucket that is given."""
     cores = int(combination["CoreCount"])
     snapshots = combination["RestoreSnapshotIds"].split(",")[:cores]
     base = min(int(combination.get("CoreOnDemandBase", 1)), cores - 1)
@@ -153,6 +161,7 @@ def whole(combination: Combination) -> Combination:
         "RestoreSnapshotIds": ",".join(snapshots),
         "CoreOnDemandBase": str(base),
         "ReplicaInstanceType": replica,
+        "BackupObjectLockDays": "0" if combination.get("BackupBucketName") else combination.get("BackupObjectLockDays", "0"),
     }
 
 
@@ -363,6 +372,9 @@ def parameters_of(template: Template, passed: Combination) -> Template:
 ARN = "arn:aws:{service}:eu-west-1:000000000000:"
 CREATED = {
     "AWS::AutoScaling::AutoScalingGroup": {"": "{name}"},
+    "AWS::Batch::ComputeEnvironment": {"": ARN + "compute-environment/{name}"},
+    "AWS::Batch::JobDefinition": {"": ARN + "job-definition/{name}:1"},
+    "AWS::Batch::JobQueue": {"": ARN + "job-queue/{name}"},
     "AWS::CloudWatch::Alarm": {"": "{name}"},
     "AWS::DynamoDB::Table": {"": "{name}", "Arn": ARN + "table/{name}"},
     "AWS::EC2::LaunchTemplate": {"": "lt-{id}", "LatestVersionNumber": "1"},
@@ -375,8 +387,9 @@ CREATED = {
     "AWS::IAM::InstanceProfile": {"": "{name}", "Arn": "arn:aws:iam::000000000000:instance-profile/{name}"},
     "AWS::IAM::Role": {"": "{name}", "Arn": "arn:aws:iam::000000000000:role/{name}"},
     "AWS::Lambda::Function": {"": "{own}", "Arn": ARN + "function:{own}"},
-    "AWS::Logs::LogGroup": {"": "{name}"},
+    "AWS::Logs::LogGroup": {"": "{name}", "Arn": ARN + "log-group:{name}:*"},
     "AWS::Route53::HostedZone": {"": "Z{ID}"},
+    "AWS::S3::Bucket": {"": "{lower}", "Arn": "arn:aws:s3:::{lower}"},
     "AWS::SQS::Queue": {
         "": "https://sqs.eu-west-1.amazonaws.com/000000000000/{queue}",
         "Arn": ARN + "{queue}",
@@ -417,6 +430,7 @@ def created(path: str, stack: str, name: str, resource: Template, scope: Scope) 
     made = named(stack, name, f"{path}/{name}")
     look = {
         "name": made,
+        "lower": made.lower(),
         "queue": made + ".fifo" * bool(properties.get("FifoQueue")),
         "id": sign(f"{path}/{name}")[:17],
         "ID": sign(f"{path}/{name}")[:17].upper(),
@@ -575,12 +589,39 @@ CHANGES = {
     "ReplicaDrainTimeoutMinutes": "30",
     "StandaloneTaskGraceMinutes": "0",
     "SlowQueryMillis": "1000",
+    "FullBackupSchedule": "rate(12 hours)",
+    "DifferentialBackupSchedule": "",
+    "BackupTimeZone": "Europe/Berlin",
+    "BackupMaximumAgeMinutes": "1440",
+    "BackupBucketName": "backups-of-many",
+    "BackupKmsKeyArn": key(3),
+    "S3EndpointRouteTableIds": "rtb-00000000000000001",
+    "BackupQueueArn": "arn:aws:batch:eu-west-1:000000000000:job-queue/of-many",
+    "BackupInstanceTypes": "r8g.large",
+    "BackupScratchSize": "200",
+    "BackupMemory": "12288",
+    "BackupVcpus": "4",
+    "BackupTimeoutMinutes": "60",
+    "BackupHourlyDays": "1",
+    "BackupDailyDays": "7",
+    "BackupWeeks": "4",
+    "BackupMonths": "0",
+    "BackupMinimumChains": "3",
+    "BackupPrunePercent": "10",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:alarms",
     "LogRetentionDays": "90",
     "Architecture": "x86_64",
 }
 # The same for a cluster of seven cores, with what another value of the above leaves without effect.
-CHANGES_OF_SEVEN = CHANGES | {"DataVolumeType": "io2", "SlowQueryLog": "false", "ReplicaCount": "0", "CoreCount": "7"}
+CHANGES_OF_SEVEN = CHANGES | {
+    "DataVolumeType": "io2",
+    "SlowQueryLog": "false",
+    "ReplicaCount": "0",
+    "CoreCount": "7",
+    "Backups": "false",
+    "BackupBucketName": "",
+    "BackupObjectLockDays": "7",
+}
 
 
 def releases() -> dict[str, Path]:

@@ -7,7 +7,9 @@ use cluster_lambda::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{Config, Outcome, bucket::Bucket};
+use cluster_bucket::Bucket;
+
+use crate::{Config, Outcome};
 
 const AGE: &str = "NewestGoodBackupSeconds";
 const DELETED: &str = "ChainsDeleted";
@@ -32,7 +34,8 @@ impl Function for Pruner {
 
     fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         let config = Config::read(lookup)?;
-        Ok(Self { bucket: Bucket::new(client!(aws_sdk_s3, aws), &config), config })
+        let (name, owner, layout) = (config.bucket.clone(), config.owner.clone(), config.layout.clone());
+        Ok(Self { bucket: Bucket::new(client!(aws_sdk_s3, aws), name, owner, layout), config })
     }
 
     fn cluster(&self) -> &str {

@@ -3,7 +3,6 @@
 //! It is the only function that may delete backups. In a versioned bucket a deletion is a marker, and no role may delete
 //! versions, so what it deletes can be brought back until the bucket's rule for old versions has had its way.
 
-mod bucket;
 mod config;
 mod function;
 mod outcome;

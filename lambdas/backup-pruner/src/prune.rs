@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cluster_bucket::{AT_ONCE, Keys};
 use cluster_core::backup::{Chain, ChainId, Folder, Plan, Removal, plan, waves};
 use cluster_lambda::{Failure, Mode, Reconciled, Round};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use crate::{
-    Outcome, Pruner, Removed,
-    bucket::{AT_ONCE, Keys},
-};
+use crate::{Outcome, Pruner, Removed};
 
 /// Everything that one run has seen.
 #[derive(Debug, Default)]

@@ -6,18 +6,20 @@ use cluster_lambda::{
     queue::Trigger,
     telemetry::{Metric, MetricSet},
 };
+use cluster_members::{
+    ContainerInstances,
+    query::{EC2, Query},
+};
 use cluster_state::StateTable;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
     Config, Outcome,
-    container_instances::ContainerInstances,
     custom_resources::{DATA_VOLUME_ORIGINS, PHASE, TARGET},
     disks::Disks,
     groups::Groups,
     neo4j::{LOGINS_REFUSED, MEMBERS_ANSWERING, MEMBERS_MISSING, Neo4j, Neo4jOutcome, QUORUM_MARGIN, RIGHTS_MISSING},
-    query::{EC2, Query},
     statuses::Statuses,
     volumes::Volumes,
 };

@@ -3,9 +3,7 @@
 //! A core is one data volume and whichever instance has it. This function gives a new instance its core's volume,
 //! admits it once its ECS agent has registered, and releases an instance only when nothing is lost with it.
 
-mod addresses;
 mod config;
-mod container_instances;
 mod custom_resources;
 mod disks;
 mod function;
@@ -14,11 +12,8 @@ mod look;
 mod neo4j;
 mod observe;
 mod outcome;
-mod query;
 mod reconcile;
 mod statuses;
-#[cfg(test)]
-mod stub;
 mod volumes;
 
 pub use config::{Asks, Config};

@@ -11,12 +11,14 @@ use cluster_core::instance::{Lease, Phase, Target, Wanted};
 use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
+mod backups;
 mod lease;
 mod readiness;
 mod remembered;
 #[cfg(test)]
 mod tests;
 
+pub use backups::Backups;
 pub use remembered::Remembered;
 
 /// The key of the item that holds the cluster's phase. No function has permission to delete it.

@@ -110,11 +110,15 @@ fn whatever_holds_data_is_encrypted() {
 #[test]
 fn each_instance_requires_tokens_is_protected_from_people_and_runs_a_given_image() {
     let templates = of_type("AWS::EC2::LaunchTemplate");
-    assert_eq!(templates.len(), 2);
+    assert_eq!(templates.len(), 3);
     for (id, template) in templates {
         let data = &template["LaunchTemplateData"];
         assert_eq!(data["MetadataOptions"]["HttpTokens"], json!("required"), "{id}");
         assert_eq!(data["MetadataOptions"]["HttpPutResponseHopLimit"], json!(1), "{id}");
+        // Batch decides about the rest: https://docs.aws.amazon.com/batch/latest/userguide/launch-templates.html
+        if id.starts_with("infra/backups.yaml") {
+            continue;
+        }
         // Spot refuses it.
         let protected = json!({"Fn::If": ["OnDemand", true, {"Ref": "AWS::NoValue"}]});
         assert_eq!(data["DisableApiTermination"], protected, "{id}");
@@ -290,10 +294,20 @@ fn deletion_begins_with_the_clusters_phase_and_ends_with_what_everything_needs()
         ("Cores", "Replicas"),
         ("ReplicaTask", "Replicas"),
         ("Monitoring", "Target"),
+        ("Backup", "Scheduling"),
+        ("BackupJob", "Scheduling"),
+        ("Scheduling", "Monitoring"),
+        ("Pruning", "Monitoring"),
         ("Cores", "Target"),
         ("Replicas", "Target"),
     ] {
         assert!(needs(then).contains(first), "{then} could outlive {first}");
+    }
+    // A deletion would wait for the jobs before members could go.
+    for id in ["Backup", "BackupJob", "Scheduling", "Pruning"] {
+        for needed in ["Cores", "Replicas", "Draining", "Discovery", "Gateway"] {
+            assert!(!needs(id).contains(needed) && !needs(needed).contains(id), "{id} and {needed}");
+        }
     }
 }
 

@@ -12,26 +12,34 @@ use cluster_facts::{
 use cluster_lambda::{Description, Messages, SWEEP};
 use cluster_sim::{
     cluster::Cluster,
-    functions::{FUNCTIONS, Registered},
+    functions::{BACKUP_PRUNER, FUNCTIONS, Registered},
     time::{minutes, play, within},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    disks, gateway,
+    backups, disks, gateway,
     template::{everything, names},
 };
 
-/// Functions that no template deploys yet. Nothing takes backups so far, so there is nothing to prune.
-const NOT_DEPLOYED: [&str; 1] = ["backup-pruner"];
+/// Returns the functions of a deployment.
+pub(crate) fn of_deployment(deployment: &str) -> Vec<Registered> {
+    let stacks = rendered(deployment)["stacks"].take();
+    let is_there = |function: &&Registered| match deployment {
+        "discovery" => function.stack == "Discovery",
+        "drain-alone" => function.stack == "Draining",
+        _ => !stacks[function.stack].is_null(),
+    };
+    FUNCTIONS.iter().filter(is_there).copied().collect()
+}
 
 #[test]
 fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues() {
     let crates = std::fs::read_dir(root().join("lambdas")).unwrap().map(|entry| entry.unwrap().file_name());
     let crates: BTreeSet<_> = crates.map(|name| name.into_string().unwrap()).collect();
-    let known = FUNCTIONS.iter().map(Registered::name).chain([gateway::NAME]).chain(NOT_DEPLOYED);
+    let known = FUNCTIONS.iter().map(Registered::name).chain([gateway::NAME]);
     let known: BTreeSet<_> = known.map(str::to_owned).collect();
-    assert_eq!(crates, known, "left: folders, right: FUNCTIONS, the gateway, and what is not deployed yet");
+    assert_eq!(crates, known, "left: folders, right: FUNCTIONS and the gateway");
     let of_root = resources(&read("infra/template.yaml"));
     for function in FUNCTIONS {
         let (name, template, stack) = (function.name(), function.template(), function.stack);
@@ -53,9 +61,12 @@ fn each_function_has_a_crate_and_a_template_with_nothing_but_it_and_its_queues()
         let parameters = &nested["Properties"]["Parameters"];
         assert_eq!(parameters["Function"], json!(name), "{template}");
         assert_eq!(parameters["LogGroup"], properties["LoggingConfig"]["LogGroup"], "{template}");
-        for kind in ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule"] {
+        for kind in ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy"] {
             assert!(of_type(kind).is_empty(), "{template}: {kind} belongs in queues.yaml");
         }
+        let schedules: Vec<_> = of_type("AWS::Scheduler::Schedule").iter().map(|(id, _)| id.as_str()).collect();
+        let wanted: &[&str] = if name == "backup-scheduler" { &["Differential", "Full"] } else { &[] };
+        assert_eq!(schedules, wanted, "{template}: a sweep belongs in queues.yaml");
         let url = json!({"Fn::GetAtt": ["Queues", "Outputs.DeadLettersUrl"]});
         assert_eq!(properties["Environment"]["Variables"]["DEAD_LETTER_QUEUE_URL"], url, "{template}");
         let [(_, retries)] = of_type("AWS::Lambda::EventInvokeConfig")[..] else { panic!("{template}: one, for {id}") };
@@ -124,8 +135,10 @@ fn a_queue_gives_a_message_back_when_the_function_has_ended_and_not_much_later()
             let name = function.name();
             // Lambda refuses a mapping whose queue gives a message back before the function can have ended.
             assert!(patience > timeout, "{name}: {id}: {patience} s, and the function may take {timeout} s");
-            // One message blocks all that come after it: sweeps, and the warning that leaves two minutes.
-            assert!(patience <= 2 * 60, "{name}: {id}: {patience} s without a reconciliation after a failure");
+            // One message blocks all that come after it: sweeps, and the warning that leaves two minutes. Nothing that the
+            // pruner does is urgent.
+            let most = if name == "backup-pruner" { 6 * 60 } else { 2 * 60 };
+            assert!(patience <= most, "{name}: {id}: {patience} s without a reconciliation after a failure");
             names.insert(id);
         }
         let delayed = function.name() == "instance-drainer";
@@ -159,12 +172,8 @@ fn around(deployment: &str, file: &str) -> BTreeMap<String, Value> {
 #[test]
 fn each_function_has_alarms_on_its_dead_letters_on_what_does_not_reach_it_and_on_its_silence() {
     for deployment in deployments() {
-        let expected = FUNCTIONS.iter().filter(|f| match deployment.as_str() {
-            "discovery" => f.stack == "Discovery",
-            "drain-alone" => f.stack == "Draining",
-            _ => true,
-        });
-        let expected: BTreeSet<_> = expected.map(Registered::name).collect();
+        let expected = of_deployment(&deployment);
+        let expected: BTreeSet<_> = expected.iter().map(Registered::name).collect();
         let (queues, silences) = (around(&deployment, "queues.yaml"), around(&deployment, "silence.yaml"));
         for around in [&queues, &silences] {
             assert_eq!(around.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected, "{deployment}");
@@ -188,8 +197,16 @@ fn each_function_has_alarms_on_its_dead_letters_on_what_does_not_reach_it_and_on
         for (function, stack) in &silences {
             let silence = &stack["Resources"]["SilenceAlarm"]["Properties"];
             assert_eq!(silence["TreatMissingData"], json!("breaching"), "{function}: silence is no data");
-            let minutes = silence["Period"].as_u64().unwrap() * silence["EvaluationPeriods"].as_u64().unwrap() / 60;
-            assert_eq!(minutes, 5, "{function}: as the text says");
+            let number = |name: &str| silence[name].as_str().unwrap().parse::<u64>().unwrap();
+            let minutes = number("Period") * number("EvaluationPeriods") / 60;
+            let (words, patience) =
+                if function == "backup-pruner" { ("13 hours", 13 * 60) } else { ("five minutes", 5) };
+            assert_eq!(minutes, patience, "{function}: as the text says");
+            assert!(silence["AlarmDescription"].as_str().unwrap().contains(words), "{function}: {silence}");
+            // Two sweeps may be missed.
+            let every = queues[function]["Resources"]["Sweep"]["Properties"]["ScheduleExpression"].as_str().unwrap();
+            let every = if every == "rate(6 hours)" { 6 * 60 } else { 1 };
+            assert!(minutes > 2 * every, "{function}: {minutes} minutes, and a sweep each {every}");
             text(function, "SilenceAlarm", silence);
             let queue = queues[function]["Outputs"]["TriggersName"]["Value"].as_str().unwrap();
             assert!(silence["AlarmDescription"].as_str().unwrap().contains(queue), "{function}: the queue is its own");
@@ -206,9 +223,17 @@ fn described(name: &str) -> Description {
     FUNCTIONS.iter().find(|function| function.name() == name).unwrap().function
 }
 
-/// The `(source, detail-type)` pairs that the rules of a template let through.
+/// The `(source, detail-type)` pairs that the rules of a template let through, and that its own schedules send.
 fn matched(template: &str) -> BTreeSet<(String, String)> {
-    let rules = resources(&read(template)).into_iter().filter(|(_, resource)| resource["Type"] == "AWS::Events::Rule");
+    let all = resources(&read(template));
+    let schedules = all.iter().filter(|(_, resource)| resource["Type"] == "AWS::Scheduler::Schedule");
+    let sent = schedules.map(|(_, schedule)| {
+        let input = schedule["Properties"]["Target"]["Input"].as_str().unwrap();
+        let event: Value = serde_json::from_str(input).unwrap();
+        let text = |key: &str| event[key].as_str().unwrap().to_owned();
+        (text("source"), text("detail-type"))
+    });
+    let rules = all.iter().filter(|(_, resource)| resource["Type"] == "AWS::Events::Rule");
     let patterns = rules.map(|(_, rule)| rule["Properties"]["EventPattern"].clone());
     let texts =
         |value: &Value| value.as_array().unwrap().iter().map(|t| t.as_str().unwrap().to_owned()).collect::<Vec<_>>();
@@ -218,7 +243,7 @@ fn matched(template: &str) -> BTreeSet<(String, String)> {
             .into_iter()
             .flat_map(move |source| kinds.clone().into_iter().map(move |kind| (source.clone(), kind)))
     });
-    pairs.collect()
+    pairs.chain(sent).collect()
 }
 
 #[test]
@@ -231,7 +256,12 @@ fn each_function_is_woken_by_what_its_rules_let_through_and_by_nothing_else() {
         assert!(wakes.clone().any(|kind| kind == SWEEP), "{} is not swept", function.name());
         let events = wakes.filter(|kind| *kind != SWEEP);
         let events: BTreeSet<_> = events.map(|(source, kind)| (source.to_owned(), kind.to_owned())).collect();
-        assert_eq!(matched(&function.template()), events, "left: rules, right: WAKES of {}", function.name());
+        assert_eq!(
+            matched(&function.template()),
+            events,
+            "left: rules and schedules, right: WAKES of {}",
+            function.name()
+        );
     }
 }
 
@@ -259,6 +289,7 @@ fn each_message_has_a_result_where_the_function_gives_one() {
 fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() {
     let written: BTreeSet<_> = play(async {
         let cluster = Cluster::formed(3);
+        backups::fill(&cluster);
         let lost = cluster.serving(2).unwrap();
         cluster.wire.world().lose_instance(&lost);
         cluster.until("core 2 serves", within(minutes(10)), |c| c.serving(2).is_some()).await;
@@ -267,6 +298,10 @@ fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() 
         cluster.wire.world().mark_unhealthy(&leaving);
         cluster.until("core 1 is replaced", within(minutes(60)), |c| c.is_replaced(1, &leaving)).await;
         cluster.live(minutes(2)).await;
+        // The pruner's schedule would take six hours.
+        let mut pruner = cluster.clone();
+        pruner.subject = BACKUP_PRUNER;
+        pruner.sweep().await.unwrap();
         let lines = cluster.metrics.lock().unwrap();
         let metrics = lines.iter().flat_map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap());
         metrics.map(|metric| metric["Name"].as_str().unwrap().to_owned()).collect()

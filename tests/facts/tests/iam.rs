@@ -14,7 +14,7 @@ pub(crate) struct Question {
     pub(crate) context: Context,
 }
 
-/// A statement that allows something.
+/// A statement that allows something, or denies it.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
     pub(crate) actions: Vec<String>,
@@ -40,6 +40,10 @@ impl Statement {
                     // A key that is not given equals nothing.
                     "StringEquals" | "ArnEquals" | "Bool" => given
                         .is_some_and(|given| given.len() == 1 && given.iter().all(|one| strings(values).contains(one))),
+                    "StringLike" => given.is_some_and(|given| {
+                        let likes = |one: &String| strings(values).iter().any(|pattern| matches(pattern, one));
+                        given.len() == 1 && given.iter().all(likes)
+                    }),
                     other => panic!("an operator that is not known here: {other}"),
                 }
             })
@@ -90,9 +94,18 @@ impl Rendered {
         self.stack["parameters"][name].as_str().unwrap_or_else(|| panic!("no parameter {name}")).to_owned()
     }
 
-    /// Returns every statement of the function's role, wherever the template has it. Names of the deployment are replaced
-    /// by those of a world.
+    /// Returns every statement of the function's role that allows something, wherever the template has it. Names of the
+    /// deployment are replaced by those of a world.
     pub(crate) fn rights(&self, names: &[(String, String)]) -> Vec<Statement> {
+        self.statements("Allow", names)
+    }
+
+    /// Returns those that deny something, whatever another one allows.
+    pub(crate) fn denials(&self, names: &[(String, String)]) -> Vec<Statement> {
+        self.statements("Deny", names)
+    }
+
+    fn statements(&self, effect: &str, names: &[(String, String)]) -> Vec<Statement> {
         let (template, live) = (&self.stack["template"]["Resources"], &self.stack["live"]["Resources"]);
         let role = template[&self.function]["Properties"]["Role"]["Fn::GetAtt"][0].as_str().unwrap();
         let inline = &live[role]["Properties"];
@@ -114,7 +127,7 @@ impl Rendered {
         });
         let documents: Vec<Value> = serde_json::from_str(&text).unwrap();
         let statements = documents.iter().flat_map(|document| document["Statement"].as_array().unwrap());
-        statements.map(statement).collect()
+        statements.filter(|statement| statement["Effect"] == effect).map(statement).collect()
     }
 }
 
@@ -123,7 +136,7 @@ const FUNCTION: &str = "AWS::Lambda::Function";
 fn statement(statement: &Value) -> Statement {
     let keys: BTreeSet<_> = statement.as_object().unwrap().keys().map(String::as_str).collect();
     let known = BTreeSet::from(["Action", "Condition", "Effect", "Resource"]);
-    assert!(keys.is_subset(&known) && statement["Effect"] == "Allow", "not known here: {statement}");
+    assert!(keys.is_subset(&known), "not known here: {statement}");
     Statement {
         actions: strings(&statement["Action"]),
         resources: strings(&statement["Resource"]),

@@ -8,6 +8,7 @@
 )]
 
 mod backup_job;
+mod backups;
 mod cluster_template;
 mod disks;
 mod documents;

@@ -13,6 +13,7 @@ use cluster_world::{ACCOUNT, REGION, cloud_map, queue_arn, route53};
 use serde_json::{Value, json};
 
 use crate::{
+    functions::of_deployment,
     gateway::TEMPLATE,
     iam::{Around, Question, Rendered, Statement, questions, strings},
 };
@@ -282,9 +283,11 @@ fn a_role_is_assumed_by_the_one_service_that_needs_it() {
             // Anybody's schedule or task could name the role otherwise.
             let (service, condition) = match (functions.count(), schedules, instances) {
                 (1, 0, 0) => ("lambda.amazonaws.com", Value::Null),
-                (0, 1, 0) => ("scheduler.amazonaws.com", here.clone()),
+                (0, 1.., 0) => ("scheduler.amazonaws.com", here.clone()),
                 (0, 0, 1) => ("ec2.amazonaws.com", Value::Null),
-                (0, 0, 0) if id == "ExecutionRole" || id == "JobRole" => ("ecs-tasks.amazonaws.com", here.clone()),
+                (0, 0, 0) if ["ExecutionRole", "JobRole"].contains(&id.as_str()) => {
+                    ("ecs-tasks.amazonaws.com", here.clone())
+                }
                 other => panic!("{path}: {id} is the role of {other:?}"),
             };
             assert_eq!(statement["Principal"], json!({"Service": service}), "{id}");
@@ -296,7 +299,8 @@ fn a_role_is_assumed_by_the_one_service_that_needs_it() {
     let mut functions: Vec<_> = FUNCTIONS.iter().map(Registered::template).chain(others_of).collect();
     functions.sort();
     assert_eq!(of_functions, functions, "each function has one role");
-    assert_eq!(others, ["ExecutionRole", "InstanceRole", "JobRole", "SweepRole"].map(str::to_owned).into());
+    let known = ["ExecutionRole", "InstanceRole", "JobRole", "SlotRole", "SweepRole"];
+    assert_eq!(others, known.map(str::to_owned).into());
 }
 
 #[test]
@@ -362,8 +366,7 @@ fn only_this_stacks_rules_may_send_to_a_queue_and_nobody_without_tls() {
                 prefixes.insert(prefix.to_owned());
             }
         }
-        let alone = ["discovery", "drain-alone"].contains(&deployment.as_str());
-        assert_eq!(prefixes.len(), if alone { 1 } else { FUNCTIONS.len() }, "{deployment}");
+        assert_eq!(prefixes.len(), of_deployment(&deployment).len(), "{deployment}");
     }
 }
 

@@ -20,8 +20,10 @@ use cluster_sim::{
 use serde_json::Value;
 
 /// The types of resources that hold state, that instances or clients refer to, or that say something when they are deleted.
-const KEPT: [&str; 14] = [
+const KEPT: [&str; 17] = [
     "AWS::AutoScaling::AutoScalingGroup",
+    "AWS::Batch::ComputeEnvironment",
+    "AWS::Batch::JobQueue",
     "AWS::CloudFormation::Stack",
     "AWS::DynamoDB::Table",
     "AWS::EC2::LaunchTemplate",
@@ -32,6 +34,7 @@ const KEPT: [&str; 14] = [
     "AWS::ECS::TaskDefinition",
     "AWS::Logs::LogGroup",
     "AWS::Route53::HostedZone",
+    "AWS::S3::Bucket",
     "AWS::SecretsManager::Secret",
     "AWS::ServiceDiscovery::PrivateDnsNamespace",
     "AWS::ServiceDiscovery::Service",

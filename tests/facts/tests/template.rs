@@ -132,6 +132,9 @@ fn each_target_of_a_rule_or_schedule_has_a_dead_letter_queue_and_the_message_gro
     let rules: Vec<_> = of_type("AWS::Events::Rule").into_iter().flat_map(targets).collect();
     let schedules = of_type("AWS::Scheduler::Schedule").into_iter().map(|(id, p)| (id, p["Target"].clone()));
     assert!(!rules.is_empty());
+    let sweep = &read("infra/queues.yaml")["Parameters"];
+    let defaults = (&sweep["SweepRate"]["Default"], &sweep["SweepMaximumAgeSeconds"]["Default"]);
+    assert_eq!(defaults, (&json!("rate(1 minute)"), &json!(60)), "alarms and documents say so");
     let woken =
         ["TriggersArn", "SpotEndingsArn"].map(|arn| json!({"Fn::GetAtt": ["Queues", format!("Outputs.{arn}")]}));
     for (id, target) in &rules {
@@ -146,9 +149,16 @@ fn each_target_of_a_rule_or_schedule_has_a_dead_letter_queue_and_the_message_gro
     for (id, schedule) in of_type("AWS::Scheduler::Schedule") {
         let input = schedule["Target"]["Input"].as_str().unwrap();
         let event: Value = serde_json::from_str(input).unwrap_or_else(|error| panic!("{id}: {error}"));
-        assert_eq!((&event["source"], &event["detail-type"]), (&json!("neo4j.cluster"), &json!("Sweep")), "{id}");
-        assert!(input.contains("<aws.scheduler.execution-id>"), "{id}: equal bodies would be dropped");
-        assert_eq!(schedule["ScheduleExpression"], json!("rate(1 minute)"), "{id}: alarms and documents say so");
+        let is_slot = id.starts_with("infra/scheduling.yaml");
+        let kind = if is_slot { "Backup" } else { "Sweep" };
+        assert_eq!((&event["source"], &event["detail-type"]), (&json!("neo4j.cluster"), &json!(kind)), "{id}");
+        for attribute in ["<aws.scheduler.execution-id>", "<aws.scheduler.scheduled-time>"] {
+            assert!(input.contains(attribute), "{id}: equal bodies would be dropped, and a slot is named by its time");
+        }
+        // Nothing makes up for a slot that is lost.
+        let age = schedule["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"].clone();
+        let wanted = if is_slot { json!(3600) } else { json!({"Ref": "SweepMaximumAgeSeconds"}) };
+        assert_eq!(age, wanted, "{id}");
     }
 }
 
@@ -174,9 +184,11 @@ fn statements(resource: &Value) -> Vec<Value> {
 }
 
 /// Actions for which AWS knows no resource type, by the service authorization reference.
-const WITHOUT_RESOURCE: [&str; 16] = [
+const WITHOUT_RESOURCE: [&str; 18] = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
+    "batch:DescribeJobs",
+    "batch:ListJobs",
     "cloudwatch:GetMetricData",
     "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstances",
@@ -254,6 +266,7 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
         "AWS::EC2::Volume",
         "AWS::Logs::LogGroup",
         "AWS::Route53::HostedZone",
+        "AWS::S3::Bucket",
         "AWS::SecretsManager::Secret",
         "AWS::ServiceDiscovery::PrivateDnsNamespace",
     ];
@@ -268,6 +281,7 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
     }
     insta::assert_snapshot!(ids.join("\n"), @r"
     infra/backup-job.yaml JobLogs AWS::Logs::LogGroup RetainExceptOnCreate, Retain
+    infra/backups.yaml Bucket AWS::S3::Bucket Retain, Retain
     infra/core-node.yaml DataVolume AWS::EC2::Volume Snapshot, Snapshot
     infra/discovery.yaml Namespace AWS::ServiceDiscovery::PrivateDnsNamespace Delete, Delete
     infra/discovery.yaml ReplicatorLogs AWS::Logs::LogGroup Delete, Delete
@@ -280,6 +294,8 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
     infra/ecs.yaml InsightsLog AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/ecs.yaml SlowQueries AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/gateway.yaml GatewayLogs AWS::Logs::LogGroup Delete, Delete
+    infra/pruning.yaml PrunerLogs AWS::Logs::LogGroup Delete, Delete
+    infra/scheduling.yaml SchedulerLogs AWS::Logs::LogGroup Delete, Delete
     infra/secrets.yaml Admin AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
     infra/secrets.yaml Monitor AWS::SecretsManager::Secret RetainExceptOnCreate, Retain
     infra/secrets.yaml ReadOnly AWS::SecretsManager::Secret RetainExceptOnCreate, Retain

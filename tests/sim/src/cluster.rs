@@ -4,6 +4,7 @@ mod deploy;
 mod discovery;
 mod life;
 mod picture;
+mod schedules;
 mod seen;
 pub mod stack;
 
@@ -21,10 +22,13 @@ use cluster_world::World;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use schedules::Again;
+
 use crate::{
     events::{Rule, messages},
     functions::{DNS_REPLICATOR, Environment, Functions, INSTANCE_DRAINER, Metrics},
     gateway,
+    schedules::Schedule,
     stacks::{Made, releases},
     time::play,
     wire::Wire,
@@ -69,8 +73,7 @@ pub struct Deployed {
     /// Functions by the ARN that custom resources name.
     arns: BTreeMap<String, String>,
     rules: Vec<Rule>,
-    /// What the schedules send: (function, message).
-    sweeps: Vec<(String, String)>,
+    schedules: Vec<Schedule>,
     zone: String,
     registries: [String; 2],
     ecs_cluster: String,
@@ -100,7 +103,10 @@ pub struct Cluster {
     running: Arc<Mutex<BTreeSet<String>>>,
     /// Events that a queue keeps back: until when, and for whom.
     kept_back: Arc<Mutex<Vec<(Timestamp, String, Value)>>>,
-    next_sweep: Arc<Mutex<Timestamp>>,
+    /// When each schedule fires next.
+    next: Arc<Mutex<BTreeMap<Schedule, Timestamp>>>,
+    /// Messages of schedules that a function failed with, and what is to become of them.
+    again: Arc<Mutex<Vec<Again>>>,
     failures: Arc<Mutex<Vec<String>>>,
     ending: Arc<Ending>,
 }
@@ -145,6 +151,12 @@ fn deployment(name: &str) -> Arc<Deployed> {
     let mut today = if lacks { deployment(of_size(3)).environments.clone() } else { BTreeMap::new() };
     today.retain(|function, _| function == INSTANCE_DRAINER);
     remembered(&DEPLOYED, name, async || deploy::deploy(name, today).await)
+}
+
+/// When schedules fire first. A rate does when its time has passed once.
+fn firsts(deployed: &Deployed) -> BTreeMap<Schedule, Timestamp> {
+    let schedules = deployed.schedules.iter();
+    schedules.map(|schedule| (schedule.clone(), schedule.next(deployed.world.now))).collect()
 }
 
 impl Deployed {
@@ -221,7 +233,8 @@ impl Cluster {
             environments: deployed.environments.clone(),
             running: Arc::new(Mutex::new(deployed.environments.keys().cloned().collect())),
             kept_back: Arc::default(),
-            next_sweep: Arc::new(Mutex::new(deployed.world.now + SignedDuration::from_mins(1))),
+            next: Arc::new(Mutex::new(firsts(deployed))),
+            again: Arc::default(),
             failures: Arc::default(),
             ending,
         }
@@ -301,11 +314,16 @@ impl Cluster {
     /// Returns what the schedule of a function sends now.
     #[must_use]
     pub fn sweep_message(&self, function: &str) -> String {
-        let sweep = self.deployed.sweeps.iter().find(|(name, _)| name == function).map(|(_, body)| body).unwrap();
-        // EventBridge Scheduler user guide, «Adding context attributes».
-        let now = self.wire.world().now;
-        let sweep = sweep.replace("<aws.scheduler.scheduled-time>", &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        sweep.replace("<aws.scheduler.execution-id>", "execution")
+        let mut all = self.deployed.schedules.iter();
+        let sweep = all.find(|schedule| schedule.function == function && schedule.sweeps()).unwrap();
+        sweep.message(self.wire.world().now)
+    }
+
+    /// Returns what the other schedules of a function send when they are due at this time.
+    #[must_use]
+    pub fn scheduled_messages(&self, function: &str, due: Timestamp) -> Vec<String> {
+        let of_function = |schedule: &&Schedule| schedule.function == function && !schedule.sweeps();
+        self.deployed.schedules.iter().filter(of_function).map(|schedule| schedule.message(due)).collect()
     }
 
     /// Returns what reaches a function now: those of these events that its rules match, each once for a queue, and earlier ones that

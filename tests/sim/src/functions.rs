@@ -19,6 +19,8 @@ use aws_smithy_async::{
     time::SharedTimeSource,
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use backup_pruner::Pruner;
+use backup_scheduler::Scheduler;
 use cluster_lambda::{
     Aws, Description, Failure, Frame, Function,
     aws::{ATTEMPT_TIMEOUT, CALL_TIMEOUT, MAX_ATTEMPTS, RetryPartition},
@@ -32,13 +34,21 @@ use serde_json::Value;
 use crate::wire::Wire;
 
 /// One line for each function: its type, and the logical id under which the root template nests its template.
-pub const FUNCTIONS: [Registered; 2] =
-    [Registered::new::<Replicator>("Discovery"), Registered::new::<Drainer>("Draining")];
+pub const FUNCTIONS: [Registered; 4] = [
+    Registered::new::<Replicator>("Discovery"),
+    Registered::new::<Drainer>("Draining"),
+    Registered::new::<Pruner>("Pruning"),
+    Registered::new::<Scheduler>("Scheduling"),
+];
 
 /// The name of the function that keeps the names.
 pub const DNS_REPLICATOR: &str = Replicator::NAME;
 /// The name of the function that looks after instances.
 pub const INSTANCE_DRAINER: &str = Drainer::NAME;
+/// The name of the function that deletes backups.
+pub const BACKUP_PRUNER: &str = Pruner::NAME;
+/// The name of the function that takes backups.
+pub const BACKUP_SCHEDULER: &str = Scheduler::NAME;
 
 /// The name of the function that asks Neo4j.
 pub const NEO4J_GATEWAY: &str = "neo4j-gateway";

@@ -14,6 +14,7 @@ pub mod events;
 pub mod explore;
 pub mod functions;
 pub mod gateway;
+pub mod schedules;
 pub mod stacks;
 pub mod time;
 pub mod wire;

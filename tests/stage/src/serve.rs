@@ -120,13 +120,14 @@ async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: Header
         Some(_) => "application/x-amz-json-1.1",
         None => "text/xml",
     };
+    let said = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
     let request = Request {
+        headers: ["if-match", "if-none-match"].into_iter().filter_map(said).collect(),
         method: method.to_string(),
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
         target,
         body: body.to_vec(),
-        ..Request::default()
     };
     let call = live.world().call(&request);
     let denied = match &call {
@@ -138,7 +139,14 @@ async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: Header
         None => live.world().answer(&request),
     };
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(CONTENT_TYPE, kind)], answer.body).into_response()
+    let mut response = (status, [(CONTENT_TYPE, kind)], answer.body).into_response();
+    for (name, value) in answer.headers {
+        // That of a HEAD speaks of a body that does not come.
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 /// What the forwarder sends.

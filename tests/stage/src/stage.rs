@@ -30,7 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The services that the world stands for, as the AWS CLI and the SDKs name them in `AWS_ENDPOINT_URL_…`:
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/ss-endpoints-table.html>
-const MODELLED: [&str; 5] = ["AUTO_SCALING", "EC2", "ECS", "ROUTE_53", "SERVICEDISCOVERY"];
+const MODELLED: [&str; 6] = ["AUTO_SCALING", "BATCH", "EC2", "ECS", "ROUTE_53", "SERVICEDISCOVERY"];
+/// Those of which functions ask the world and people the emulator: it has what `sam deploy` uploads, and the functions' logs; the
+/// world has the backups, and the logs of their jobs.
+const OF_FUNCTIONS: [&str; 2] = ["CLOUDWATCH_LOGS", "S3"];
 
 /// What went wrong, for people.
 pub type Trouble = String;
@@ -38,7 +41,7 @@ pub type Trouble = String;
 /// A running local AWS.
 #[derive(Debug)]
 pub struct Stage {
-    /// What stands for EC2, Auto Scaling, ECS, Cloud Map and Route 53.
+    /// What stands for EC2, Auto Scaling, ECS, Cloud Map, Route 53, S3 and Batch.
     pub live: Live,
     /// Where DNS is answered.
     pub dns: SocketAddr,
@@ -97,6 +100,7 @@ impl Stage {
             .arg(root.join("tests/local-aws/launch.py"))
             .args(["--port", &port.to_string(), "--door", &door.to_string(), "--world", &world_url])
             .envs(MODELLED.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), world_url.clone())))
+            .envs(OF_FUNCTIONS.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), world_url.clone())))
             // Functions inherit it: neo4j-gateway reaches the members of the world, whose addresses nobody has here.
             .env("HTTP_PROXY", &world_url)
             .env("NO_PROXY", "127.0.0.1,localhost")

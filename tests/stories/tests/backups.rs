@@ -1,3 +1,4 @@
 //! Stories of backups.
 
 mod pruner;
+mod scheduler;

@@ -1,15 +1,18 @@
 //! The model refuses what AWS refuses: otherwise a story against it would prove nothing.
 
 mod auto_scaling;
+mod batch;
 mod draining;
 mod ecs;
 mod hooks;
 mod invocations;
+mod logs;
 mod metrics;
 mod neo4j;
 mod notices;
 mod requests;
 mod route53;
+mod schedules;
 mod volumes;
 
 use cluster_world::{Answer, Request, World, auto_scaling::Member, ec2::Contents, ecs::ContainerInstance};

@@ -21,7 +21,7 @@ pub struct Lambda {
 
 impl Service for Lambda {
     const NAME: &'static str = "lambda";
-    const TARGET: Target = Target::RestJson { path: PATH, operation: "InvokeFunction" };
+    const TARGET: Target = Target::RestJson(&[(PATH, "InvokeFunction")]);
 
     /// Service authorization reference of Lambda: `InvokeFunction` on the function's ARN.
     fn asked(_: &World, asked: &Asked<'_>) -> Touched {

@@ -103,6 +103,10 @@ services! {
     lambda: Lambda,
     /// What the tasks of members report.
     cloudwatch: CloudWatch,
+    /// Log groups, their streams, and what is in them.
+    logs: Logs,
+    /// Job queues, job definitions, jobs.
+    batch: Batch,
     /// Buckets. It takes what no other service does.
     s3: S3,
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::{Value, json};
 
 use super::{
-    lambda,
+    batch, lambda,
     query::{self, Form},
     route53, s3,
 };
@@ -84,6 +84,9 @@ impl Request {
         if lambda::invoked(self).is_some() {
             return !lambda::reads(self);
         }
+        if let Some(operation) = batch::operation(self) {
+            return !batch::reads(operation);
+        }
         let operation = self.target.as_deref().and_then(|target| target.split('.').nth(1));
         operation.map_or(!matches!(self.method.as_str(), "GET" | "HEAD"), |operation| {
             !["Describe", "List", "Get", "BatchGet", "Query"].iter().any(|v| operation.starts_with(v))
@@ -95,6 +98,11 @@ impl Request {
     pub fn kind(&self) -> Kind {
         if lambda::invoked(self).is_some() {
             return if lambda::reads(self) { Kind::Invoke } else { Kind::Write };
+        }
+        match batch::operation(self) {
+            Some("ListJobs") => return Kind::List,
+            Some(operation) => return if batch::reads(operation) { Kind::Read } else { Kind::Write },
+            None => {}
         }
         match s3::operation(self) {
             Some("ListObjectsV2") => return Kind::List,
@@ -149,6 +157,9 @@ impl Request {
         if lambda::invoked(self).is_some() {
             return lambda::refused(code, message);
         }
+        if batch::operation(self).is_some() {
+            return batch::refused(code, message);
+        }
         if s3::is_asked(self) {
             return s3::refused(code, message);
         }
@@ -195,6 +206,9 @@ pub fn refused(request: &Request, refusal: Refusal) -> Answer {
     }
     if lambda::invoked(request).is_some() {
         return lambda::refused(refusal.code, &refusal.message);
+    }
+    if batch::operation(request).is_some() {
+        return batch::refused(refusal.code, &refusal.message);
     }
     if s3::is_asked(request) {
         return s3::refused(refusal.code, &refusal.message);

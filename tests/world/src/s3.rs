@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Refusal, Request, World,
+    cloudformation::{Change, Operation, Wanted, done, text},
     service::{Asked, Service, Target, Touched},
 };
 
@@ -103,6 +104,7 @@ impl World {
 impl Service for S3 {
     const NAME: &'static str = "s3";
     const TARGET: Target = Target::Buckets;
+    const RESOURCES: &'static [&'static str] = &["AWS::S3::Bucket"];
 
     /// Service authorization reference of S3: lists are of the bucket, everything else is of the object. Deleting many is
     /// asked for each key; what a HEAD tells of locks, and a GET or HEAD of tags, is only told to whoever may read it.
@@ -164,6 +166,33 @@ impl Service for S3 {
             }
             other => Err(Refusal::new("NotImplemented", format!("the world has no s3:{other}"))),
         }
+    }
+
+    /// Template reference of `AWS::S3::Bucket`: `Ref` is the name, of lower-case letters where CloudFormation makes it up.
+    fn create(world: &mut World, wanted: &Wanted<'_>) -> Operation {
+        let name = world.generated(wanted, "BucketName").to_ascii_lowercase();
+        world.bucket(&name);
+        done(name.clone(), json!({"Arn": arn(&name)}))
+    }
+
+    /// The same page: nothing but another name replaces a bucket.
+    fn update(_: &mut World, change: &Change<'_>) -> Operation {
+        if !change.keeps("BucketName") {
+            return Ok(None);
+        }
+        done(change.physical_id, json!({"Arn": arn(change.physical_id)}))
+    }
+
+    /// The same page: CloudFormation deletes no bucket that has objects.
+    fn delete(world: &mut World, _: &str, id: &str, properties: &Value) -> Result<(), String> {
+        if text(properties, "DeletionPolicy").starts_with("Retain") {
+            return Ok(());
+        }
+        if world.s3.buckets.get(id).is_some_and(|bucket| !bucket.objects.is_empty() || !bucket.hidden.is_empty()) {
+            return Err(format!("The bucket you tried to delete is not empty: {id}"));
+        }
+        world.s3.buckets.remove(id);
+        Ok(())
     }
 
     fn wrap(_: &Asked<'_>, result: Result<Value, Refusal>) -> Answer {

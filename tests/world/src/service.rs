@@ -73,13 +73,8 @@ pub(crate) enum Target {
     Query(&'static str),
     /// XML over paths: the path begins with this.
     Rest(&'static str),
-    /// JSON over paths that begin with this, of which the world knows one operation.
-    RestJson {
-        /// What the path begins with.
-        path: &'static str,
-        /// The operation.
-        operation: &'static str,
-    },
+    /// JSON over paths: what each begins with, and the operation.
+    RestJson(&'static [(&'static str, &'static str)]),
     /// S3: the operation stands in the method, the path and the query.
     Buckets,
 }
@@ -185,9 +180,10 @@ impl Entry {
                 let form = Form::parse(request).filter(|form| form.version == version)?;
                 Some(Asked { request, operation: form.action.clone(), body: Value::Null, form: Some(form) })
             }
-            (Target::RestJson { path, operation }, None) => {
+            (Target::RestJson(operations), None) => {
                 let body = serde_json::from_slice(&request.body).unwrap_or_default();
-                request.path.starts_with(path).then(|| plain(operation, body))
+                let asked = operations.iter().find(|(path, _)| request.path.starts_with(path));
+                asked.map(|(_, operation)| plain(operation, body))
             }
             (Target::Buckets, None) => s3::operation(request).map(|operation| plain(operation, Value::Null)),
             (Target::Rest(path), None) => request.path.starts_with(path).then(|| plain(&request.method, Value::Null)),

@@ -2,6 +2,7 @@
 //!
 //! One folder is one chain: a full backup opens it, differentials join it, and it is kept or deleted as a whole.
 
+mod agenda;
 mod artifact;
 mod chain;
 mod evidence;
@@ -15,6 +16,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use agenda::{Age, Ages, OpenJob, Slot, Step, decide};
 pub use artifact::{Artifact, Unreadable, read_inspected};
 pub use chain::{Chain, Folder, Hold, Object, State};
 pub use evidence::Evidence;

@@ -90,7 +90,7 @@ pub enum Refusal {
     #[error("a full backup of the same time holds everything")]
     Covered,
     /// This try of the slot has been made: it was delivered twice.
-    #[error("the slot has opened the chain {0} already")]
+    #[error("the slot has its backup already, in the chain {0}")]
     Done(ChainId),
     /// A later slot has opened a chain already: this one was delivered late.
     #[error("the slot is older than the chain {0}")]
@@ -118,6 +118,12 @@ pub fn choose(
     let full = running.iter().any(|job| job.kind == Kind::Full && opened_now(job.chain));
     if kind == Kind::Differential && (full || newest.is_some_and(|folder| opened_now(folder.chain))) {
         return Err(Refusal::Covered);
+    }
+    let taken = newest.and_then(|folder| folder.manifest.as_ref()?.as_ref().ok()).into_iter().flat_map(|m| &m.backups);
+    if kind == Kind::Differential
+        && let Some(folder) = newest.filter(|_| taken.clone().any(|backup| backup.slot.as_second() == slot.as_second()))
+    {
+        return Err(Refusal::Done(folder.chain));
     }
     let same = |job: &&Running| kind == Kind::Differential || job.kind == Kind::Full || job.chain == opens;
     let mut in_the_way = running.iter().filter(same);

@@ -35,6 +35,23 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Returns one that says who the members are, and limits nothing.
+    #[must_use]
+    pub fn of_members(cluster: String, cores: u8, core_services: Vec<String>, replica_services: Vec<String>) -> Self {
+        let none = SignedDuration::ZERO;
+        Self {
+            cluster,
+            cores,
+            core_services,
+            replica_services,
+            register_timeout: none,
+            core_drain_timeout: none,
+            replica_drain_timeout: none,
+            standalone_grace: none,
+            stand_alone: false,
+        }
+    }
+
     /// Returns whether a task is a member of the cluster.
     #[must_use]
     pub fn is_ours(&self, task: &Task) -> bool {

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     events::Rule,
     functions::{Environment, Functions, Metrics, NEO4J_GATEWAY},
+    schedules::Schedule,
     stacks::{Made, Stack, Stacks, made_up},
     wire::Wire,
 };
@@ -19,8 +20,9 @@ use crate::{
 /// Returns whether the world makes resources of a type; all else is names.
 pub(super) fn is_modelled(r#type: &str) -> bool {
     let types = ["AWS::EC2::Volume", "AWS::EC2::LaunchTemplate", "AWS::DynamoDB::", "AWS::Route53::", "AWS::ECS::"];
+    let jobs = ["AWS::Batch::JobQueue", "AWS::Batch::JobDefinition"];
     let more = ["AWS::ServiceDiscovery::", "AWS::AutoScaling::", "AWS::SecretsManager::"];
-    types.iter().chain(&more).any(|prefix| r#type.starts_with(prefix))
+    types.iter().chain(&more).chain(&jobs).any(|prefix| r#type.starts_with(prefix)) || r#type == "AWS::S3::Bucket"
 }
 
 struct Creation {
@@ -41,8 +43,8 @@ struct Creation {
     delays: BTreeMap<String, i64>,
     /// Event patterns, each with the ARN of its target.
     rules: Vec<(Value, String)>,
-    /// Messages of schedules, each with the ARN of its target.
-    sweeps: Vec<(String, String)>,
+    /// Properties of schedules, each with the ARN of its target.
+    schedules: Vec<(Value, String)>,
 }
 
 /// Creates a deployment of the renderer's.
@@ -69,13 +71,16 @@ pub(super) async fn deploy(name: &str, today: BTreeMap<String, Environment>) -> 
         gateway: None,
         arns: BTreeMap::new(),
         rules: vec![],
-        sweeps: vec![],
+        schedules: vec![],
         zone: String::new(),
         registries: [String::new(), String::new()],
         ecs_cluster: given.clone().unwrap_or_default(),
         nodes: vec![],
     };
-    // Secrets that are given by ARN are there, too.
+    // A bucket that is given is there, and so are secrets.
+    if let Some(bucket) = stacks.parameter("BackupBucketName").filter(|name| !name.is_empty()) {
+        world.bucket(bucket);
+    }
     for (parameter, arn) in stacks.parameters().filter(|(name, arn)| name.ends_with("SecretArn") && !arn.is_empty()) {
         let value = json!({"username": "neo4j", "password": format!("given-{parameter}")});
         world.put_secret(arn, parameter, value.to_string());
@@ -95,10 +100,14 @@ pub(super) async fn deploy(name: &str, today: BTreeMap<String, Environment>) -> 
 /// Updates what has been deployed to another deployment of the renderer's. Returns it with what has to be deleted then: what
 /// was replaced, and what is no longer there, last of all what was created first.
 pub(super) async fn update(wire: &Wire, deployed: &Deployed, to: &str) -> (Deployed, Vec<Made>) {
+    let to = Stacks::of(to);
+    if let Some(bucket) = to.parameter("BackupBucketName").filter(|name| !name.is_empty()) {
+        wire.world().bucket(bucket);
+    }
     let blank = Deployed { made: vec![], phase: None, nodes: vec![], ..deployed.clone() };
     let mut before = deployed.made.clone();
     before.extend(deployed.phase.iter().map(|(made, _)| made.clone()));
-    let (updated, mut left) = Creation::of(Stacks::of(to), wire.clone(), blank, before).carry_out().await;
+    let (updated, mut left) = Creation::of(to, wire.clone(), blank, before).carry_out().await;
     let kept = |old: &&Made| {
         updated.made.iter().chain(updated.phase.iter().map(|(made, _)| made)).any(|new| new.place == old.place)
     };
@@ -126,21 +135,22 @@ fn others_services(world: &mut World, deployed: &Deployed) {
 impl Creation {
     fn of(stacks: Stacks, wire: Wire, deployed: Deployed, before: Vec<Made>) -> Self {
         let (functions, queues, delays) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let (replaced, rules, sweeps) = (vec![], vec![], vec![]);
+        let (replaced, rules, schedules) = (vec![], vec![], vec![]);
         let today = BTreeMap::new();
-        Self { stacks, wire, deployed, before, today, replaced, functions, queues, delays, rules, sweeps }
+        Self { stacks, wire, deployed, before, today, replaced, functions, queues, delays, rules, schedules }
     }
 
     /// Returns what is deployed then, and what was replaced.
     async fn carry_out(mut self) -> (Deployed, Vec<Made>) {
         self.create("root".to_owned(), json!({})).await;
-        let Self { mut deployed, replaced, queues, delays, rules, sweeps, .. } = self;
+        let Self { mut deployed, replaced, queues, delays, rules, schedules, .. } = self;
         let rules = rules.into_iter().map(|(pattern, queue)| {
             let delay = delays.get(&queue).copied().unwrap_or_default();
             Rule { pattern, function: queues[&queue].clone(), delay }
         });
         deployed.rules = rules.collect();
-        deployed.sweeps = sweeps.into_iter().map(|(body, queue)| (queues[&queue].clone(), body)).collect();
+        let schedules = schedules.iter().filter_map(|(properties, queue)| Schedule::read(&queues[queue], properties));
+        deployed.schedules = schedules.collect();
         (deployed, replaced)
     }
 
@@ -266,7 +276,7 @@ impl Creation {
                 }
             }
             "AWS::Scheduler::Schedule" => {
-                self.sweeps.push((text(&properties["Target"]["Input"]), text(&properties["Target"]["Arn"])));
+                self.schedules.push((properties.clone(), text(&properties["Target"]["Arn"])));
             }
             "AWS::ECS::Cluster" => self.deployed.ecs_cluster.clone_from(physical_id),
             "AWS::Route53::HostedZone" => self.deployed.zone.clone_from(physical_id),

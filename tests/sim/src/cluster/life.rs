@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
-
 use super::{Cluster, STEP};
 use crate::{
     events::{delivered, messages},
@@ -11,28 +9,19 @@ use crate::{
 };
 
 impl Cluster {
-    /// Lets five seconds pass, hands every event to the functions whose rules match it, and sweeps when a minute is over.
-    /// A function that fails is made good by the next sweep.
+    /// Lets five seconds pass, hands every event to the functions whose rules match it, and lets schedules fire that are due.
+    /// A function that fails is made good by the next sweep; what any other schedule sent is handed to it again.
     pub async fn step(&self) {
         self.wire.sleep(STEP).await;
         let events = std::mem::take(&mut self.wire.world().events);
         let now = self.wire.world().now;
-        let sweeps = {
-            let mut next = self.next_sweep.lock().unwrap();
-            let due = *next <= now;
-            if due {
-                *next = now + SignedDuration::from_mins(1);
-            }
-            due
-        };
+        let fired = self.fire(now, |_| true);
         for function in self.running() {
             let bodies: Vec<_> = self.matching(&function, events.clone()).iter().map(delivered).collect();
             for batch in bodies.chunks(10) {
                 _ = self.invoke_function(&function, messages(batch)).await;
             }
-            if sweeps {
-                _ = self.sweep_function(&function).await;
-            }
+            self.hand_on(&function, &fired).await;
         }
     }
 
@@ -49,8 +38,11 @@ impl Cluster {
         for _ in 0..time.as_secs().div_ceil(60) {
             self.wire.sleep(60).await;
             self.wire.world().events.clear();
+            let now = self.wire.world().now;
+            let fired = self.fire(now, |schedule| !schedule.sweeps());
             for function in self.running() {
                 _ = self.sweep_function(&function).await;
+                self.hand_on(&function, &fired).await;
             }
         }
     }

@@ -1,3 +1,4 @@
+mod agenda;
 mod artifact;
 mod bucket;
 mod job;

@@ -20,7 +20,7 @@ const PAGE: &str = "1000";
 /// They come from EC2, and not from Cloud Map: there anybody with the permission could register an address, and be sent
 /// a password.
 #[derive(Clone, Debug)]
-pub(crate) struct Addresses {
+pub struct Addresses {
     ec2: Query,
     /// Those that are known: a primary private address stays with its instance until it terminates (EC2 user guide, «Private
     /// IPv4 addresses»).
@@ -30,13 +30,13 @@ pub(crate) struct Addresses {
 impl Addresses {
     /// Reads through this client.
     #[must_use]
-    pub(crate) fn new(ec2: Query) -> Self {
+    pub fn new(ec2: Query) -> Self {
         Self { ec2, known: Arc::default() }
     }
 
     /// Returns the addresses of those instances that have one. It makes no call while all are known, and forgets those of
     /// other instances.
-    pub(crate) async fn of(&self, instances: &[&InstanceId]) -> Result<BTreeMap<InstanceId, Ipv4Addr>, Failure> {
+    pub async fn of(&self, instances: &[&InstanceId]) -> Result<BTreeMap<InstanceId, Ipv4Addr>, Failure> {
         let mut addresses = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         addresses.retain(|known, _| instances.contains(&known));
         let unknown: Vec<_> = instances.iter().copied().filter(|id| !addresses.contains_key(*id)).collect();

@@ -9,20 +9,20 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 /// A service of the Query API.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Api {
+pub struct Api {
     /// Its name for people.
     title: &'static str,
     /// The version of its API.
     version: &'static str,
     /// How it is signed and found.
-    pub(crate) service: Service,
+    pub service: Service,
 }
 
 /// EC2.
-pub(crate) const EC2: Api =
+pub const EC2: Api =
     Api { title: "EC2", version: "2016-11-15", service: Service { name: "ec2", variable: "EC2", refusal } };
 /// CloudWatch, which signs as `monitoring`.
-pub(crate) const CLOUDWATCH: Api = Api {
+pub const CLOUDWATCH: Api = Api {
     title: "CloudWatch",
     version: "2010-08-01",
     service: Service { name: "monitoring", variable: "CLOUDWATCH", refusal },
@@ -30,20 +30,22 @@ pub(crate) const CLOUDWATCH: Api = Api {
 
 /// A client of one service.
 #[derive(Clone, Debug)]
-pub(crate) struct Query {
-    pub(crate) api: Api,
-    pub(crate) signed: Signed,
+pub struct Query {
+    /// The service.
+    pub api: Api,
+    /// What signs and sends its requests.
+    pub signed: Signed,
 }
 
 impl Query {
     /// Makes a client that reaches the service as the SDK's own would. Refuses where no endpoint is known.
-    pub(crate) fn new(api: Api, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
+    pub fn new(api: Api, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         Ok(Self { api, signed: Signed::new(api.service, lookup, aws)? })
     }
 
     /// Calls an operation and returns the body of the answer. Retries what may succeed a moment later, so the operation must
     /// allow to be repeated.
-    pub(crate) async fn call<N: AsRef<str>, V: AsRef<str>>(
+    pub async fn call<N: AsRef<str>, V: AsRef<str>>(
         &self,
         operation: &str,
         parameters: &[(N, V)],
@@ -58,7 +60,7 @@ impl Query {
     }
 
     /// Reads an answer to a call that was made for this step.
-    pub(crate) fn read<T: DeserializeOwned>(&self, answer: &str, step: &str) -> Result<T, Failure> {
+    pub fn read<T: DeserializeOwned>(&self, answer: &str, step: &str) -> Result<T, Failure> {
         quick_xml::de::from_str(answer).map_err(|error| {
             let why = format!("{}'s answer is unreadable: {error}", self.api.title);
             Failure::transient(format!("could not {step}")).caused_by(why)

@@ -19,25 +19,29 @@ use crate::query::{Api, EC2, Query};
 
 /// A connector that gives these answers in turn, and the last one forever; status 0 never answers.
 #[derive(Clone, Debug)]
-pub(crate) struct Answers {
+pub struct Answers {
     answers: Arc<Mutex<Vec<(u16, String)>>>,
     /// The requests that it received.
-    pub(crate) requests: Arc<Mutex<Vec<HttpRequest>>>,
+    pub requests: Arc<Mutex<Vec<HttpRequest>>>,
 }
 
 impl Answers {
-    pub(crate) fn new(answers: &[(u16, &str)]) -> Self {
+    /// Returns a connector that gives these answers.
+    #[must_use]
+    pub fn new(answers: &[(u16, &str)]) -> Self {
         let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
         Self { answers: Arc::new(Mutex::new(answers)), requests: Arc::default() }
     }
 
     /// Returns a client of EC2 that gets these answers.
-    pub(crate) fn ec2(&self) -> Query {
+    #[must_use]
+    pub fn ec2(&self) -> Query {
         self.client(EC2)
     }
 
     /// Returns a client of a service that gets these answers.
-    pub(crate) fn client(&self, api: Api) -> Query {
+    #[must_use]
+    pub fn client(&self, api: Api) -> Query {
         let signed = Signed {
             service: api.service,
             endpoint: format!("https://{}.eu-west-1.amazonaws.com", api.service.name),
@@ -51,7 +55,9 @@ impl Answers {
     }
 }
 
-pub(crate) fn credentials() -> Credentials {
+/// Returns credentials that no account has.
+#[must_use]
+pub fn credentials() -> Credentials {
     Credentials::new("id", "secret", Some("token".into()), None, "test")
 }
 

@@ -22,7 +22,7 @@ const PER_CALL: usize = 100;
 
 /// The container instances of the ECS cluster, and the tasks on them.
 #[derive(Clone, Debug)]
-pub(crate) struct ContainerInstances {
+pub struct ContainerInstances {
     client: Client,
     cluster: String,
 }
@@ -30,17 +30,17 @@ pub(crate) struct ContainerInstances {
 impl ContainerInstances {
     /// Reads and writes through this client. `cluster` is a name or an ARN.
     #[must_use]
-    pub(crate) fn new(client: Client, cluster: String) -> Self {
+    pub fn new(client: Client, cluster: String) -> Self {
         Self { client, cluster }
     }
 
     /// Returns all container instances, still without their tasks; nothing when there is no such cluster.
-    pub(crate) async fn all(&self) -> Result<Option<Vec<ContainerInstance>>, Failure> {
+    pub async fn all(&self) -> Result<Option<Vec<ContainerInstance>>, Failure> {
         self.found(None).await
     }
 
     /// Returns those of certain EC2 instances, requested by id, so that no list can leave them out.
-    pub(crate) async fn of(&self, instances: &[&InstanceId]) -> Result<Option<Vec<ContainerInstance>>, Failure> {
+    pub async fn of(&self, instances: &[&InstanceId]) -> Result<Option<Vec<ContainerInstance>>, Failure> {
         self.found(Some(format!(
             "ec2InstanceId in [{}]",
             instances.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
@@ -90,13 +90,13 @@ impl ContainerInstances {
     /// Adds to each container instance its tasks that should run.
     ///
     /// Makes one list for the whole cluster: one for each of a hundred instances would cost hundreds of calls.
-    pub(crate) async fn add_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
+    pub async fn add_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
         self.add(found, DesiredStatus::Running).await
     }
 
     /// Adds to each of a few container instances all its tasks that have not stopped: lists of their own cost less than that
     /// of a large cluster.
-    pub(crate) async fn add_tasks_of_few(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
+    pub async fn add_tasks_of_few(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
         for found in found {
             for desired in [DesiredStatus::Running, DesiredStatus::Stopped] {
                 let arns = self.listed_tasks(desired, Some(&found.arn)).await?;
@@ -108,7 +108,7 @@ impl ContainerInstances {
 
     /// Adds the tasks that are being stopped but have not stopped, which ECS's own counts leave out (API reference of
     /// `ContainerInstance`, `runningTasksCount`).
-    pub(crate) async fn add_stopping_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
+    pub async fn add_stopping_tasks(&self, found: &mut [ContainerInstance]) -> Result<(), Failure> {
         self.add(found, DesiredStatus::Stopped).await
     }
 
@@ -166,7 +166,7 @@ impl ContainerInstances {
 
     /// Deregisters a container instance; by force also one with tasks, which ECS then considers stopped. Returns
     /// whether it was still there: ECS itself deregisters an instance that it sees terminate.
-    pub(crate) async fn deregister(&self, arn: &ContainerInstanceArn, force: bool) -> Result<bool, Failure> {
+    pub async fn deregister(&self, arn: &ContainerInstanceArn, force: bool) -> Result<bool, Failure> {
         let asked = self.client.deregister_container_instance().cluster(&self.cluster).container_instance(arn.as_str());
         let Err(error) = asked.force(force).send().await else { return Ok(true) };
         // ECS has no error code for a container instance that it does not know: another call shows whether it is gone.
@@ -183,17 +183,17 @@ impl ContainerInstances {
 
     /// Sets container instances, at most ten, to DRAINING: ECS places no more tasks on them, and stops those of services, a
     /// core's at once, since its service needs none to be healthy.
-    pub(crate) async fn drain(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
+    pub async fn drain(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
         self.set(arns, ContainerInstanceStatus::Draining).await
     }
 
     /// Sets container instances, at most ten, to ACTIVE: ECS places tasks on them again.
-    pub(crate) async fn activate(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
+    pub async fn activate(&self, arns: &[ContainerInstanceArn]) -> Result<(), Failure> {
         self.set(arns, ContainerInstanceStatus::Active).await
     }
 
     /// Stops a task: SIGTERM, and SIGKILL after its `StopTimeout`. Returns whether it was still there.
-    pub(crate) async fn stop_task(&self, task: &str, why: &str) -> Result<bool, Failure> {
+    pub async fn stop_task(&self, task: &str, why: &str) -> Result<bool, Failure> {
         // The reason «appears in subsequent DescribeTasks API operations», 1,024 characters at most (API reference of StopTask).
         let reason: String = why.chars().take(255).collect();
         let asked = self.client.stop_task().cluster(&self.cluster).task(task).reason(reason);

@@ -10,14 +10,12 @@ use aws_sdk_s3::{
     types::{Delete, ObjectIdentifier, ObjectLockLegalHoldStatus},
 };
 use cluster_core::backup::{ChainId, Folder, Hold, Key, Layout, Manifest, Object};
-use cluster_lambda::Failure;
+use cluster_lambda::{Failure, is_refusal};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use crate::Config;
-
 /// How many requests run at once.
-pub(crate) const AT_ONCE: usize = 16;
+pub const AT_ONCE: usize = 16;
 /// The tag with which people keep a chain for ever.
 const KEEP: &str = "keep";
 /// The most pages of one list: 10 million keys. A list that does not end is no list.
@@ -25,7 +23,7 @@ const PAGES: usize = 10_000;
 
 /// The bucket.
 #[derive(Clone, Debug)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     client: Client,
     name: String,
     owner: String,
@@ -41,30 +39,31 @@ struct Listed {
 
 /// The chains of one database as their keys show them.
 #[derive(Debug, Default)]
-pub(crate) struct Keys {
+pub struct Keys {
     /// Each chain with its objects, without manifests.
-    pub(crate) folders: BTreeMap<ChainId, Folder>,
+    pub folders: BTreeMap<ChainId, Folder>,
     /// The chains that have a manifest.
-    pub(crate) manifests: BTreeSet<ChainId>,
+    pub manifests: BTreeSet<ChainId>,
     /// Keys under the prefix of the chains that are not ours.
-    pub(crate) foreign: Vec<String>,
+    pub foreign: Vec<String>,
 }
 
 impl Bucket {
-    pub(crate) fn new(client: Client, config: &Config) -> Self {
-        let (name, owner) = (config.bucket.clone(), config.owner.clone());
-        Self { client, name, owner, layout: config.layout.clone() }
+    /// Takes the bucket's name, the account that it must belong to, and where the cluster's backups lie in it.
+    #[must_use]
+    pub fn new(client: Client, name: String, owner: String, layout: Layout) -> Self {
+        Self { client, name, owner, layout }
     }
 
     /// Makes a first call.
-    pub(crate) async fn look(&self) -> Result<(), Failure> {
+    pub async fn look(&self) -> Result<(), Failure> {
         let list = self.client.list_objects_v2().bucket(&self.name).expected_bucket_owner(&self.owner).max_keys(1);
         let listed = list.prefix(self.layout.chains()).send().await;
         listed.map(drop).map_err(|error| Failure::call("list the bucket", error))
     }
 
     /// Returns the databases that have chains or manifests, and keys among them that are not ours.
-    pub(crate) async fn databases(&self) -> Result<(BTreeSet<String>, Vec<String>), Failure> {
+    pub async fn databases(&self) -> Result<(BTreeSet<String>, Vec<String>), Failure> {
         let (mut databases, mut foreign) = (BTreeSet::new(), Vec::new());
         for parent in [self.layout.chains(), self.layout.manifests_of_all()] {
             let listed = self.list(&parent, true).await?;
@@ -80,7 +79,7 @@ impl Bucket {
     }
 
     /// Returns what the keys of one database say.
-    pub(crate) async fn keys(&self, database: &str) -> Result<Keys, Failure> {
+    pub async fn keys(&self, database: &str) -> Result<Keys, Failure> {
         let mut keys = Keys::default();
         for (key, bytes, written) in self.list(&format!("{}{database}/", self.layout.chains()), false).await?.objects {
             match self.layout.read(&key) {
@@ -104,7 +103,7 @@ impl Bucket {
     }
 
     /// Returns one folder as it is now, with its manifest.
-    pub(crate) async fn folder(&self, database: &str, chain: ChainId) -> Result<Folder, Failure> {
+    pub async fn folder(&self, database: &str, chain: ChainId) -> Result<Folder, Failure> {
         let mut folder = empty(database, chain);
         for (key, bytes, written) in self.list(&self.layout.folder(database, chain), false).await?.objects {
             match self.layout.read(&key) {
@@ -117,11 +116,16 @@ impl Bucket {
     }
 
     /// Reads the manifest of a chain: nothing when there is none, and why it cannot be understood.
-    pub(crate) async fn manifest(
+    pub async fn manifest(&self, database: &str, chain: ChainId) -> Result<Option<Result<Manifest, String>>, Failure> {
+        Ok(self.tagged_manifest(database, chain).await?.map(|(manifest, _)| manifest))
+    }
+
+    /// Reads the manifest of a chain with its entity tag.
+    pub async fn tagged_manifest(
         &self,
         database: &str,
         chain: ChainId,
-    ) -> Result<Option<Result<Manifest, String>>, Failure> {
+    ) -> Result<Option<(Result<Manifest, String>, String)>, Failure> {
         let key = self.layout.manifest(database, chain);
         let got = self.client.get_object().bucket(&self.name).expected_bucket_owner(&self.owner).key(&key).send().await;
         let got = match got {
@@ -129,13 +133,52 @@ impl Bucket {
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
             Err(error) => return Err(Failure::call(&format!("read {key}"), error)),
         };
+        let tag = got.e_tag().unwrap_or_default().to_owned();
         let body = got.body.collect().await;
         let body = body.map_err(|error| Failure::transient(format!("could not read {key}")).caused_by(error))?;
-        Ok(Some(serde_json::from_slice(&body.into_bytes()).map_err(|error| error.to_string())))
+        Ok(Some((serde_json::from_slice(&body.into_bytes()).map_err(|error| error.to_string()), tag)))
+    }
+
+    /// Writes the manifest of a chain, if it is still as it was read: with this entity tag, or not there at all. Returns whether it
+    /// was written.
+    ///
+    /// «412 Precondition Failed» is the answer where it is not, and «409 Conflict» where somebody writes at the same time (S3 user guide,
+    /// «How to prevent object overwrites with conditional writes»).
+    pub async fn put_manifest(&self, manifest: &Manifest, tag: Option<&str>) -> Result<bool, Failure> {
+        let key = self.layout.manifest(&manifest.database, manifest.chain);
+        let body = serde_json::to_vec_pretty(manifest)
+            .map_err(|error| Failure::permanent(format!("could not write {key}")).caused_by(error))?;
+        let call = self.client.put_object().bucket(&self.name).expected_bucket_owner(&self.owner).key(&key);
+        let call = match tag {
+            Some(tag) => call.if_match(tag),
+            None => call.if_none_match("*"),
+        };
+        match call.content_type("application/json").body(ByteStream::from(body)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refusal(&error, &["PreconditionFailed", "ConditionalRequestConflict"]) => Ok(false),
+            Err(error) => Err(Failure::call(&format!("write {key}"), error)),
+        }
+    }
+
+    /// Returns the newest chain of a database: nothing when it has none.
+    pub async fn newest(&self, database: &str) -> Result<Option<Folder>, Failure> {
+        let mut newest: Option<ChainId> = None;
+        let chains = self.list(&format!("{}{database}/", self.layout.chains()), true).await?;
+        let folders = chains.folders.iter().filter_map(|folder| folder.trim_end_matches('/').rsplit('/').next());
+        newest = newest.max(folders.filter_map(|name| name.parse().ok()).max());
+        for (key, ..) in self.list(&self.layout.manifests(database), false).await?.objects {
+            if let Key::Manifest { chain, .. } = self.layout.read(&key) {
+                newest = newest.max(Some(chain));
+            }
+        }
+        match newest {
+            Some(chain) => Ok(Some(self.folder(database, chain).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Finds out what forbids to delete any object of a folder: tags, legal holds, locks.
-    pub(crate) async fn holds(&self, folder: &Folder) -> Result<Vec<Hold>, Failure> {
+    pub async fn holds(&self, folder: &Folder) -> Result<Vec<Hold>, Failure> {
         let at = self.layout.folder(&folder.database, folder.chain);
         let keys = folder.objects.iter().map(|object| format!("{at}{}", object.file));
         let found = stream::iter(keys.map(|key| async move { self.holds_of(&key).await })).buffer_unordered(AT_ONCE);
@@ -167,7 +210,7 @@ impl Bucket {
 
     /// Deletes keys by delete markers, and returns those that stay, each with S3's reason: the call succeeds whatever becomes
     /// of each key (API reference of `DeleteObjects`).
-    pub(crate) async fn delete(&self, keys: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
+    pub async fn delete(&self, keys: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
         let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(*key).build());
         let objects = objects.collect::<Result<Vec<_>, _>>();
         let delete = objects.and_then(|objects| Delete::builder().set_objects(Some(objects)).build());
@@ -190,7 +233,7 @@ impl Bucket {
     }
 
     /// Writes a report.
-    pub(crate) async fn put(&self, key: &str, body: String, kind: &str) -> Result<(), Failure> {
+    pub async fn put(&self, key: &str, body: String, kind: &str) -> Result<(), Failure> {
         let body = ByteStream::from(body.into_bytes());
         let call = self.client.put_object().bucket(&self.name).expected_bucket_owner(&self.owner).key(key);
         let put = call.content_type(kind).body(body).send().await;
