@@ -26,7 +26,7 @@ use crate::stage::{Trouble, root};
 
 /// The name of the instance.
 const INSTANCE: &str = "batch";
-/// What the image runs a command with: the entry point, which Batch cannot change.
+/// The entry point of the image, which Batch cannot change.
 /// <https://github.com/neo4j/docker-neo4j/blob/master/docker-image-src/calver/coredb/Dockerfile-trixie>
 const ENTRY_POINT: [&str; 4] = ["tini", "-g", "--", "/startup/docker-entrypoint.sh"];
 /// Where the image has a volume of its own.
@@ -37,13 +37,14 @@ const DATA: &str = "/data";
 pub struct Definition {
     /// What is run.
     pub command: Vec<String>,
+    /// What the definition itself tells it.
     environment: BTreeMap<String, String>,
     /// Where the scratch volume is.
     scratch: String,
 }
 
 impl Definition {
-    /// Reads the template. References of the environment stand for nothing here but the memory.
+    /// Reads the template. What its variables refer to, a region and a memory, is the test's.
     ///
     /// # Errors
     /// When it is not as this stand-in knows it.
