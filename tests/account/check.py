@@ -43,7 +43,7 @@ BY_HAND = {
     "it takes a client in the VPC": "srv-answers negative-answers",
     "it takes backups, so use a test stack": """
         job-rights lock-uploads job-listed job-logs spot-exit spot-queue inspect-table check-s3
-        overlap older-members conditional-writes lock-heads scheduled-time compute-updates stack-ends scratch""",
+        overlap older-members conditional-writes lock-heads scheduled-time compute-updates stack-ends job-metadata scratch""",
 }
 SIGNS = {Verdict.EXPECTED: "✓", Verdict.DEVIATES: "✗", Verdict.UNSEEN: "?"}
 
