@@ -85,11 +85,17 @@ const OUTPUTS: &[&str] = &[
     "ShowMembers",
     "ShowInstanceDrainerPlan",
     "ShowDnsReplicatorPlan",
+    "ShowBackupSchedulerPlan",
+    "ShowBackupPrunerPlan",
     "ReadAdminPassword",
     "ReadInstanceDrainerDeadLetters",
     "ReadDnsReplicatorDeadLetters",
+    "ReadBackupSchedulerDeadLetters",
+    "ReadBackupPrunerDeadLetters",
     "PurgeInstanceDrainerDeadLetters",
     "PurgeDnsReplicatorDeadLetters",
+    "PurgeBackupSchedulerDeadLetters",
+    "PurgeBackupPrunerDeadLetters",
     "ProtectStack",
 ];
 
@@ -97,6 +103,9 @@ const OUTPUTS: &[&str] = &[
 pub const OUTPUTS_NOT_RUN: &[(&str, &str)] = &[
     ("FollowInstanceDrainerLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowDnsReplicatorLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowBackupSchedulerLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowBackupPrunerLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowBackupJobLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowNeo4jLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowNeo4jGatewayLog", "version 1 of the CLI has no `logs tail`"),
     ("ShowGroupUsers", "the world has no network interfaces"),

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::{CORES, Person, REPLICAS, STACK};
 use crate::{documents::ensure, stage::Trouble};
 
+/// How many functions have queues.
+const FUNCTIONS: usize = 4;
+
 impl Person<'_> {
     pub(super) async fn looks(&mut self) -> Result<(), Trouble> {
         for (output, planned) in [("ShowInstanceDrainerPlan", "steps"), ("ShowDnsReplicatorPlan", "changes")] {
@@ -19,6 +22,12 @@ impl Person<'_> {
             let plan = answers.next().and_then(Result::ok).unwrap_or_default();
             let empty = plan["dryRun"] == json!(true) && plan[planned] == json!([]);
             ensure(empty, || format!("{output} shows no empty plan: {printed}"))?;
+        }
+        for output in ["ShowBackupSchedulerPlan", "ShowBackupPrunerPlan"] {
+            let printed = self.output(output).await?;
+            let mut answers = serde_json::Deserializer::from_str(&printed).into_iter::<Value>();
+            let plan = answers.next().and_then(Result::ok).unwrap_or_default();
+            ensure(plan["table"].is_string(), || format!("{output} shows no plan: {printed}"))?;
         }
         let table = self.documents.block("Look at the cluster", 0)?;
         let table = self.run(&table, false).await?;
@@ -136,7 +145,7 @@ impl Person<'_> {
     }
 
     pub(super) async fn reads_dead_letters(&mut self) -> Result<(), Trouble> {
-        for function in ["InstanceDrainer", "DnsReplicator"] {
+        for function in ["InstanceDrainer", "DnsReplicator", "BackupScheduler", "BackupPruner"] {
             let (read, purge) = (format!("Read{function}DeadLetters"), format!("Purge{function}DeadLetters"));
             // What the function could not read.
             let outputs = self.stage.outputs(STACK).await?;
@@ -160,7 +169,7 @@ impl Person<'_> {
         let queues = self.run(&queues, false).await?;
         let rows = queues.lines().filter(|line| line.contains("UndeliveredAlarm"));
         let names: Vec<_> = rows.filter_map(|row| row.rsplit('|').nth(1)).map(|name| name.trim().to_owned()).collect();
-        ensure(names.len() == 2, || format!("each function has a queue of what was not delivered:\n{queues}"))?;
+        ensure(names.len() == FUNCTIONS, || format!("each function has a queue of what was not delivered:\n{queues}"))?;
         let [url, read, purge] =
             ["get-queue-url", "receive-message", "purge-queue"].map(|words| self.documents.command(under, 0, words));
         let (url, read, purge) = (url?, read?, purge?);
@@ -179,7 +188,7 @@ impl Person<'_> {
         let alarms = self.run(&alarms, false).await?;
         let queues = alarms.split("its queue ").skip(1).filter_map(|rest| rest.split_whitespace().next());
         let queues: BTreeSet<_> = queues.map(str::to_owned).collect();
-        ensure(queues.len() == 2, || format!("each function has an alarm on its silence:\n{alarms}"))?;
+        ensure(queues.len() == FUNCTIONS, || format!("each function has an alarm on its silence:\n{alarms}"))?;
         let look = ["get-queue-url", "get-queue-attributes"].map(|words| self.documents.command(under, 0, words));
         let [url, look] = look;
         let (url, look) = (url?, look?);
@@ -189,6 +198,7 @@ impl Person<'_> {
         }
         let schedules = self.documents.command(under, 0, "list-schedules")?;
         let schedules = self.run(&schedules, false).await?;
-        ensure(schedules.matches("ENABLED").count() == 2, || format!("two schedules, not\n{schedules}"))
+        // Besides the sweeps there are those of full and differential backups.
+        ensure(schedules.matches("ENABLED").count() == FUNCTIONS + 2, || format!("six schedules, not\n{schedules}"))
     }
 }
