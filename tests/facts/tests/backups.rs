@@ -461,8 +461,14 @@ fn the_alarm_on_the_age_of_backups_counts_in_minutes_and_goes_off_when_nobody_te
 fn a_person_asks_for_a_backup_with_the_message_of_the_schedule() {
     let template = read("infra/scheduling.yaml");
     let command = template["Outputs"]["Take"]["Value"]["Fn::Sub"][0].as_str().unwrap();
-    assert_eq!(read("infra/template.yaml")["Outputs"]["TakeBackup"]["Value"], json!({"Fn::GetAtt": ["Scheduling", "Outputs.Take"]}));
-    let script = format!("aws() {{ for last; do :; done; printf %s \"$last\"; }}\n{}", command.replace("${Queue}", "https://queue"));
+    assert_eq!(
+        read("infra/template.yaml")["Outputs"]["TakeBackup"]["Value"],
+        json!({"Fn::GetAtt": ["Scheduling", "Outputs.Take"]})
+    );
+    let script = format!(
+        "aws() {{ for last; do :; done; printf %s \"$last\"; }}\n{}",
+        command.replace("${Queue}", "https://queue")
+    );
     let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(said.status.success(), "{script}: {said:?}");
     let mut sent: Value = serde_json::from_slice(&said.stdout).unwrap();
