@@ -435,8 +435,8 @@ fn an_update_of_the_instances_ends_no_job_and_replaces_no_environment() {
 /// On a queue of yours jobs of others end, too.
 #[test]
 fn the_rule_on_job_ends_knows_the_clusters_jobs_by_their_names() {
-    let rules = resources(&read("infra/scheduling.yaml")).into_iter().filter(|(_, r)| r["Type"] == "AWS::Events::Rule");
-    let (_, rule) = rules.last().unwrap();
+    let mut rules = resources(&read("infra/scheduling.yaml")).into_iter();
+    let (_, rule) = rules.rfind(|(_, r)| r["Type"] == "AWS::Events::Rule").unwrap();
     let detail = &rule["Properties"]["EventPattern"]["detail"];
     let prefix = detail["jobName"][0]["prefix"].as_str().unwrap().to_owned();
     let due: Timestamp = "2026-11-30T01:00:00Z".parse().unwrap();
