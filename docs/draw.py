@@ -89,7 +89,7 @@ CLUSTER = Picture(
     "cluster.svg",
     "What a cluster is made of",
     1042,
-    726,
+    976,
     (
         Box(
             20,
@@ -136,8 +136,19 @@ CLUSTER = Picture(
         Box(340, 512, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
         Box(740, 512, 282, "private hosted zone", ("core.neo4j.service  A × n", "replica.neo4j.service  A × n")),
         Box(20, 634, 220, "Secrets Manager", ("four users, generated", "certificates, yours")),
-        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, twenty-nine alarms")),
-        Box(740, 634, 282, "what wakes the two above", ("events, and a sweep each minute,", "through a FIFO queue for each")),
+        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, forty-two alarms")),
+        Box(740, 634, 282, "what wakes the functions", ("events, and a sweep each minute,", "through a FIFO queue for each")),
+        Box(20, 752, 220, "bucket of the backups", ("chains, manifests, reports", "versioned, outlives the stack"), "disk"),
+        Box(340, 752, 300, "backup jobs", ("AWS Batch: Spot, then on demand", "neo4j-admin: backup, inspect, check")),
+        Box(
+            740,
+            752,
+            282,
+            "backup-scheduler",
+            ("a job for each database and slot,", "judges each, never deletes", "Lambda function in Rust"),
+            "ours",
+        ),
+        Box(20, 868, 220, "backup-pruner", ("deletes whole chains that", "no window holds", "Lambda function in Rust"), "ours"),
     ),
     (
         *(Arrow(((x, 168), (x, 196)), kind="bond") for x in (136, 342, 548)),
@@ -155,7 +166,12 @@ CLUSTER = Picture(
         Arrow(((490, 512), (490, 470)), "members find each other", (498, 495), "soft"),
         Arrow(((640, 547), (700, 547), (700, 436), (740, 436)), "read", (650, 539), "soft"),
         Arrow(((881, 460), (881, 512)), "writes", (889, 490)),
-        Arrow(((130, 634), (130, 582)), "passwords, at the start of a task", (138, 612), "soft"),
+        Arrow(((130, 634), (130, 582)), "passwords for tasks", (138, 612), "soft"),
+        Arrow(((740, 780), (640, 780)), "submits", (666, 772)),
+        Arrow(((340, 770), (325, 770), (325, 470)), "from a healthy copy, 6362", (332, 735)),
+        Arrow(((340, 800), (240, 800)), "files", (262, 792)),
+        Arrow(((740, 826), (690, 826), (690, 846), (280, 846), (280, 812), (240, 812)), "reads and writes manifests", (400, 840)),
+        Arrow(((130, 868), (130, 822)), "deletes by markers", (138, 850)),
     ),
 )
 

@@ -41,6 +41,9 @@ BY_HAND = {
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",
+    "it takes backups, so use a test stack": """
+        job-rights lock-uploads job-listed job-logs spot-exit spot-queue inspect-table check-s3
+        overlap older-members conditional-writes lock-heads scheduled-time compute-updates stack-ends job-metadata scratch""",
 }
 SIGNS = {Verdict.EXPECTED: "✓", Verdict.DEVIATES: "✗", Verdict.UNSEEN: "?"}
 

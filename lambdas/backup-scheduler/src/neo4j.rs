@@ -1,6 +1,9 @@
 //! What the members say of themselves: which databases there are, and who has a healthy copy.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use cluster_core::{
     instance::{self, Policy},
@@ -18,13 +21,19 @@ use cluster_members::{
     tasks,
 };
 use cluster_state::State;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::Config;
+
+/// How long nobody is asked after a refused login. Neo4j locks a user for seconds after three wrong passwords in a row, and
+/// instance-drainer, which looks at the same minute, would hear of nothing else.
+const AFTER_REFUSAL: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the members are found and asked by.
 #[derive(Clone, Debug)]
 pub(crate) struct Neo4j {
+    /// When a member last refused the login.
+    refused: Arc<Mutex<Option<Timestamp>>>,
     container_instances: ContainerInstances,
     addresses: Addresses,
     gateway: Gateway,
@@ -35,11 +44,22 @@ impl Neo4j {
     /// Makes the clients. Refuses where no endpoint is known.
     pub(crate) fn new(config: &Config, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         Ok(Self {
+            refused: Arc::default(),
             container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.ecs_cluster.clone()),
             addresses: Addresses::new(Query::new(EC2, lookup, aws)?),
             gateway: Gateway::new(config.gateway.clone(), lookup, aws)?,
             logins: Logins::new(lookup, aws)?,
         })
+    }
+
+    /// Returns why the members are not to be asked now.
+    pub(crate) fn rests(&self, now: Timestamp) -> Option<String> {
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = refused.filter(|at| now.duration_since(*at) < AFTER_REFUSAL)?;
+        let minutes = AFTER_REFUSAL.as_mins();
+        Some(format!(
+            "the login of the user monitor was refused at {refused:.0}: members are asked again {minutes} minutes later"
+        ))
     }
 
     /// Asks every member that runs; nothing when there is none: the cluster is stopped.
@@ -74,6 +94,7 @@ impl Neo4j {
             if heard.iter().any(|answer| matches!(monitor::trouble(answer), Some(Trouble::LoginRefused))) {
                 // It may have been rotated.
                 self.logins.forget(&config.monitor_secret);
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
             }
             answers.extend(heard.into_iter().map(|answer| (answer.task.clone(), answer)));
         }

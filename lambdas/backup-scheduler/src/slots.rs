@@ -24,6 +24,8 @@ enum Cluster {
     Observed(Observed),
     /// Nobody wants backups of it now, and why.
     Skipped(&'static str),
+    /// It is asked later, and why.
+    Later(String),
 }
 
 /// What came of submitting a job.
@@ -64,6 +66,11 @@ impl Scheduler {
                     self.save(&slot, run).await;
                 }
             }
+            Ok(Cluster::Later(why)) => {
+                for slot in slots {
+                    self.postpone(slot, &why, run).await;
+                }
+            }
             Err(failure) => {
                 let why = failure.chain();
                 run.failures.push(failure);
@@ -80,6 +87,9 @@ impl Scheduler {
             Phase::Complete => {}
             Phase::Creating => return Ok(Cluster::Skipped("the cluster is not complete yet")),
             Phase::Deleting => return Ok(Cluster::Skipped("the cluster is being deleted")),
+        }
+        if let Some(why) = self.neo4j.rests(now) {
+            return Ok(Cluster::Later(why));
         }
         let observed = self.neo4j.observe(&self.config, &state, now).await?;
         Ok(observed.map_or(Cluster::Skipped("no member runs"), Cluster::Observed))

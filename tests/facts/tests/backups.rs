@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use cluster_core::backup::{Artifact, Backup, ChainId, JobName, Kind, Layout, Manifest, Verdict};
-use cluster_facts::template::{deployments, read, rendered, resources};
+use cluster_facts::{
+    root,
+    template::{deployments, read, rendered, resources},
+};
 use cluster_sim::{
     cluster::Cluster,
     events::messages,
@@ -450,4 +453,49 @@ fn the_alarm_on_the_age_of_backups_counts_in_minutes_and_goes_off_when_nobody_te
     assert_eq!(alarm["Threshold"], json!({"Ref": "MaximumAgeMinutes"}));
     assert_eq!(alarm["Metrics"][0]["Expression"], json!("seconds / 60"));
     assert_eq!(alarm["Metrics"][1]["MetricStat"]["Stat"], json!("Maximum"), "the worst database");
+}
+
+/// A person's command is run by a shell, whose quotes are easily wrong.
+#[test]
+fn a_person_asks_for_a_backup_with_the_message_of_the_schedule() {
+    let template = read("infra/scheduling.yaml");
+    let command = template["Outputs"]["Take"]["Value"]["Fn::Sub"][0].as_str().unwrap();
+    assert_eq!(
+        read("infra/template.yaml")["Outputs"]["TakeBackup"]["Value"],
+        json!({"Fn::GetAtt": ["Scheduling", "Outputs.Take"]})
+    );
+    let script = format!(
+        "aws() {{ for last; do :; done; printf %s \"$last\"; }}\n{}",
+        command.replace("${Queue}", "https://queue")
+    );
+    let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(said.status.success(), "{script}: {said:?}");
+    let mut sent: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let time: Timestamp = sent["time"].as_str().unwrap().parse().unwrap();
+    assert_eq!(time.subsec_nanosecond(), 0, "chains are named by whole seconds");
+    let input = &template["Resources"]["Full"]["Properties"]["Target"]["Input"];
+    let schedule: Value = serde_json::from_str(input.as_str().unwrap()).unwrap();
+    for own in ["id", "time"] {
+        assert!(schedule[own].is_string() && sent[own].is_string(), "{own}");
+        sent[own] = schedule[own].clone();
+    }
+    assert_eq!(sent, schedule);
+}
+
+/// The page shows what the snapshot of the decision says: its head whole, and of its lines those that say something new.
+#[test]
+fn the_page_shows_the_report_of_a_year_as_the_snapshot_has_it() {
+    let snapshot = "shared/core/src/backup/tests/snapshots/cluster_core__backup__tests__retention__year.snap";
+    let text = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let (snapshot, page) = (text(snapshot), text("docs/backups.md"));
+    let report = snapshot.splitn(3, "---\n").nth(2).unwrap();
+    let section = page.split("\n### A year of hourly backups\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let shown = section.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    // The first 20 lines, a line with the number of those left out, and the last four.
+    let lines: Vec<_> = report.trim_end().lines().collect();
+    let (head, rest) = lines.split_at(20);
+    let (left_out, tail) = rest.split_at(rest.len() - 4);
+    let middle = format!("… {} more lines", left_out.len());
+    let wanted: Vec<_> = head.iter().copied().chain([middle.as_str()]).chain(tail.iter().copied()).collect();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), wanted, "left: docs/backups.md, right: the snapshot");
 }

@@ -36,7 +36,9 @@ fn a_task_of_any_revision_wakes_the_replicator() {
 /// It acted on events alone: a lost one left a stale record for ever.
 #[test]
 fn a_lost_event_is_made_good_within_a_minute() {
-    assert_eq!(resource("Sweep")["ScheduleExpression"], json!("rate(1 minute)"));
+    assert_eq!(resource("Sweep")["ScheduleExpression"], json!({"Ref": "SweepRate"}));
+    assert_eq!(read("infra/queues.yaml")["Parameters"]["SweepRate"]["Default"], json!("rate(1 minute)"));
+    assert_eq!(resource("Queues")["Parameters"]["SweepRate"], json!(null));
     play(async {
         let cluster = up(3).await;
         let task = cluster.a_task("core");
