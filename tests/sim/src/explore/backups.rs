@@ -113,9 +113,9 @@ impl Explored for Backups {
     const SCENARIOS: &'static [Scenario<Step>] = SCENARIOS;
     const PAIRED: &'static [&'static str] = &[];
     const DEPTH: Depth = Depth::Turns;
-    const EVERY: usize = 3;
+    const EVERY: usize = 11;
     const STRIDE: usize = 31;
-    const SEEDS: u64 = 60;
+    const SEEDS: u64 = 40;
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let mut cluster = Cluster::formed(3).quiet().only(BACKUP_SCHEDULER);
@@ -278,7 +278,8 @@ impl Backups {
                 return Err(format!("slots or jobs are open after {PATIENCE} minutes\n{}", self.told().await));
             }
             // What hangs is ended by a clock of half a day.
-            for id in truth::hanging(&self.cluster.wire.world()) {
+            let hanging = truth::hanging(&self.cluster.wire.world());
+            for id in hanging {
                 self.cluster.wire.world().reclaim_host(&id);
             }
             self.live(30).await?;

@@ -73,12 +73,14 @@ fn reasons(cluster: &Cluster, database: &str) -> String {
     last.map(|backup| backup.reasons.join("; ")).unwrap_or_default()
 }
 
-/// The sum of a metric since the beginning.
-fn sum(cluster: &Cluster, name: &str) -> f64 {
-    cluster.metrics.lock().unwrap().iter().filter_map(|line| line[name].as_f64()).sum()
+/// The sum of a count since the beginning.
+#[expect(clippy::cast_possible_truncation, reason = "counts are whole")]
+fn sum(cluster: &Cluster, name: &str) -> i64 {
+    cluster.metrics.lock().unwrap().iter().filter_map(|line| line[name].as_f64()).sum::<f64>() as i64
 }
 
-fn tally(cluster: &Cluster) -> [f64; 6] {
+/// How many jobs were submitted, and how many backups are good, failed, unverified, refused; how many jobs were stuck.
+fn tally(cluster: &Cluster) -> [i64; 6] {
     ["Submitted", "Good", "Failed", "Unverified", "Refused", "Stuck"]
         .map(|name| sum(cluster, &format!("Backups{name}")))
 }
@@ -117,7 +119,7 @@ fn a_day_of_slots_is_a_full_backup_and_its_differentials_for_each_database() {
             assert_eq!((chains.len(), counts.iter().sum::<usize>()), (2, 25), "{chains:?}");
             assert_eq!(jobs(&cluster, database).iter().filter(|kind| *kind == "FULL").count(), 2);
         }
-        assert_eq!(tally(&cluster), [54.0, 54.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(tally(&cluster), [54, 54, 0, 0, 0, 0]);
         let age = cluster.metric("BackupAgeSeconds", None).unwrap();
         assert!(age < 3_600.0, "{age}");
     });
@@ -156,7 +158,7 @@ fn a_slot_that_is_delivered_twice_takes_one_backup() {
 #[test]
 fn a_job_without_capacity_goes_to_the_other_queue_and_then_fails_loudly() {
     play(async {
-        for (both, want) in [(false, [2.0 + 2.0, 2.0, 0.0, 0.0, 0.0, 2.0]), (true, [4.0, 0.0, 2.0, 0.0, 0.0, 4.0])] {
+        for (both, want) in [(false, [2 + 2, 2, 0, 0, 0, 2]), (true, [4, 0, 2, 0, 0, 4])] {
             let cluster = cluster();
             set_capacity(&cluster, "JOB_QUEUE", Some(0));
             if both {
@@ -178,20 +180,20 @@ fn a_job_without_capacity_goes_to_the_other_queue_and_then_fails_loudly() {
 fn a_backup_that_is_not_good_is_never_joined() {
     play(async {
         for (outcome, verdict, why, counts) in [
-            (Outcome::BrokenCheck, "failed", "exit code 70", [0.0, 1.0, 0.0]),
-            (Outcome::Fails(1), "failed", "exit code 1", [0.0, 1.0, 0.0]),
-            (Outcome::Reclaimed { uploaded: true }, "failed", "without an exit code: Host EC2", [0.0, 1.0, 0.0]),
-            (Outcome::Reclaimed { uploaded: false }, "failed", "without an exit code: Host EC2", [0.0, 1.0, 0.0]),
-            (Outcome::Silent, "unverified", "the log of the job has no end", [0.0, 0.0, 1.0]),
-            (Outcome::NoLog, "unverified", "the log cannot be read", [0.0, 0.0, 1.0]),
-            (Outcome::CutLog, "unverified", "the log of the job has no end", [0.0, 0.0, 1.0]),
+            (Outcome::BrokenCheck, "failed", "exit code 70", [0, 1, 0]),
+            (Outcome::Fails(1), "failed", "exit code 1", [0, 1, 0]),
+            (Outcome::Reclaimed { uploaded: true }, "failed", "without an exit code: Host EC2", [0, 1, 0]),
+            (Outcome::Reclaimed { uploaded: false }, "failed", "without an exit code: Host EC2", [0, 1, 0]),
+            (Outcome::Silent, "unverified", "the log of the job has no end", [0, 0, 1]),
+            (Outcome::NoLog, "unverified", "the log cannot be read", [0, 0, 1]),
+            (Outcome::CutLog, "unverified", "the log of the job has no end", [0, 0, 1]),
         ] {
             let cluster = cluster();
             cluster.wire.world().plan_job("neo4j", outcome);
             slot(&cluster, "full").await.unwrap();
             until_judged(&cluster).await;
             let [_, good, failed, unverified, ..] = tally(&cluster);
-            assert_eq!([good - 1.0, failed, unverified], counts, "{outcome:?}");
+            assert_eq!([good - 1, failed, unverified], counts, "{outcome:?}");
             assert_eq!(chains(&cluster, "neo4j"), [format!("full {verdict}")], "{outcome:?}");
             let reasons = reasons(&cluster, "neo4j");
             assert!(reasons.contains(why), "{outcome:?}: {reasons}");
@@ -235,7 +237,7 @@ fn a_job_that_does_not_end_is_ended_by_our_own_clock() {
         cluster.wire.world().plan_job("neo4j", Outcome::Hangs);
         slot(&cluster, "full").await.unwrap();
         until_judged(&cluster).await;
-        assert_eq!(tally(&cluster), [2.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+        assert_eq!(tally(&cluster), [2, 1, 1, 0, 0, 1]);
         assert_eq!(chains(&cluster, "neo4j"), ["full failed"]);
     });
 }
@@ -253,11 +255,11 @@ fn without_a_healthy_copy_the_slot_fails_by_name_in_its_time() {
         }
         slot(&cluster, "full").await.unwrap();
         cluster.live(minutes(15)).await;
-        assert_eq!(tally(&cluster)[4], 0.0);
+        assert_eq!(tally(&cluster)[4], 0);
         let told = cluster.invoke(json!({"dryRun": true})).await.unwrap()["table"].as_str().unwrap().to_owned();
         assert!(told.contains("neo4j: waits: no member has a healthy copy of neo4j: core 1: "), "{told}");
         cluster.live(minutes(8)).await;
-        assert_eq!(tally(&cluster), [1.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(tally(&cluster), [1, 1, 0, 0, 1, 0]);
         assert_eq!(chains(&cluster, "system"), ["full good"]);
     });
 }
@@ -278,7 +280,7 @@ fn whoever_cannot_be_asked_is_waited_for() {
         }
         until_judged(&cluster).await;
         cluster.live(minutes(10)).await;
-        assert_eq!(tally(&cluster), [2.0, 2.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(tally(&cluster), [2, 2, 0, 0, 0, 0]);
     });
 }
 
@@ -292,7 +294,7 @@ fn a_cluster_that_is_deleted_or_stopped_is_not_backed_up_and_nobody_is_paged() {
         cluster.live(minutes(2)).await;
         slot(&cluster, "full").await.unwrap();
         cluster.live(minutes(2)).await;
-        assert_eq!(tally(&cluster), [0.0; 6]);
+        assert_eq!(tally(&cluster), [0; 6]);
         for core in 1..=3 {
             cluster.scale(&format!("core-{core}"), 1);
         }
