@@ -422,9 +422,7 @@ def backups(chosen: Combination, deployed: Deployed) -> Facts:
                 found["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"]
                 for found in buckets
             ],
-            []
-            if bucket
-            else [{"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}],
+            [] if bucket else [{"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key} if key else {"SSEAlgorithm": "AES256"}],
         ),
         "whoever reads or writes it may use the key": (
             {path: may.get("kms:GenerateDataKey") for path, may in rights.items()},
