@@ -219,7 +219,7 @@ fn in_its_name(around: &Around) -> BTreeSet<(String, String)> {
 }
 
 fn subject(function: &'static str) -> Cluster {
-    let mut cluster = Cluster::formed(3).only(function);
+    let mut cluster = Cluster::formed(3).only(&[function]);
     cluster.subject = function;
     cluster
 }

@@ -35,7 +35,7 @@ fn drainers_rights(around: &Around) -> Vec<Statement> {
 /// members that hang and that meet a full disk, an instance that nobody reaches, and the deletion.
 fn whole_life() -> BTreeSet<Question> {
     play(async {
-        let cluster = Cluster::new(3).only(INSTANCE_DRAINER).with("CORE_DRAIN_TIMEOUT_MINUTES", "10");
+        let cluster = Cluster::new(3).only(&[INSTANCE_DRAINER]).with("CORE_DRAIN_TIMEOUT_MINUTES", "10");
         cluster.form().await;
         let lost = cluster.serving(2).unwrap();
         cluster.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());

@@ -233,7 +233,7 @@ fn the_replicator_may_not_touch_what_is_not_its_own() {
 #[test]
 fn the_replicator_of_a_cluster_may_ask_the_gateway_and_remember_what_it_heard_and_does_so() {
     let (cluster, asked) = play(async {
-        let cluster = Cluster::formed(3).only(DNS_REPLICATOR);
+        let cluster = Cluster::formed(3).only(&[DNS_REPLICATOR]);
         let before = cluster.wire.world().calls.len();
         let functions = cluster.wire.world().lambda.functions.clone();
         cluster.wire.world().scale(&cluster.ecs_cluster, "core-2", 0);

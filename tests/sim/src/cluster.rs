@@ -247,10 +247,10 @@ impl Cluster {
         self
     }
 
-    /// Runs no other function than this one.
+    /// Runs no other functions than these.
     #[must_use]
-    pub fn only(self, function: &str) -> Self {
-        self.running.lock().unwrap().retain(|name| name == function);
+    pub fn only(self, functions: &[&str]) -> Self {
+        self.running.lock().unwrap().retain(|name| functions.contains(&name.as_str()));
         self
     }
 

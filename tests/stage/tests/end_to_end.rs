@@ -5,7 +5,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use cluster_stage::{
-    cluster::Build, discovery_story, drain_story, given_zone, narrator::Narrator, operations, story, variants,
+    backup_story, cluster::Build, discovery_story, drain_story, given_zone, narrator::Narrator, operations, story,
+    variants,
 };
 
 /// Builds and logs have one place each.
@@ -21,6 +22,15 @@ fn the_whole_story_holds_from_the_deployment_to_the_deletion() {
     let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut narrator = Narrator::new();
     let told = runtime().block_on(story::play(Build::Sam, &mut narrator));
+    narrator.summary();
+    told.unwrap();
+}
+
+/// The days that `make demo` ends with.
+#[test]
+fn days_of_backups_are_taken_and_pruned_and_their_end_is_noticed() {
+    let mut narrator = Narrator::new();
+    let told = runtime().block_on(backup_story::play(&mut narrator));
     narrator.summary();
     told.unwrap();
 }

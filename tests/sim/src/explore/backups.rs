@@ -118,7 +118,7 @@ impl Explored for Backups {
     const SEEDS: u64 = 40;
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
-        let mut cluster = Cluster::formed(3).quiet().only(BACKUP_SCHEDULER);
+        let mut cluster = Cluster::formed(3).quiet().only(&[BACKUP_SCHEDULER]);
         cluster.subject = BACKUP_SCHEDULER;
         cluster.wire.world().page = page;
         let (bucket, prefix) =

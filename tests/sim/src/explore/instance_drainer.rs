@@ -53,7 +53,7 @@ impl Explored for Instances {
     fn open(scenario: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
         let cluster = if boots { Cluster::new(3) } else { Cluster::formed(3) };
-        let cluster = cluster.only(INSTANCE_DRAINER).quiet();
+        let cluster = cluster.only(&[INSTANCE_DRAINER]).quiet();
         cluster.wire.world().page = page;
         let foreign = Foreign::set(&cluster);
         let disruptions = Disruptions::default();

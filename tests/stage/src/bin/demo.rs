@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use cluster_stage::{cluster::Build, narrator::Narrator, story};
+use cluster_stage::{backup_story, cluster::Build, narrator::Narrator, story};
 
 const HELP: &str = "\
 Deploys the real templates and the real functions to a local AWS on this machine: the cluster forms, a machine is lost and
 its replacement gets the same volume, another reboots, a third is drained and replaced, and all is deleted. DNS is asked after
-each event, and each second of the drain.
+each event, and each second of the drain. Then three days of backups pass in seconds, on virtual time.
 
 Usage: make demo [KEEP=1]
 
@@ -23,7 +23,10 @@ async fn main() -> ExitCode {
     let told = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
             narrator.title("A cluster, from `sam deploy` to its deletion");
-            let told = story::play(Build::Cargo, &mut narrator).await;
+            let told = match story::play(Build::Cargo, &mut narrator).await {
+                Ok(()) => backup_story::play(&mut narrator).await,
+                Err(trouble) => Err(trouble),
+            };
             narrator.summary();
             told
         }

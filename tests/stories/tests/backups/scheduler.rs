@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 /// A cluster of which only the scheduler's function runs, a minute after a quarter of an hour: no schedule is due for long.
 fn cluster() -> Cluster {
-    let mut cluster = Cluster::formed(3).quiet().only(BACKUP_SCHEDULER);
+    let mut cluster = Cluster::formed(3).quiet().only(&[BACKUP_SCHEDULER]);
     cluster.subject = BACKUP_SCHEDULER;
     cluster
 }

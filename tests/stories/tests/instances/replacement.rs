@@ -60,7 +60,7 @@ fn a_replacement_waits_for_the_volume_as_long_as_its_holder_lives() {
 #[test]
 fn a_reboot_keeps_instance_and_volume_and_asks_nothing_of_the_function() {
     play(async {
-        let cluster = Cluster::formed(3).only(INSTANCE_DRAINER);
+        let cluster = Cluster::formed(3).only(&[INSTANCE_DRAINER]);
         let before: Vec<_> = (1..=3).map(|core| cluster.serving(core)).collect();
         let from = cluster.wire.world().calls.len();
         cluster.wire.world().reboot(before[0].as_deref().unwrap());

@@ -150,7 +150,7 @@ fn a_new_launch_template_is_rolled_by_replacing_one_instance_after_the_other() {
 #[test]
 fn draining_alone_stops_the_task_of_a_core_at_once() {
     play(async {
-        let cluster = Cluster::formed(3).only(INSTANCE_DRAINER);
+        let cluster = Cluster::formed(3).only(&[INSTANCE_DRAINER]);
         let instance = cluster.serving(2).unwrap();
         let task = cluster.task(&instance).unwrap();
         cluster.set_status(2, "DRAINING");
@@ -163,7 +163,7 @@ fn draining_alone_stops_the_task_of_a_core_at_once() {
 #[test]
 fn another_cores_task_on_an_instance_is_named_and_not_taken_for_its_own() {
     play(async {
-        let cluster = Cluster::formed(3).only(INSTANCE_DRAINER);
+        let cluster = Cluster::formed(3).only(&[INSTANCE_DRAINER]);
         cluster.live(minutes(6)).await;
         let task = cluster.task(&cluster.serving(1).unwrap()).unwrap();
         let ecs_cluster = cluster.ecs_cluster.clone();

@@ -23,7 +23,7 @@ fn formed() -> Cluster {
 
 /// One in which only the predecessor runs.
 fn theirs() -> Cluster {
-    formed().only("")
+    formed().only(&[])
 }
 
 /// Says what runs on an instance whose hook somebody completes.

@@ -149,7 +149,7 @@ fn a_round_in_which_nobody_joins_reads_one_item_more_and_asks_nobody() {
 #[test]
 fn what_only_watches_remembers_its_silence_and_what_only_looks_writes_nothing() {
     play(async {
-        let mut cluster = formed().only(DNS_REPLICATOR);
+        let mut cluster = formed().only(&[DNS_REPLICATOR]);
         cluster.set("DRY_RUN", "true");
         cluster.wire.plan_for("lambda:InvokeFunction", usize::MAX, Fault::Denied);
         let stuck = hangs_in_its_start(&cluster, 2).await;

@@ -186,7 +186,7 @@ fn a_dry_run_says_of_every_core_how_it_is_also_when_nothing_is_to_do() {
 #[test]
 fn people_are_told_of_a_core_that_is_away_also_while_the_function_only_watches() {
     play(async {
-        let mut cluster = Cluster::formed(3).only(INSTANCE_DRAINER);
+        let mut cluster = Cluster::formed(3).only(&[INSTANCE_DRAINER]);
         cluster.set("DRY_RUN", "true");
         let lost = cluster.serving(2).unwrap();
         cluster.wire.world().lose_instance(&lost);

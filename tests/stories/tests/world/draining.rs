@@ -131,7 +131,7 @@ fn more_tasks_than_a_page_are_listed_in_pages() {
 #[test]
 fn a_member_that_hangs_is_killed_at_its_stop_timeout() {
     play(async {
-        let cluster = Cluster::formed(3).quiet().only("");
+        let cluster = Cluster::formed(3).quiet().only(&[]);
         let task = cluster.task(&cluster.serving(2).unwrap()).unwrap();
         let patience = cluster.wire.world().neo4j.members[&task].settings.stop_timeout;
         cluster.wire.world().hang_member(&task, true);
@@ -154,7 +154,7 @@ fn a_member_that_hangs_is_killed_at_its_stop_timeout() {
 #[test]
 fn an_instance_may_be_registered_twice() {
     play(async {
-        let cluster = Cluster::formed(3).quiet().only("");
+        let cluster = Cluster::formed(3).quiet().only(&[]);
         let instance = cluster.serving(2).unwrap();
         let second = cluster.wire.world().register_again(&instance).unwrap();
         let name = cluster.ecs_cluster.clone();

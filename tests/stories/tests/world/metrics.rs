@@ -35,7 +35,7 @@ fn values(body: &str) -> Vec<f64> {
 #[test]
 fn a_core_reports_its_disk_each_minute_as_long_as_its_task_runs() {
     play(async {
-        let cluster = Cluster::formed(3).quiet().only("");
+        let cluster = Cluster::formed(3).quiet().only(&[]);
         let volume = cluster.nodes[1].volume.clone();
         cluster.wire.sleep(600).await;
         let asked = |last, period| values(&free(&mut cluster.wire.world(), "2", last, period, ""));
@@ -67,7 +67,7 @@ fn a_core_reports_its_disk_each_minute_as_long_as_its_task_runs() {
 #[test]
 fn what_nobody_wrote_has_no_values_and_what_is_late_is_not_there_yet() {
     play(async {
-        let cluster = Cluster::formed(3).quiet().only("");
+        let cluster = Cluster::formed(3).quiet().only(&[]);
         cluster.wire.sleep(600).await;
         let mut world = cluster.wire.world();
         let none = free(&mut world, "9", 60, 60, "");

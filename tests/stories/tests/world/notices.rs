@@ -93,7 +93,7 @@ fn scheduled_events_are_described_before_and_after_they_happen_or_are_canceled()
 fn who_stops_a_member_at_the_last_moment_has_not_chosen_to() {
     for (wait, expected) in [(40, Cause::People), (56, Cause::Aws)] {
         play(async {
-            let cluster = Cluster::formed(3).quiet().only("");
+            let cluster = Cluster::formed(3).quiet().only(&[]);
             let instance = cluster.serving(2).unwrap();
             let task = cluster.task(&instance).unwrap();
             let server = cluster.wire.world().neo4j.members[&task].server.clone();

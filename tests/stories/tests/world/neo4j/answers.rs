@@ -140,7 +140,7 @@ fn a_copy_that_lags_cannot_be_counted_on() {
 #[test]
 fn the_model_answers_what_the_real_one_answered_and_what_the_manual_says() {
     play(async {
-        let asking = Asking { cluster: cluster_sim::cluster::Cluster::formed(3).only("nothing") };
+        let asking = Asking { cluster: cluster_sim::cluster::Cluster::formed(3).only(&[]) };
         let (name, address) = (asking.cluster.ecs_cluster.clone(), asking.member(1).address);
         let admin = super::users::admin(&asking).1;
         let list = Answers::read(&admin);
