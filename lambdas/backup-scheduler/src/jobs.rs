@@ -103,7 +103,8 @@ impl Scheduler {
             Next::SubmitOnDemand if self.config.jobs.queue != self.config.jobs.on_demand_queue => Ok(Follows::Again),
             Next::SubmitOnDemand | Next::GiveUp => self.given_up(job, &found.reason, run).await,
             Next::Judge => {
-                let at = found.stopped.unwrap_or(now);
+                // A time that does not move: the log is not waited for for ever.
+                let at = found.stopped.or(found.started).unwrap_or(found.created);
                 let ended = Ended { at, exit_code: found.exit_code, reason: found.reason.clone(), sizes: None };
                 self.judge(job, ended, found.log_stream.as_deref(), run).await
             }
