@@ -1,0 +1,134 @@
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::{collection::vec, prelude::*};
+
+use super::super::{Alert, Incident, Key, Planned, Reason, Severity, Status, Step, Way, Why};
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
+fn began() -> Timestamp {
+    "2026-11-30T01:00:00Z".parse().unwrap()
+}
+
+fn at(minute: i32) -> Timestamp {
+    began() + MINUTE * minute
+}
+
+fn alert(status: Status, minute: i32) -> Alert {
+    Alert {
+        key: Key::new("alarm"),
+        event: format!("{minute}"),
+        status,
+        severity: Severity::Critical,
+        labels: BTreeMap::new(),
+        title: "t".into(),
+        meaning: "m".into(),
+        since: Some(at(minute)),
+        reading: None,
+        links: vec![],
+        next_step: None,
+    }
+}
+
+fn way(hold: i32) -> Way {
+    Way { to: "pager".into(), repeat: MINUTE * 60, hold: MINUTE * hold, route: "root".into() }
+}
+
+/// Asks what is told, and lets the destination take it.
+fn tell(incident: &mut Incident, way: &Way, minute: i32) -> Step {
+    let step = incident.step(way, None, at(minute));
+    incident.take(&way.to, &step, at(minute));
+    step
+}
+
+#[test]
+fn trouble_is_told_once_again_while_it_stays_and_resolved_once() {
+    let (mut incident, way) = (Incident::new(alert(Status::Firing, 0)), way(0));
+    assert_eq!(tell(&mut incident, &way, 0), Step::Trigger(Why::New));
+    assert_eq!(tell(&mut incident, &way, 59), Step::Nothing(Reason::Told));
+    assert_eq!(tell(&mut incident, &way, 60), Step::Trigger(Why::Repeat));
+    assert!(incident.hear(alert(Status::Resolved, 70)));
+    assert_eq!(tell(&mut incident, &way, 70), Step::Resolve);
+    assert_eq!(tell(&mut incident, &way, 71), Step::Nothing(Reason::NeverTold));
+    assert!(incident.is_over());
+    assert!(incident.hear(alert(Status::Firing, 80)));
+    assert_eq!(tell(&mut incident, &way, 80), Step::Trigger(Why::New));
+    assert!(!incident.is_over());
+}
+
+#[test]
+fn what_is_held_is_told_when_it_has_lasted_and_not_at_all_when_it_goes_before() {
+    let (mut incident, way) = (Incident::new(alert(Status::Firing, 0)), way(10));
+    assert_eq!(tell(&mut incident, &way, 9), Step::Nothing(Reason::Held(at(10))));
+    let mut short = incident.clone();
+    assert_eq!(tell(&mut incident, &way, 10), Step::Trigger(Why::New));
+    short.hear(alert(Status::Resolved, 9));
+    assert_eq!(tell(&mut short, &way, 10), Step::Nothing(Reason::NeverTold));
+    assert!(short.is_over());
+}
+
+#[test]
+fn planned_work_mutes_what_it_causes_until_its_deadline_and_resolves_nothing() {
+    let (mut incident, way) = (Incident::new(alert(Status::Firing, 0)), way(0));
+    let planned = Planned { what: "core 2 drains".into(), until: at(30) };
+    assert_eq!(incident.step(&way, Some(&planned), at(29)), Step::Nothing(Reason::Planned(planned.clone())));
+    assert_eq!(incident.step(&way, Some(&planned), at(30)), Step::Trigger(Why::New));
+    // What was told before is told again, whatever is planned.
+    assert_eq!(tell(&mut incident, &way, 0), Step::Trigger(Why::New));
+    let later = Planned { until: at(300), ..planned };
+    assert_eq!(incident.step(&way, Some(&later), at(60)), Step::Trigger(Why::Repeat));
+}
+
+#[test]
+fn an_alarm_without_data_resolves_nothing_and_an_older_event_changes_nothing() {
+    let (mut incident, way) = (Incident::new(alert(Status::Firing, 10)), way(0));
+    assert_eq!(tell(&mut incident, &way, 10), Step::Trigger(Why::New));
+    assert!(!incident.hear(alert(Status::Unknown, 20)));
+    assert_eq!(tell(&mut incident, &way, 21), Step::Nothing(Reason::Told));
+    assert!(!incident.hear(alert(Status::Resolved, 5)));
+    assert_eq!(tell(&mut incident, &way, 70), Step::Trigger(Why::Repeat));
+}
+
+proptest! {
+    /// Events come late, twice and in any order; a sweep comes each minute. In the end the destination knows the truth, and it was never
+    /// told twice within the time of repetition.
+    #[test]
+    fn whatever_the_order_the_destination_knows_the_truth(
+        changes in vec(any::<bool>(), 1..12), order in vec(any::<prop::sample::Index>(), 12..30), hold in 0..5_i32,
+    ) {
+        let way = way(hold);
+        let event = |nth: usize| {
+            let minute = i32::try_from(nth).unwrap() * 7;
+            alert(if changes[nth] { Status::Firing } else { Status::Resolved }, minute)
+        };
+        let mut incident = Incident::new(event(order[0].index(changes.len())));
+        // Each event at least once, in an order that is drawn.
+        let heard = order.iter().map(|index| index.index(changes.len())).chain(0..changes.len()).rev();
+        let (mut minute, mut triggers) = (100, Vec::new());
+        for nth in heard {
+            incident.hear(event(nth));
+            if let Step::Trigger(_) = tell(&mut incident, &way, minute) {
+                triggers.push(minute);
+            }
+            minute += 1;
+        }
+        for _ in 0..70 {
+            if let Step::Trigger(_) = tell(&mut incident, &way, minute) {
+                triggers.push(minute);
+            }
+            minute += 1;
+        }
+        let truth = if *changes.last().unwrap() { Status::Firing } else { Status::Resolved };
+        prop_assert_eq!(incident.alert.status, truth);
+        let told = incident.told.get("pager").map(|told| told.status);
+        if truth == Status::Firing {
+            prop_assert_eq!(told, Some(Status::Firing));
+            let last = *triggers.last().unwrap();
+            prop_assert!(minute - last <= 61, "it stays, and was last told at {} of {}", last, minute);
+        } else {
+            prop_assert_ne!(told, Some(Status::Firing));
+            prop_assert!(incident.is_over());
+        }
+    }
+}
