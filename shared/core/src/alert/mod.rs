@@ -1,7 +1,11 @@
 //! Alerts: one form for whatever tells of trouble, whom it goes to, and when it is told again.
 
 mod form;
+mod input;
+mod shell;
 #[cfg(test)]
 mod tests;
 
 pub use form::{Alert, Key, Link, Reading, Severity, Status};
+pub use input::read;
+pub use shell::{aws, quote};

@@ -1,1 +1,5 @@
+mod fixtures;
 mod form;
+mod input;
+mod properties;
+mod shell;
