@@ -92,7 +92,7 @@ fn a_hostile_name_stays_a_text_in_the_link_and_in_the_command() {
 
 #[test]
 fn a_region_that_is_none_makes_no_link() {
-    let arn = "arn:aws:cloudwatch:evil.example/x:1:alarm:a";
+    let arn = "arn:aws:cloudwatch:evil.example/eu-west-1:1:alarm:a";
     let alert = &read(&json!({"AlarmName": "a", "NewStateValue": "ALARM", "AlarmArn": arn}))[0];
     assert_eq!(alert.links, []);
     assert_eq!(alert.next_step.as_deref(), Some("aws cloudwatch describe-alarm-history --alarm-name=a --max-items=10"));
