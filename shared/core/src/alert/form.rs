@@ -63,7 +63,7 @@ impl fmt::Display for Key {
 }
 
 /// FNV-1a: the same in every version, unlike the standard library's hashes.
-fn fnv(bytes: &[u8]) -> u64 {
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -3,9 +3,13 @@
 mod form;
 mod incident;
 mod route;
+mod input;
+mod shell;
 #[cfg(test)]
 mod tests;
 
 pub use form::{Alert, Key, Link, Reading, Severity, Status};
 pub use incident::{Incident, Planned, Reason, Step, Told, Why};
 pub use route::{Refused, Tree, Way};
+pub use input::read;
+pub use shell::{aws, quote};
