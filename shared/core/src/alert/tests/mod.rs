@@ -1,1 +1,4 @@
+mod examples;
 mod form;
+mod hostile;
+mod render;

@@ -1,0 +1,89 @@
+use super::{
+    super::Alert,
+    text::{Room, facts, labels, line, lines, links, next_step, state, title},
+};
+
+/// The longest subject: "less than 100 characters long" (Amazon SNS API Reference, `Publish`, `Subject`).
+const SUBJECT: usize = 99;
+/// The longest message: 262,144 bytes, of which message attributes count too (the same page, `Message`), less what is left
+/// for these.
+const TEXT: usize = 262_144 - 8_192;
+/// Keeps a meaning within the message: indenting may double it.
+const MEANING: usize = 98_304;
+const COMMAND: usize = 8_192;
+
+/// What is published to a topic: for people, by mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sns {
+    /// One line of ASCII.
+    pub subject: String,
+    /// The message.
+    pub text: String,
+}
+
+/// Renders an alert for a topic.
+///
+/// Headings stand at the beginning of their lines and whatever comes from the alert does not, so no text can pass for a part
+/// of the message.
+#[must_use]
+pub fn sns(alert: &Alert) -> Sns {
+    Sns { subject: subject(alert), text: text(alert) }
+}
+
+fn subject(alert: &Alert) -> String {
+    // Once the reference asked for ASCII and now it asks for UTF-8 (AWS SDK for Kotlin, `PublishRequest.subject`). ASCII is
+    // right by both, and reaches every mail client.
+    let plain = ascii(&title(alert));
+    let named = if plain.chars().any(|c| c.is_ascii_alphanumeric()) { plain } else { ascii(&line(alert.key.as_str())) };
+    Room::ascii(SUBJECT).fit(&format!("[{}] {named}", state(alert).to_uppercase()))
+}
+
+fn ascii(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '–' | '—' | '−' => plain.push('-'),
+            '‘' | '’' => plain.push('\''),
+            '«' | '»' | '“' | '”' => plain.push('"'),
+            '…' => plain.push_str("..."),
+            '≥' => plain.push_str(">="),
+            '≤' => plain.push_str("<="),
+            ' '..='~' => plain.push(character),
+            _ => plain.push('?'),
+        }
+    }
+    plain
+}
+
+fn text(alert: &Alert) -> String {
+    let short = Room::bytes(1_024);
+    let mut text = format!("{}: {}\n", state(alert), short.fit(&title(alert)));
+    let meaning = Room::bytes(MEANING).fit(&lines(&alert.meaning));
+    section(&mut text, "What it means", &meaning.lines().map(str::to_owned).collect::<Vec<_>>());
+    text.push('\n');
+    for (name, value) in facts(alert) {
+        text += &format!("{:<16}{}\n", format!("{name}:"), short.fit(&value));
+    }
+    match next_step(alert, COMMAND) {
+        Some(Ok(command)) => section(&mut text, "Next step", &[command.to_owned()]),
+        Some(Err(why)) => section(&mut text, "Next step", &[why]),
+        None => {}
+    }
+    let shown: Vec<_> = links(alert).into_iter().map(|(title, url)| format!("{title}: {url}")).collect();
+    section(&mut text, "Links", &shown);
+    let shown: Vec<_> = labels(alert).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    section(&mut text, "Labels", &shown);
+    let ids = [("Key", alert.key.as_str()), ("Event", alert.event.as_str())];
+    section(&mut text, "Ids", &ids.map(|(name, id)| format!("{name}: {}", short.fit(&line(id)))));
+    Room::bytes(TEXT).fit(&text)
+}
+
+fn section(text: &mut String, heading: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    *text += &format!("\n{heading}\n");
+    for line in lines {
+        *text += &if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") };
+    }
+}
