@@ -2,7 +2,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{Alert, Status},
-    text::{Room, facts, labels, line, lines, links, next_step, state, title},
+    text::{Room, facts, labels, line, links, meaning, next_step, state, title},
 };
 use crate::neo4j::Secret;
 
@@ -64,7 +64,7 @@ fn payload(alert: &Alert) -> Value {
     payload.insert("summary".to_owned(), Room::chars(SUMMARY).fit(&summary).into());
     payload.insert("severity".to_owned(), alert.severity.to_string().into());
     payload.insert("custom_details".to_owned(), details(alert));
-    // Required, so that what always is there comes last.
+    // It is required, so it ends with what every alert has.
     let source = first(alert, &["instance", "member", "stack", "alarm", "account"], Some(alert.key.as_str()));
     payload.insert("source".to_owned(), source.unwrap_or_else(|| "unknown".to_owned()).into());
     let optional = [
@@ -90,7 +90,7 @@ fn details(alert: &Alert) -> Value {
     for (name, value) in facts(alert) {
         details.insert(name.to_lowercase(), short.fit(&value).into());
     }
-    let meaning = Room::bytes(MEANING).fit(&lines(&alert.meaning));
+    let meaning = Room::bytes(MEANING).fit(&meaning(alert));
     let step = next_step(alert, COMMAND).map(|step| step.map_or_else(|why| why, str::to_owned));
     let texts = [("what it means", Some(meaning).filter(|meaning| !meaning.is_empty())), ("next step", step)];
     details.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));

@@ -2,10 +2,10 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Alert, Severity, Status},
-    text::{Room, facts, labels, line, lines, links, next_step, state, title},
+    text::{Room, facts, labels, line, links, meaning, next_step, state, title},
 };
 
-// A message has at most 50 blocks (docs.slack.dev, reference/block-kit/blocks); this one has eight.
+// A message has at most 50 blocks (docs.slack.dev, reference/block-kit/blocks); this one has seven.
 
 /// The longest header (docs.slack.dev, reference/block-kit/blocks/header-block, `text`).
 const HEADER: usize = 150;
@@ -20,8 +20,8 @@ const LINKS: usize = 1_500;
 /// No limit of preformatted text is documented: that of a section holds here too.
 const COMMAND: usize = 1_500;
 const CONTEXT: usize = 700;
-/// Slack cuts it above 40,000 and asks for 4,000 at most (docs.slack.dev, reference/methods/chat.postMessage, `text`). It is
-/// what a notification on a phone shows.
+/// Slack cuts it above 40,000, of incoming webhooks too (api.slack.com, changelog/2018-04-truncating-really-long-messages).
+/// It is what a notification on a phone shows.
 const FALLBACK: usize = 500;
 
 /// Renders an alert for an incoming webhook, in Block Kit.
@@ -33,7 +33,7 @@ const FALLBACK: usize = 500;
 pub fn slack(alert: &Alert) -> Value {
     let headline = format!("{} {}: {}", emoji(alert), state(alert), title(alert));
     let mut blocks = vec![json!({"type": "header", "text": plain(&headline, HEADER)})];
-    let meaning = lines(&alert.meaning);
+    let meaning = meaning(alert);
     if !meaning.is_empty() {
         blocks.push(json!({"type": "section", "text": plain(&meaning, MEANING)}));
     }
@@ -52,7 +52,6 @@ pub fn slack(alert: &Alert) -> Value {
         blocks.push(json!({"type": "section", "text": mrkdwn(&links)}));
     }
     blocks.push(json!({"type": "context", "elements": [plain(&context(alert), CONTEXT)]}));
-    blocks.push(json!({"type": "divider"}));
     json!({"text": escaped(&headline, FALLBACK), "blocks": blocks})
 }
 
@@ -67,8 +66,9 @@ fn emoji(alert: &Alert) -> char {
     }
 }
 
+/// A value stands on the line of its name: `> 7200` at the beginning of a line would be a quotation, escaped or not.
 fn field(name: &str, value: &str) -> String {
-    format!("*{name}*\n{}", escaped(value, FIELD - name.len() - 3))
+    format!("*{name}:* {}", escaped(value, FIELD - name.len() - 4))
 }
 
 /// As many links as fit: each is whole or left out.

@@ -1,12 +1,12 @@
 use super::{
-    super::Alert,
-    text::{Room, facts, labels, line, lines, links, next_step, state, title},
+    super::{Alert, Status},
+    text::{Room, facts, labels, line, links, meaning, next_step, state, title},
 };
 
 /// The longest subject: "less than 100 characters long" (Amazon SNS API Reference, `Publish`, `Subject`).
 const SUBJECT: usize = 99;
-/// The longest message: 262,144 bytes, of which message attributes count too (the same page, `Message`), less what is left
-/// for these.
+/// The longest message: 262,144 bytes (the same page, `Message`), less what is left for message attributes, which count too
+/// (the same reference, `MessageAttributeValue`).
 const TEXT: usize = 262_144 - 8_192;
 /// Keeps a meaning within the message: indenting may double it.
 const MEANING: usize = 98_304;
@@ -33,9 +33,17 @@ pub fn sns(alert: &Alert) -> Sns {
 fn subject(alert: &Alert) -> String {
     // Once the reference asked for ASCII and now it asks for UTF-8 (AWS SDK for Kotlin, `PublishRequest.subject`). ASCII is
     // right by both, and reaches every mail client.
-    let plain = ascii(&title(alert));
-    let named = if plain.chars().any(|c| c.is_ascii_alphanumeric()) { plain } else { ascii(&line(alert.key.as_str())) };
-    Room::ascii(SUBJECT).fit(&format!("[{}] {named}", state(alert).to_uppercase()))
+    let state = if alert.status == Status::Unknown { "NO DATA".to_owned() } else { state(alert).to_uppercase() };
+    let alarm = alert.labels.get("alarm").map_or("", String::as_str);
+    let names = [title(alert), line(alarm), line(alert.key.as_str())];
+    let named = names.iter().map(|name| ascii(name)).find(|name| readable(name));
+    Room::ascii(SUBJECT).fit(&format!("[{state}] {}", named.unwrap_or_else(|| "an alert".to_owned())))
+}
+
+/// Returns whether more of a text survived than was lost.
+fn readable(ascii: &str) -> bool {
+    let count = |wanted: fn(char) -> bool| ascii.chars().filter(|character| wanted(*character)).count();
+    count(|character| character.is_ascii_alphanumeric()) > count(|character| character == '?')
 }
 
 fn ascii(text: &str) -> String {
@@ -58,8 +66,9 @@ fn ascii(text: &str) -> String {
 fn text(alert: &Alert) -> String {
     let short = Room::bytes(1_024);
     let mut text = format!("{}: {}\n", state(alert), short.fit(&title(alert)));
-    let meaning = Room::bytes(MEANING).fit(&lines(&alert.meaning));
-    section(&mut text, "What it means", &meaning.lines().map(str::to_owned).collect::<Vec<_>>());
+    let heading = if alert.status == Status::Resolved { "What it meant" } else { "What it means" };
+    let meaning = Room::bytes(MEANING).fit(&meaning(alert));
+    section(&mut text, heading, &meaning.lines().map(str::to_owned).collect::<Vec<_>>());
     text.push('\n');
     for (name, value) in facts(alert) {
         text += &format!("{:<16}{}\n", format!("{name}:"), short.fit(&value));

@@ -10,6 +10,9 @@ const LINKS: usize = 10;
 const URL: usize = 2_048;
 /// How many labels a message has.
 const LABELS: usize = 50;
+/// What an alert without data means: its title alone reads as if it were so.
+const NO_DATA: &str =
+    "Nothing was measured, so nobody knows whether this is so. It counts as neither fired nor resolved.";
 /// Where a number is no longer written out: it would have more digits than anybody reads.
 const LARGE: f64 = 1e15;
 
@@ -102,11 +105,21 @@ pub(super) fn title(alert: &Alert) -> String {
 pub(super) fn state(alert: &Alert) -> &'static str {
     match (alert.status, alert.severity) {
         (Status::Resolved, _) => "Resolved",
-        (Status::Unknown, _) => "No data",
+        (Status::Unknown, _) => "No data on",
         (Status::Firing, Severity::Critical) => "Critical",
         (Status::Firing, Severity::Error) => "Error",
         (Status::Firing, Severity::Warning) => "Warning",
         (Status::Firing, Severity::Info) => "Info",
+    }
+}
+
+/// Returns what it means, and says so where nobody knows whether it is.
+pub(super) fn meaning(alert: &Alert) -> String {
+    let meaning = lines(&alert.meaning);
+    match (alert.status, meaning.is_empty()) {
+        (Status::Unknown, true) => NO_DATA.to_owned(),
+        (Status::Unknown, false) => format!("{NO_DATA} If it is:\n{meaning}"),
+        (Status::Firing | Status::Resolved, _) => meaning,
     }
 }
 
