@@ -36,8 +36,8 @@ fn subject(alert: &Alert) -> String {
     let state = if alert.status == Status::Unknown { "NO DATA".to_owned() } else { state(alert).to_uppercase() };
     let alarm = alert.labels.get("alarm").map_or("", String::as_str);
     let names = [title(alert), line(alarm), line(alert.key.as_str())];
-    let named = names.iter().map(|name| ascii(name)).find(|name| readable(name));
-    Room::ascii(SUBJECT).fit(&format!("[{state}] {}", named.unwrap_or_else(|| "an alert".to_owned())))
+    let shown = names.iter().map(|name| ascii(name)).find(|name| readable(name));
+    Room::ascii(SUBJECT).fit(&format!("[{state}] {}", shown.unwrap_or_else(|| "an alert".to_owned())))
 }
 
 /// Returns whether more of a text survived than was lost.
@@ -65,34 +65,30 @@ fn ascii(text: &str) -> String {
 
 fn text(alert: &Alert) -> String {
     let short = Room::bytes(1_024);
-    let mut text = format!("{}: {}\n", state(alert), short.fit(&title(alert)));
+    let mut text = vec![format!("{}: {}", state(alert), short.fit(&title(alert)))];
     let heading = if alert.status == Status::Resolved { "What it meant" } else { "What it means" };
     let meaning = Room::bytes(MEANING).fit(&meaning(alert));
-    section(&mut text, heading, &meaning.lines().map(str::to_owned).collect::<Vec<_>>());
-    text.push('\n');
-    for (name, value) in facts(alert) {
-        text += &format!("{:<16}{}\n", format!("{name}:"), short.fit(&value));
-    }
-    match next_step(alert, COMMAND) {
-        Some(Ok(command)) => section(&mut text, "Next step", &[command.to_owned()]),
-        Some(Err(why)) => section(&mut text, "Next step", &[why]),
-        None => {}
-    }
-    let shown: Vec<_> = links(alert).into_iter().map(|(title, url)| format!("{title}: {url}")).collect();
-    section(&mut text, "Links", &shown);
-    let shown: Vec<_> = labels(alert).into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    section(&mut text, "Labels", &shown);
+    section(&mut text, heading, meaning.lines().map(str::to_owned).collect());
+    text.push(String::new());
+    text.extend(
+        facts(alert).into_iter().map(|(name, value)| format!("{:<16}{}", format!("{name}:"), short.fit(&value))),
+    );
+    let step = next_step(alert, COMMAND).map(|step| step.map_or_else(|why| why, str::to_owned));
+    section(&mut text, "Next step", step.into_iter().collect());
+    let shown = links(alert).into_iter().map(|(title, url)| format!("{title}: {url}"));
+    section(&mut text, "Links", shown.collect());
+    let shown = labels(alert).into_iter().map(|(name, value)| format!("{name}: {value}"));
+    section(&mut text, "Labels", shown.collect());
     let ids = [("Key", alert.key.as_str()), ("Event", alert.event.as_str())];
-    section(&mut text, "Ids", &ids.map(|(name, id)| format!("{name}: {}", short.fit(&line(id)))));
-    Room::bytes(TEXT).fit(&text)
+    section(&mut text, "Ids", ids.map(|(name, id)| format!("{name}: {}", short.fit(&line(id)))).into());
+    text.push(String::new());
+    Room::bytes(TEXT).fit(&text.join("\n"))
 }
 
-fn section(text: &mut String, heading: &str, lines: &[String]) {
+fn section(text: &mut Vec<String>, heading: &str, lines: Vec<String>) {
     if lines.is_empty() {
         return;
     }
-    *text += &format!("\n{heading}\n");
-    for line in lines {
-        *text += &if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") };
-    }
+    text.extend([String::new(), heading.to_owned()]);
+    text.extend(lines.into_iter().map(|line| if line.is_empty() { line } else { format!("  {line}") }));
 }

@@ -70,7 +70,8 @@ pub fn sign(secret: &Secret, at: Timestamp, body: &str) -> Result<[(&'static str
     for part in [seconds.as_bytes(), b".", body.as_bytes()] {
         mac.update(part);
     }
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = mac.finalize().into_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let hex: String = digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect();
     Ok([
         ("content-type", "application/json".to_owned()),
         ("alert-timestamp", seconds),

@@ -21,7 +21,7 @@ pub(super) fn core_down() -> Alert {
             "One of 3 cores does not run. The databases still take writes.\n\nIf one more core stops, they take none \
                   until it is back."
                 .into(),
-        since: at("2026-11-30T02:14:09Z"),
+        since: Some(at("2026-11-30T02:14:09Z")),
         reading: Some(Reading { metric: "QuorumMargin".into(), value: Some(0.0), threshold: Some("< 1".into()) }),
         links: vec![
             link(
@@ -49,7 +49,7 @@ pub(super) fn backup_resolved() -> Alert {
         labels: labels(&[("alarm", "graph-BackupAgeAlarm"), ("stack", "graph")]),
         title: "The newest good backup is older than 2 hours".into(),
         meaning: "Whatever was written since then would be lost with the cluster.".into(),
-        since: at("2026-11-30T04:00:31Z"),
+        since: Some(at("2026-11-30T04:00:31Z")),
         reading: Some(Reading {
             metric: "BackupAgeSeconds".into(),
             value: Some(1_283.5),
@@ -65,7 +65,7 @@ pub(super) fn backup_unknown() -> Alert {
     let mut alert = backup_resolved();
     alert.status = Status::Unknown;
     alert.event = "3f0a3b9d-9d0d-4a3c-8f64-1f3c4b4f8e11".into();
-    alert.since = at("2026-11-30T03:05:00Z");
+    alert.since = Some(at("2026-11-30T03:05:00Z"));
     alert.reading = Some(Reading { metric: "BackupAgeSeconds".into(), value: None, threshold: Some("> 7200".into()) });
     alert
 }
@@ -75,7 +75,7 @@ pub(super) fn backup_old() -> Alert {
     let mut alert = backup_resolved();
     alert.status = Status::Firing;
     alert.event = "b7d6f1a4-60f5-41a1-9d13-7a0d1c5e2f33".into();
-    alert.since = at("2026-11-30T02:31:00Z");
+    alert.since = Some(at("2026-11-30T02:31:00Z"));
     alert.reading =
         Some(Reading { metric: "BackupAgeSeconds".into(), value: Some(7_260.0), threshold: Some("> 7200".into()) });
     alert
@@ -98,7 +98,7 @@ pub(super) fn retained_instance() -> Alert {
         meaning: "Its time to leave ran out before the others were proved to keep a majority. It costs money until \
                   somebody ends it."
             .into(),
-        since: at("2026-11-29T23:59:59Z"),
+        since: Some(at("2026-11-29T23:59:59Z")),
         reading: None,
         links: Vec::new(),
         next_step: Some("aws ec2 describe-instances --instance-ids i-0a1b2c3d4e5f60718".into()),
@@ -115,7 +115,7 @@ pub(super) fn dead_letter() -> Alert {
         labels: labels(&[("component", "dns-replicator"), ("kind", "dead-letter"), ("stack", "graph")]),
         title: "dns-replicator gave up on an event".into(),
         meaning: "Timeout: route53 <ChangeResourceRecordSets> & 2 retries".into(),
-        since: at("2026-11-30T01:00:00.250Z"),
+        since: Some(at("2026-11-30T01:00:00.250Z")),
         reading: Some(Reading {
             metric: "ApproximateNumberOfMessagesVisible".into(),
             value: Some(1.0),
@@ -168,6 +168,6 @@ fn link(title: &str, url: &str) -> Link {
     Link { title: title.into(), url: url.into() }
 }
 
-fn at(time: &str) -> Option<Timestamp> {
-    Some(time.parse().unwrap())
+fn at(time: &str) -> Timestamp {
+    time.parse().unwrap()
 }

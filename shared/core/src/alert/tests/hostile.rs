@@ -98,18 +98,17 @@ fn escaped(text: &str) {
         rest = &rest[at..];
         let whole =
             ["&amp;", "&lt;", "&gt;"].iter().find(|entity| rest.starts_with(**entity)).map(|entity| entity.len());
-        rest = match whole {
-            Some(length) => &rest[length..],
-            None => {
-                assert!(rest.starts_with("<https://"), "{rest}");
-                let (link, after) = rest[1..].split_once('>').unwrap();
-                let (url, title) = link.split_once('|').unwrap();
-                assert!(!link.contains('<') && !title.contains('|'), "{link}");
-                escaped(url);
-                escaped(title);
-                after
-            }
-        };
+        if let Some(length) = whole {
+            rest = &rest[length..];
+            continue;
+        }
+        assert!(rest.starts_with("<https://"), "{rest}");
+        let (link, after) = rest[1..].split_once('>').unwrap();
+        let (url, title) = link.split_once('|').unwrap();
+        assert!(!link.contains('<') && !title.contains('|'), "{link}");
+        escaped(url);
+        escaped(title);
+        rest = after;
     }
 }
 
