@@ -5,6 +5,7 @@ mod incident;
 mod route;
 mod input;
 mod shell;
+pub mod render;
 #[cfg(test)]
 mod tests;
 

@@ -5,3 +5,7 @@ mod route;
 mod input;
 mod properties;
 mod shell;
+mod examples;
+mod form;
+mod hostile;
+mod render;
