@@ -2,15 +2,15 @@
 
 mod form;
 mod incident;
-mod route;
 mod input;
-mod shell;
 pub mod render;
+mod route;
+mod shell;
 #[cfg(test)]
 mod tests;
 
 pub use form::{Alert, Key, Link, Reading, Severity, Status};
 pub use incident::{Incident, Planned, Reason, Step, Told, Why};
-pub use route::{Refused, Tree, Way};
 pub use input::read;
+pub use route::{Refused, Tree, Way};
 pub use shell::{aws, quote};

@@ -1,11 +1,10 @@
+mod examples;
 mod fixtures;
 mod form;
+mod hostile;
 mod incident;
-mod route;
 mod input;
 mod properties;
-mod shell;
-mod examples;
-mod form;
-mod hostile;
 mod render;
+mod route;
+mod shell;
