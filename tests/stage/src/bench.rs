@@ -125,18 +125,14 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     println!("measuring prunes in process");
     let pruned = tokio::task::spawn_blocking(|| [100, 1_000, 10_000].map(|chains| (chains, prune::measure(chains))));
     println!(
-        "\n{:>7} {:>9} {:>10} {:>12} {:>12} {:>14} {:>10}",
-        "chains", "objects", "plan", "its memory", "whole run", "its memory", "its calls"
+        "\n{:>7} {:>9} {:>10} {:>12} {:>12} {:>10}",
+        "chains", "objects", "plan", "its memory", "whole run", "its calls"
     );
-    let (ms, mib) = (|time: Duration| time.as_secs_f64() * 1e3, |kib: u64| kib / 1024);
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
     for (chains, cost) in pruned.await.unwrap() {
         let (plan, whole) = (format!("{:.1} ms", ms(cost.plan)), format!("{:.1} s", cost.whole.as_secs_f64()));
-        let (plan_mib, whole_mib) = (format!("{} MiB", mib(cost.plan_kib)), format!("{} MiB", mib(cost.whole_kib)));
-        println!(
-            "{chains:>7} {:>9} {plan:>10} {plan_mib:>12} {whole:>12} {whole_mib:>14} {:>10}",
-            chains * prune::OBJECTS,
-            cost.calls,
-        );
+        let memory = format!("{} MiB", cost.plan_kib / 1024);
+        println!("{chains:>7} {:>9} {plan:>10} {memory:>12} {whole:>12} {:>10}", chains * prune::OBJECTS, cost.calls);
     }
 }
 

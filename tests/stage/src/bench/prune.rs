@@ -35,8 +35,6 @@ pub(super) struct Prune {
     pub(super) plan_kib: u64,
     /// A whole run in process that deletes nothing: requests written and signed, answers read, decided. No network.
     pub(super) whole: Duration,
-    /// What the run takes of memory on top, in KiB, with what the simulated S3 takes for its answers.
-    pub(super) whole_kib: u64,
     /// Calls to S3 in that run.
     pub(super) calls: usize,
 }
@@ -73,8 +71,8 @@ pub(super) fn measure(chains: usize) -> Prune {
     }
     drop(folders);
     let wire = Wire::new(world);
-    let ((whole, calls), whole_kib) = peak(|| play(run(&wire)));
-    Prune { plan: planned, plan_kib, whole, whole_kib, calls }
+    let (whole, calls) = play(run(&wire));
+    Prune { plan: planned, plan_kib, whole, calls }
 }
 
 async fn run(wire: &Wire) -> (Duration, usize) {
