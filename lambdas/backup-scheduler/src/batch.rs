@@ -226,6 +226,21 @@ fn read(id: &str, detail: Detail) -> Result<Described, Failure> {
     })
 }
 
+/// Reads a time. The reference calls `startedAt` of a job required, and does not say what it is of one that never ran: 0 is none.
 fn time(milliseconds: i64) -> Option<Timestamp> {
-    Timestamp::from_millisecond(milliseconds).ok()
+    Timestamp::from_millisecond(milliseconds).ok().filter(|at| *at > Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_never_ran_has_not_started_whether_its_time_is_missing_or_zero() {
+        for started in ["", r#""startedAt": 0,"#] {
+            let text = format!(r#"{{"jobId": "j", "status": "FAILED", {started} "createdAt": 1795428000000}}"#);
+            let found = read("j", serde_json::from_str(&text).unwrap()).unwrap();
+            assert_eq!((found.started, found.progress), (None, Progress::Ended), "{text}");
+        }
+    }
 }
