@@ -171,6 +171,7 @@ impl Change<'_> {
         Alert {
             event,
             status,
+            lasting: true,
             severity,
             labels: self.labels(tags, arn, region),
             title: title(description, self.name),
