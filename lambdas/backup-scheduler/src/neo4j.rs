@@ -14,12 +14,12 @@ use cluster_core::{
     quorum::{Member, Observed},
 };
 use cluster_gateway::{Gateway, Logins};
-use cluster_lambda::{Aws, Failure, client, env::Lookup};
-use cluster_members::{
-    Addresses, ContainerInstances, asked, core_of, going,
+use cluster_lambda::{
+    Aws, Failure, client,
+    env::Lookup,
     query::{EC2, Query},
-    tasks,
 };
+use cluster_members::{Addresses, ContainerInstances, asked, core_of, going, tasks};
 use cluster_state::State;
 use jiff::{SignedDuration, Timestamp};
 

@@ -3,13 +3,11 @@ use cluster_core::instance::Phase;
 use cluster_lambda::{
     Aws, Failure, Frame, Function, Reconciled, Round, SWEEP, client,
     env::Lookup,
+    query::{EC2, Query},
     queue::Trigger,
     telemetry::{Metric, MetricSet},
 };
-use cluster_members::{
-    ContainerInstances,
-    query::{EC2, Query},
-};
+use cluster_members::ContainerInstances;
 use cluster_state::StateTable;
 use jiff::Timestamp;
 use serde_json::Value;

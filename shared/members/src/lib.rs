@@ -3,10 +3,6 @@
 mod addresses;
 mod container_instances;
 mod listen;
-pub mod query;
-#[cfg(feature = "stub")]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is for tests")]
-pub mod stub;
 
 pub use addresses::Addresses;
 pub use container_instances::ContainerInstances;
