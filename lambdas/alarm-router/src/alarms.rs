@@ -79,7 +79,8 @@ struct DescribedResult {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Alarm {
-    alarm_name: String,
+    #[serde(rename = "AlarmName")]
+    name: String,
     state_value: String,
     #[serde(default)]
     state_reason: String,
@@ -116,10 +117,7 @@ impl Alarms {
             let Described { describe_alarms_result: found } = self.0.read(&answer, step)?;
             for alarm in found.metric_alarms.member.into_iter().chain(found.composite_alarms.member) {
                 let at = alarm.state_updated_timestamp.parse().ok();
-                states.insert(
-                    alarm.alarm_name,
-                    State { value: alarm.state_value, reason: alarm.state_reason, at },
-                );
+                states.insert(alarm.name, State { value: alarm.state_value, reason: alarm.state_reason, at });
             }
         }
         Ok(states)

@@ -137,7 +137,9 @@ mod tests {
         for name in ["CLUSTER_NAME", "STATE_TABLE", "PAGE_TOPIC_ARN", "PAGERDUTY_URL"] {
             assert!(read(&[(name, "")]).unwrap_err().to_string().contains(name), "{name}");
         }
-        for name in ["PAGE_TOPIC_ARN", "NOTIFY_TOPIC_ARN", "SLACK_SECRET_ARN", "WEBHOOK_SECRET_ARN", "PAGERDUTY_SECRET_ARN"] {
+        for name in
+            ["PAGE_TOPIC_ARN", "NOTIFY_TOPIC_ARN", "SLACK_SECRET_ARN", "WEBHOOK_SECRET_ARN", "PAGERDUTY_SECRET_ARN"]
+        {
             let text = read(&[(name, "https://hooks.example")]).unwrap_err().to_string();
             assert!(text.contains(name) && text.contains("the ARN of"), "{text}");
         }

@@ -10,12 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    Config, Outcome,
-    alarms::Alarms,
-    deliver::Deliveries,
-    route_test::ROUTE_TEST,
-    routes::ROUTES,
-    tell::Telling,
+    Config, Outcome, alarms::Alarms, deliver::Deliveries, route_test::ROUTE_TEST, routes::ROUTES, tell::Telling,
 };
 
 const TASK: (&str, &str) = ("aws.ecs", "ECS Task State Change");
@@ -49,10 +44,7 @@ impl Router {
 
     /// Emits the metrics of what was told outside of a sweep.
     pub(crate) fn emit(&self, telling: &Telling) {
-        let metrics = vec![
-            Metric::count(DELIVERED, telling.delivered),
-            Metric::count(FAILED, telling.failed.len()),
-        ];
+        let metrics = vec![Metric::count(DELIVERED, telling.delivered), Metric::count(FAILED, telling.failed.len())];
         let sink: &Sink = &self.aws.metrics;
         if telling.delivered > 0 || !telling.failed.is_empty() {
             sink.emit(&MetricSet { metrics, ..MetricSet::default() }.line(self.now(), &self.config.cluster));
@@ -73,7 +65,10 @@ impl Function for Router {
     fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         let config = Config::read(lookup)?;
         if let Some(why) = &config.refused {
-            tracing::error!(why, "the routes are refused, and the standard ones are taken: correct the parameter AlertRoutes");
+            tracing::error!(
+                why,
+                "the routes are refused, and the standard ones are taken: correct the parameter AlertRoutes"
+            );
         }
         // Its own topic is in the account and the region of the alarms that call it.
         let mut page = config.destinations.page.split(':');

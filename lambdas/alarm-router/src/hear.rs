@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Router,
-    tell::{Telling, TRIES, busy},
+    tell::{TRIES, Telling, busy},
 };
 
 impl Router {
@@ -69,13 +69,18 @@ impl Router {
 
     /// Asks for the tags of an alarm that did not bring them. Without them its severity and its routes may be others, but it is told.
     async fn add_tags(&self, alert: &mut Alert) {
-        let Some(arn) = alert.untagged_alarm().filter(|_| alert.status == Status::Firing).map(str::to_owned) else { return };
+        let Some(arn) = alert.untagged_alarm().filter(|_| alert.status == Status::Firing).map(str::to_owned) else {
+            return;
+        };
         match self.alarms.tags(&arn).await {
             Ok(tags) => alert.tag(&tags),
             Err(failure) => {
                 let why = failure.chain();
                 tracing::warn!(alarm = arn, why, "the tags of an alarm are unknown");
-                alert.meaning = format!("{}\nIts tags are unknown, so its severity and its routes may be others: {why}", alert.meaning);
+                alert.meaning = format!(
+                    "{}\nIts tags are unknown, so its severity and its routes may be others: {why}",
+                    alert.meaning
+                );
             }
         }
     }

@@ -72,7 +72,13 @@ impl Router {
     }
 
     /// Tells an incident, but to destinations that have failed again and again in this round.
-    async fn tell_as_far_as(&self, mut incident: Incident, version: u64, due: Vec<Due>, run: &Run) -> Result<(), Failure> {
+    async fn tell_as_far_as(
+        &self,
+        mut incident: Incident,
+        version: u64,
+        due: Vec<Due>,
+        run: &Run,
+    ) -> Result<(), Failure> {
         let works = |due: &Due| run.failed.borrow().get(&due.to).is_none_or(|failed| *failed < FAILURES);
         let due: Vec<_> = due.into_iter().filter(works).collect();
         if due.is_empty() {
@@ -96,7 +102,9 @@ impl Router {
 
     fn unreadable(&self, key: &str) -> Failure {
         let table = &self.config.state_table;
-        Failure::permanent(format!("the item incident/{key} of table {table} is unreadable: look at that alarm, then delete the item"))
+        Failure::permanent(format!(
+            "the item incident/{key} of table {table} is unreadable: look at that alarm, then delete the item"
+        ))
     }
 }
 

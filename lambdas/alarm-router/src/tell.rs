@@ -72,7 +72,8 @@ impl Router {
         claimed: Claimed,
         taken: &[(Due, Timestamp)],
     ) -> Result<Option<(Incident, u64)>, Failure> {
-        let (since, mut found) = (claimed.incident.telling, Found { incident: Some(claimed.incident), version: Some(claimed.version) });
+        let (since, mut found) =
+            (claimed.incident.telling, Found { incident: Some(claimed.incident), version: Some(claimed.version) });
         for _ in 0..TRIES {
             let Some(mut incident) = found.incident else { return Ok(None) };
             for (due, at) in taken {
@@ -113,16 +114,17 @@ impl Router {
         }
         let planned = self.state.read_lease().await?.holder.as_ref().and_then(planned);
         if let Some(planned) = &planned {
-            self.log_muted(incident, &ways, planned, now);
+            log_muted(incident, &ways, planned, now);
         }
         Ok(incident.due(&ways, planned.as_ref(), now))
     }
+}
 
-    fn log_muted(&self, incident: &Incident, ways: &[Way], planned: &Planned, now: Timestamp) {
-        let (before, after) = (incident.due(ways, None, now).len(), incident.due(ways, Some(planned), now).len());
-        if after < before {
-            tracing::info!(key = incident.alert.key.as_str(), planned.what, until = %planned.until, "muted by planned work");
-        }
+fn log_muted(incident: &Incident, ways: &[Way], planned: &Planned, now: Timestamp) {
+    let (before, after) = (incident.due(ways, None, now).len(), incident.due(ways, Some(planned), now).len());
+    if after < before {
+        let (key, until) = (incident.alert.key.as_str(), planned.until);
+        tracing::info!(key, planned.what, %until, "muted by planned work");
     }
 }
 

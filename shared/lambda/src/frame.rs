@@ -232,7 +232,9 @@ impl<F: Function> Frame<F> {
             let swept = tokio::time::timeout(left.saturating_sub(began.elapsed()), round).await;
             if let Err(failure) = swept.unwrap_or_else(|_| Err(Failure::transient("the round ran out of time"))) {
                 tracing::error!(kind = ?failure.kind(), "{}", failure.chain());
-                sweeps.iter().for_each(|sweep| failed.add_failure(sweep.message_id.clone().unwrap_or_default()));
+                for sweep in sweeps {
+                    failed.add_failure(sweep.message_id.clone().unwrap_or_default());
+                }
             }
         }
         serde_json::to_value(&failed)

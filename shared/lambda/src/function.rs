@@ -62,6 +62,7 @@ pub trait Function: Sized {
     }
 
     /// Returns whether it reads a payload by itself: one that is neither messages of its queue nor a request of CloudFormation.
+    #[must_use]
     fn reads(payload: &Value) -> bool {
         let _ = payload;
         false

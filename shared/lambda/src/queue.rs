@@ -68,7 +68,7 @@ impl DeadLetters {
         let send = send.message_attributes("Why", reason);
         // «The name of a FIFO queue … must end with the .fifo suffix» (API reference of `CreateQueue`), and a standard queue refuses
         // an id of deduplication.
-        let ordered = self.queue_url.ends_with(".fifo");
+        let ordered = self.queue_url.rsplit('.').next() == Some("fifo");
         let send = if ordered { send.message_group_id("dead-lettered").message_deduplication_id(id) } else { send };
         send.send().await.map_err(|error| Failure::call("move a message to the dead-letter queue", error))?;
         tracing::error!(why, message = id, "message moved to the dead-letter queue");

@@ -6,7 +6,10 @@ use aws_smithy_runtime_api::client::{
     http::{HttpConnector, SharedHttpConnector},
     orchestrator::{HttpRequest, HttpResponse},
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{
+    body::SdkBody,
+    byte_stream::{AggregatedBytes, ByteStream},
+};
 use cluster_core::alert::Alert;
 use cluster_lambda::Failure;
 use jiff::Timestamp;
@@ -121,9 +124,7 @@ impl Http {
             300..400 => Attempt::Refused(Failure::permanent(failed(&format!(
                 "it answers {status}, a redirect, which is not followed: give its final URL"
             )))),
-            408 | 425 | 429 | 500.. => {
-                Attempt::Later(after, Failure::transient(failed(&format!("response {status}"))))
-            }
+            408 | 425 | 429 | 500.. => Attempt::Later(after, Failure::transient(failed(&format!("response {status}")))),
             _ => {
                 let body = timeout(ATTEMPT, text(answer)).await.unwrap_or_default();
                 Attempt::Refused(Failure::permanent(failed(&format!("response {status}: {body}"))))
@@ -150,8 +151,8 @@ fn retry_after(answer: &HttpResponse) -> Option<Duration> {
 
 /// Returns the beginning of an answer, in one line.
 async fn text(answer: HttpResponse) -> String {
-    let body = aws_smithy_types::byte_stream::ByteStream::new(answer.into_body()).collect().await;
-    let body = body.map(|body| body.to_vec()).unwrap_or_default();
+    let body = ByteStream::new(answer.into_body()).collect().await;
+    let body = body.map(AggregatedBytes::to_vec).unwrap_or_default();
     let line = String::from_utf8_lossy(&body).split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().filter(|character| !character.is_control()).take(SHOWN).collect()
 }
@@ -225,7 +226,15 @@ mod tests {
         for url in ["https://hooks.slack.com/services/T0/B0/x", "http://127.0.0.1:9000/x", "http://localhost/x"] {
             assert_eq!(address(url), Ok(()), "{url}");
         }
-        for url in ["http://hooks.slack.com/x", "hooks.slack.com", "", "https://", "https://a@b/", "https://a b/", "http://127.0.0.1.example.org/"] {
+        for url in [
+            "http://hooks.slack.com/x",
+            "hooks.slack.com",
+            "",
+            "https://",
+            "https://a@b/",
+            "https://a b/",
+            "http://127.0.0.1.example.org/",
+        ] {
             assert!(address(url).is_err(), "{url}");
         }
     }

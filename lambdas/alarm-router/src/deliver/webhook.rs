@@ -17,7 +17,8 @@ impl Destination for Webhook {
     fn request(&self, secret: &Value, alert: &Alert, now: Timestamp) -> Result<Request, Failure> {
         self.check(secret).map_err(|why| super::wrong("webhook", &why))?;
         let body = render::webhook(alert);
-        let signed = render::sign(&key(secret), now, &body).map_err(|short| super::wrong("webhook", &short.to_string()))?;
+        let signed =
+            render::sign(&key(secret), now, &body).map_err(|short| super::wrong("webhook", &short.to_string()))?;
         Ok(Request { url: secret["url"].as_str().unwrap_or_default().to_owned(), headers: signed.into(), body })
     }
 

@@ -143,9 +143,9 @@ impl Incident {
                 }
                 // What has happened does not last.
                 let hold = if self.alert.lasting { way.hold } else { SignedDuration::ZERO };
-                let held = later(since, hold);
-                if now < held {
-                    return Step::Nothing(Reason::Held(held));
+                let until = later(since, hold);
+                if now < until {
+                    return Step::Nothing(Reason::Held(until));
                 }
                 Step::Trigger(Why::New)
             }
