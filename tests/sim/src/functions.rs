@@ -143,13 +143,16 @@ pub fn aws(wire: &Wire, metrics: &Metrics) -> Aws {
         .time_source(SharedTimeSource::new(wire.clone()))
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(timeouts.build());
-    let metrics = metrics.clone();
+    let (metrics, world) = (metrics.clone(), wire.clone());
     Aws {
         sdk: sdk.build(),
         connector: SharedHttpConnector::new(wire.clone()),
         // The SDK's own budget of retries is one for the process: schedules would drain it for each other.
         retry_partition: Some(RetryPartition::custom("world").build()),
-        metrics: Sink::new(move |line| metrics.lock().unwrap().push(line.clone())),
+        metrics: Sink::new(move |line| {
+            metrics.lock().unwrap().push(line.clone());
+            world.hear(line);
+        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The part of AWS that decides whether a cluster lives, modelled as AWS documents it: EC2 instances and volumes, Auto
 //! Scaling with its hooks, ECS services, tasks and container instances, Cloud Map registration with its lags, Route 53 zones
-//! with their rules, and tables of DynamoDB.
+//! with their rules, tables of DynamoDB, and the metrics and alarms of CloudWatch.
 //!
 //! The model keeps its own time. Nothing happens but by [`World::advance_to`], so a story plays the same way each time,
 //! at whatever speed. `cluster-sim` puts it behind the SDK's own connector in process, `cluster-stage` behind sockets on
@@ -9,6 +9,7 @@
 #![allow(clippy::indexing_slicing, reason = "a key that a JSON value does not have is null")]
 
 mod cloudformation;
+pub mod cron;
 pub mod neo4j;
 mod query;
 mod request;
@@ -26,7 +27,7 @@ use service::{Asked, Entry};
 pub use cloudformation::{Operation, Resource};
 pub(crate) use request::page;
 pub use request::{Answer, Kind, Refusal, Request, refused};
-pub use sqs::queue_arn;
+pub use sqs::{queue_arn, queue_url};
 
 /// The account of every ARN.
 pub const ACCOUNT: &str = "000000000000";
@@ -101,7 +102,9 @@ services! {
     secrets_manager: SecretsManager,
     /// Functions that can be invoked.
     lambda: Lambda,
-    /// What the tasks of members report.
+    /// Topics and what was published to them.
+    sns: Sns,
+    /// Metrics and alarms.
     cloudwatch: CloudWatch,
     /// Log groups, their streams, and what is in them.
     logs: Logs,
