@@ -376,6 +376,8 @@ CREATED = {
     "AWS::Batch::JobDefinition": {"": ARN + "job-definition/{name}:1"},
     "AWS::Batch::JobQueue": {"": ARN + "job-queue/{name}"},
     "AWS::CloudWatch::Alarm": {"": "{name}"},
+    "AWS::CloudWatch::CompositeAlarm": {"": "{name}"},
+    "AWS::CloudWatch::Dashboard": {"": "{name}"},
     "AWS::DynamoDB::Table": {"": "{name}", "Arn": ARN + "table/{name}"},
     "AWS::EC2::LaunchTemplate": {"": "lt-{id}", "LatestVersionNumber": "1"},
     "AWS::EC2::SecurityGroup": {"": "sg-{id}", "GroupId": "sg-{id}"},

@@ -317,7 +317,8 @@ fn the_alarm_on_cores_that_are_not_whole_goes_off_when_the_log_says_so() {
     let threshold = cluster_core::instance::NOT_WHOLE.as_secs();
     assert_eq!((alarm["Threshold"].as_i64(), &alarm["Statistic"]), (Some(threshold), &json!("Maximum")));
     assert_eq!(alarm["MetricName"], json!("CoreNotWholeSeconds"));
-    let text = alarm["AlarmDescription"]["Fn::Sub"].as_str().unwrap();
+    let calls = &read("infra/monitoring.yaml")["Resources"]["CoreNotWholeUnlessQuorumLostAlarm"]["Properties"];
+    let text = calls["AlarmDescription"]["Fn::Sub"].as_str().unwrap();
     assert!(text.contains("«a core has not been whole»") || text.contains("«a core has not\nbeen whole»"), "{text}");
 }
 
