@@ -128,6 +128,7 @@ SWITCHES = {
     "DataKmsKeyArn": ("", key(2)),
     "DataVolumeType": ("gp3", "io2"),
     "AlarmTopicArn": ("", "arn:aws:sns:eu-west-1:000000000000:alarms"),
+    "MuteSchedule": ("", "cron(0 2 * * SUN)", "at(2027-01-31T22:00)"),
     "DryRun": ("false", "true"),
     "Architecture": ("arm64", "x86_64"),
     "CoreInstanceType": ("r7g.large", "m7i.large", "r7g.8xlarge"),
@@ -611,6 +612,9 @@ CHANGES = {
     "BackupMinimumChains": "3",
     "BackupPrunePercent": "10",
     "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:alarms",
+    "MuteSchedule": "cron(0 2 * * SUN)",
+    "MuteDuration": "P1DT12H",
+    "MuteTimeZone": "Europe/Berlin",
     "LogRetentionDays": "90",
     "Architecture": "x86_64",
 }

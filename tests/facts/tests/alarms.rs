@@ -237,3 +237,35 @@ fn a_lost_quorum_holds_back_what_follows_from_it_and_nothing_else() {
     let wanted = ["CoreNotWholeAlarm", "QuorumAtRiskAlarm", "SeveralCoresNotWholeAlarm"];
     assert_eq!(held_back, wanted.map(|id| format!("Monitoring/{id}")).into());
 }
+
+#[test]
+fn a_window_mutes_each_alarm_that_calls_but_for_those_that_wake_somebody() {
+    let mut rules = 0;
+    for deployment in deployments() {
+        let found = alarms(&deployment);
+        let stacks = rendered(&deployment)["stacks"].take();
+        let chosen = &stacks["root"]["parameters"];
+        let rule = stacks.get("Muting").map(|stack| &stack["live"]["Resources"]["MuteRule"]["Properties"]);
+        let wanted = chosen["MuteSchedule"].as_str().is_some_and(|schedule| !schedule.is_empty());
+        assert_eq!(rule.is_some(), wanted, "{deployment}");
+        let Some(rule) = rule else { continue };
+        let schedule = &rule["Rule"]["Schedule"];
+        assert_eq!(
+            [&schedule["Expression"], &schedule["Duration"], &schedule["Timezone"]],
+            [&chosen["MuteSchedule"], &chosen["MuteDuration"], &chosen["MuteTimeZone"]],
+            "{deployment}"
+        );
+        let names = rule["MuteTargets"]["AlarmNames"].as_array().unwrap();
+        let names: Vec<_> = names.iter().map(|name| name.as_str().unwrap()).collect();
+        assert!(names.len() <= 100, "{deployment}: CloudWatch takes no more");
+        let muted = |alarm: &Found| names.iter().filter(|name| alarm.is_named(name)).count();
+        for alarm in &found {
+            let spoken_for = found.iter().any(|other| other.speaks_for(alarm));
+            let times = usize::from(!spoken_for && alarm.tags()["severity"] != "critical");
+            assert_eq!(muted(alarm), times, "{deployment}: {}", alarm.place);
+        }
+        assert_eq!(names.len(), found.iter().map(muted).sum::<usize>(), "{deployment}: names of nothing: {names:?}");
+        rules += 1;
+    }
+    assert!(rules >= 10, "{rules}");
+}
