@@ -73,6 +73,11 @@ impl Service for CloudWatch {
     fn asked(_: &World, asked: &Asked<'_>) -> Touched {
         let resource = match asked.operation.as_str() {
             "ListTagsForResource" => asked.form.as_ref().map_or("", |form| form.text("ResourceARN")),
+            // Asked for by name, one by one.
+            "DescribeAlarms" => {
+                let names = asked.form.as_ref().map(|form| form.list("AlarmNames.member")).unwrap_or_default();
+                return Touched::resources(names.into_iter().map(alarm_arn).collect());
+            }
             _ => "*",
         };
         Touched::resources(vec![resource.to_owned()])
@@ -83,6 +88,7 @@ impl Service for CloudWatch {
         match form.action.as_str() {
             "GetMetricData" => world.get_metric_data(form),
             "ListTagsForResource" => world.list_tags(form),
+            "DescribeAlarms" => world.describe_alarms(form),
             other => {
                 let message = format!("Could not find operation {other} for version {CLOUDWATCH}");
                 Err(Refusal::new("InvalidAction", message))
@@ -125,6 +131,30 @@ impl Service for CloudWatch {
 }
 
 impl World {
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html>, of alarms that are named: at most
+    /// 100, and only metric alarms where no types are named. An alarm that is not there is left out.
+    fn describe_alarms(&self, form: &Form) -> Result<Value, Refusal> {
+        let (names, types) = (form.list("AlarmNames.member"), form.list("AlarmTypes.member"));
+        if names.is_empty() || names.len() > 100 {
+            return Err(Refusal::new("ValidationError", format!("{} AlarmNames: the world wants 1 to 100", names.len())));
+        }
+        let shown = |composite: bool| {
+            let known = names.iter().filter_map(|name| self.cloudwatch.alarms.get_key_value(*name));
+            let known = known.filter(move |(_, alarm)| matches!(alarm.kind, alarm::Kind::Composite(_)) == composite);
+            let shown = known.map(|(name, alarm)| {
+                let Standing { state, since, reason, .. } = &alarm.now;
+                json!({"AlarmName": name, "AlarmArn": alarm.arn, "StateValue": state.to_string(), "StateReason": reason,
+                    "StateUpdatedTimestamp": since.to_string()})
+            });
+            shown.collect::<Vec<_>>()
+        };
+        let metrics = types.is_empty() || types.contains(&"MetricAlarm");
+        Ok(json!({
+            "MetricAlarms": if metrics { shown(false) } else { vec![] },
+            "CompositeAlarms": if types.contains(&"CompositeAlarm") { shown(true) } else { vec![] },
+        }))
+    }
+
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListTagsForResource.html>, of alarms alone.
     fn list_tags(&self, form: &Form) -> Result<Value, Refusal> {
         let arn = form.required("ResourceARN")?;
