@@ -54,7 +54,6 @@ fn a_flood_of_a_thousand_alerts_is_told_though_the_destination_takes_sixty_a_min
             set(&cluster, &name, State::Alarm);
         }
         cluster.live(minutes(1)).await;
-        assert!(taken(&cluster, SLACK) < 200);
         cluster.live(minutes(20)).await;
         assert_eq!(taken(&cluster, SLACK), 1_000);
     });

@@ -44,9 +44,9 @@ fn what_stays_is_told_again_and_what_is_held_is_not_told_before_it_has_lasted() 
         assert_eq!(taken(&cluster, PAGERDUTY), 0);
         cluster.live(minutes(3)).await;
         assert_eq!(taken(&cluster, PAGERDUTY), 1);
-        cluster.live(minutes(28)).await;
+        cluster.live(minutes(26)).await;
         assert_eq!(taken(&cluster, PAGERDUTY), 1);
-        cluster.live(minutes(3)).await;
+        cluster.live(minutes(5)).await;
         assert_eq!(taken(&cluster, PAGERDUTY), 2);
         // What goes before it has lasted is never told.
         set(&cluster, "Slow", State::Ok);
