@@ -62,7 +62,8 @@ fn state(world: &World, name: &str) -> State {
 
 /// The states that were told to a topic, in their order.
 fn told(world: &World, topic: &str) -> Vec<String> {
-    let state = |message: &str| serde_json::from_str::<Value>(message).unwrap()["NewStateValue"].as_str().unwrap().to_owned();
+    let state =
+        |message: &str| serde_json::from_str::<Value>(message).unwrap()["NewStateValue"].as_str().unwrap().to_owned();
     world.published(topic).iter().map(|published| state(&published.message)).collect()
 }
 

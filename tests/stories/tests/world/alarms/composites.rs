@@ -44,7 +44,8 @@ fn a_rule_is_what_it_says() {
     ] {
         let mut world = world();
         put_switch(&mut world, "A");
-        let refused = world.create("AWS::CloudWatch::CompositeAlarm", "Whole", &json!({"AlarmRule": wrong})).unwrap_err();
+        let refused =
+            world.create("AWS::CloudWatch::CompositeAlarm", "Whole", &json!({"AlarmRule": wrong})).unwrap_err();
         assert!(refused.contains(why), "{wrong}: {refused}");
     }
 }
@@ -67,7 +68,12 @@ fn a_composite_alarm_follows_at_once_and_may_be_part_of_another() {
     assert_eq!(message["AlarmRule"], "ALARM(Inner)");
     let child = &message["TriggeringChildren"][0];
     assert_eq!(child["Arn"], "arn:aws:cloudwatch:eu-west-1:000000000000:alarm:Inner");
-    assert!(message["NewStateReason"].as_str().unwrap().contains(":alarm:Inner transitioned to ALARM at Monday 23 November, 2026"));
+    assert!(
+        message["NewStateReason"]
+            .as_str()
+            .unwrap()
+            .contains(":alarm:Inner transitioned to ALARM at Monday 23 November, 2026")
+    );
     assert!(world.delete("AWS::CloudWatch::Alarm", "A", &json!({})).unwrap_err().contains("named by the rule of"));
 }
 
@@ -177,7 +183,10 @@ fn events_come_at_once_and_say_what_suppresses() {
     set(&mut world, "A", Alarm);
     let detail = |world: &World| {
         let last = world.events.last().unwrap();
-        assert_eq!((&last["Source"], &last["DetailType"]), (&json!("aws.cloudwatch"), &json!("CloudWatch Alarm State Change")));
+        assert_eq!(
+            (&last["Source"], &last["DetailType"]),
+            (&json!("aws.cloudwatch"), &json!("CloudWatch Alarm State Change"))
+        );
         serde_json::from_str::<Value>(last["Detail"].as_str().unwrap()).unwrap()
     };
     let said = detail(&world);

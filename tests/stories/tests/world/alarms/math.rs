@@ -44,7 +44,9 @@ fn value(expression: &str, values: [Option<f64>; 3]) -> Option<f64> {
     }
     world.advance(60);
     let alarm = &world.cloudwatch.alarms["Math"].now;
-    (alarm.state == Alarm).then(|| alarm.reason.split(['[', ' ']).find_map(|word| word.parse::<f64>().ok().filter(|_| word.contains('.'))))?
+    (alarm.state == Alarm).then(|| {
+        alarm.reason.split(['[', ' ']).find_map(|word| word.parse::<f64>().ok().filter(|_| word.contains('.')))
+    })?
 }
 
 #[test]

@@ -146,5 +146,7 @@ fn an_alarm_that_the_world_cannot_evaluate_is_refused() {
         let refused = world().create("AWS::CloudWatch::Alarm", "Dead", &properties(&more)).unwrap_err();
         assert!(refused.starts_with("Dead: ") && refused.contains(why), "{refused}");
     }
-    world().create("AWS::CloudWatch::Alarm", "Dead", &properties(&json!({"Period": 86400, "EvaluationPeriods": 7}))).unwrap();
+    world()
+        .create("AWS::CloudWatch::Alarm", "Dead", &properties(&json!({"Period": 86400, "EvaluationPeriods": 7})))
+        .unwrap();
 }

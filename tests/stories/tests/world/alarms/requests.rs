@@ -28,7 +28,10 @@ fn an_alarm_has_its_tags() {
     assert!(body.contains(expected), "{body}");
     assert!(body.contains("xmlns=\"http://monitoring.amazonaws.com/doc/2010-08-01/\""), "{body}");
     let call = world.calls.last().unwrap();
-    assert_eq!((call.action.as_str(), &call.resources[..], call.write), ("cloudwatch:ListTagsForResource", &[arn][..], false));
+    assert_eq!(
+        (call.action.as_str(), &call.resources[..], call.write),
+        ("cloudwatch:ListTagsForResource", &[arn][..], false)
+    );
     assert!(tags(&mut world, &alarm_arn("Plain")).1.contains("<Tags></Tags>"));
     let (status, body) = tags(&mut world, &alarm_arn("Gone"));
     assert_eq!(status, 404);
@@ -36,7 +39,8 @@ fn an_alarm_has_its_tags() {
     let (status, body) = tags(&mut world, "Dead");
     assert_eq!(status, 400);
     assert!(body.contains("<Code>InvalidParameterValue</Code>"), "{body}");
-    let throttled = post("Action=ListTagsForResource&Version=2010-08-01").refused(400, "ThrottlingException", "Rate exceeded");
+    let throttled =
+        post("Action=ListTagsForResource&Version=2010-08-01").refused(400, "ThrottlingException", "Rate exceeded");
     assert!(throttled.body.contains("<Code>Throttling</Code>"), "{}", throttled.body);
 }
 
@@ -54,7 +58,10 @@ fn a_topic_takes_what_sns_takes() {
     let (status, body) = publish(&mut world, &topic, &"s".repeat(100), &"ü".repeat(131_072));
     assert_eq!(status, 200);
     let published = &world.published(&topic)[0];
-    assert!(body.contains(&format!("<PublishResult><MessageId>{}</MessageId></PublishResult>", published.id)), "{body}");
+    assert!(
+        body.contains(&format!("<PublishResult><MessageId>{}</MessageId></PublishResult>", published.id)),
+        "{body}"
+    );
     assert_eq!(published.message.len(), 262_144);
     let call = world.calls.last().unwrap();
     assert_eq!((call.action.as_str(), &call.resources[..], call.write), ("sns:Publish", &[topic.clone()][..], true));
