@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{super::post, put, world};
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
 }
 
 fn tags(world: &mut World, arn: &str) -> (u16, String) {
