@@ -193,8 +193,9 @@ impl World {
                 self.invoke_later(arn, payload);
             } else {
                 let (subject, body) = message::to_topic(name, &alarm);
-                // CloudWatch notes a failed action in the alarm's history, and nowhere else.
-                _ = self.publish(arn, Some(&subject), &body);
+                if self.publish(arn, Some(&subject), &body).is_err() {
+                    self.cloudwatch.unheard.push((name.to_owned(), arn.clone()));
+                }
             }
         }
         None
