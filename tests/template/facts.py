@@ -61,17 +61,15 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
         variables["Discovery"]["HOSTED_ZONE_ID"],
         *(found["HostedZoneId"] for found in of(deployed, "AWS::Route53::RecordSet")),
     ]
-    alarms = of(deployed, "AWS::CloudWatch::Alarm")
-    actions = [topic] if topic else None
+    alarms = of(deployed, "AWS::CloudWatch::Alarm") + of(deployed, "AWS::CloudWatch::CompositeAlarm")
+    actions = [alarm.get(kind) for alarm in alarms for kind in ("AlarmActions", "OKActions")]
     may = allowed(of(deployed, "AWS::IAM::Role", "Draining"), of(deployed, "AWS::IAM::RolePolicy", "Draining"))
     return {
         "a zone is created when none is given": (len(of(deployed, "AWS::Route53::HostedZone")), 0 if given else 1),
         "all writes go into the zone": (written, [given or zone] * 3),
-        "alarms are sent to the topic": ([alarm.get("AlarmActions") for alarm in alarms], [actions] * len(alarms)),
-        # The end of one on free disk says nothing: it also ends when the fullest disk is no longer reported.
-        "ends of alarms are sent to the topic, but for those on free disk": (
-            [alarm.get("OKActions") for alarm in alarms],
-            [None if alarm.get("MetricName") == "DataDiskFreePercent" else actions for alarm in alarms],
+        "alarms call the topic and nothing else": (
+            {tuple(called) for called in actions if called},
+            {(topic,)} if topic else set(),
         ),
         "health is asked for": (variables["Discovery"]["REQUIRE_HEALTHY"], "true"),
         "a dry run is one": (

@@ -632,6 +632,7 @@ def releases() -> dict[str, Path]:
 def deployments() -> dict[str, tuple[Path, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
     alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j", "CoreServiceNames": "core,core-spare"}
+    alone |= {"AlarmActionArn": "arn:aws:lambda:eu-west-1:000000000000:function:alarms:live"}
     plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
     # The cores share a zone: a function takes each subnet once.
     plain |= {"one-zone": {f"{name}{place}": NAMED[f"{name}1"] for name in ("CoreSubnet", "CoreZone") for place in (2, 3)}}

@@ -185,7 +185,7 @@ impl Scheduler {
             None => (Manifest::new(&task.database, task.chain), None),
             Some((Ok(manifest), tag)) => (manifest, Some(tag)),
             Some((Err(why), _)) => {
-                let key = self.config.layout.manifest(&task.database, task.chain);
+                let key = self.config.place.layout.manifest(&task.database, task.chain);
                 let what =
                     format!("{key} cannot be read, so nothing is added to it: bring back an older version of it");
                 return Err(Failure::permanent(what).caused_by(why));

@@ -263,12 +263,12 @@ impl Scheduler {
         if !self.state.claim_job(&job, before.map(|before| before.claimed)).await? {
             return Ok(Submitted::ByAnother);
         }
-        let folder = self.config.layout.folder(&job.task.database, job.task.chain);
+        let folder = self.config.place.layout.folder(&job.task.database, job.task.chain);
         let variables = [
             ("BACKUP_DATABASE", job.task.database.clone()),
             ("BACKUP_TYPE", job.task.kind.flag().to_owned()),
             ("BACKUP_FROM", format!("{}:{PORT}", source.address)),
-            ("BACKUP_TO", format!("s3://{}/{folder}", self.config.bucket)),
+            ("BACKUP_TO", format!("s3://{}/{folder}", self.config.place.bucket)),
             ("BACKUP_NONCE", job.nonce.clone()),
         ];
         let jobs = &self.config.jobs;

@@ -369,7 +369,7 @@ fn each_alarm_has_a_row_in_the_documents_and_each_row_an_alarm() {
     let mut alarms = BTreeSet::new();
     for path in all() {
         let resources = read(&path)["Resources"].as_object().cloned().unwrap_or_default();
-        alarms.extend(resources.into_iter().filter(|(_, r)| r["Type"] == "AWS::CloudWatch::Alarm").map(|(id, _)| id));
+        alarms.extend(resources.into_iter().filter(|(_, r)| crate::alarms::is_alarm(r)).map(|(id, _)| id));
     }
     assert_eq!(alarms, documented);
 }

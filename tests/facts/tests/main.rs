@@ -7,6 +7,7 @@
     reason = "helpers of tests: a panic is a failed test"
 )]
 
+mod alarms;
 mod backup_job;
 mod backups;
 mod cluster_template;

@@ -19,6 +19,7 @@ use aws_smithy_async::{
     time::SharedTimeSource,
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use alarm_router::Router;
 use backup_pruner::Pruner;
 use backup_scheduler::Scheduler;
 use cluster_lambda::{
@@ -34,17 +35,20 @@ use serde_json::Value;
 use crate::wire::Wire;
 
 /// One line for each function: its type, and the logical id under which the root template nests its template.
-pub const FUNCTIONS: [Registered; 4] = [
+pub const FUNCTIONS: [Registered; 5] = [
     Registered::new::<Replicator>("Discovery"),
     Registered::new::<Drainer>("Draining"),
     Registered::new::<Pruner>("Pruning"),
     Registered::new::<Scheduler>("Scheduling"),
+    Registered::new::<Router>("Alerting"),
 ];
 
 /// The name of the function that keeps the names.
 pub const DNS_REPLICATOR: &str = Replicator::NAME;
 /// The name of the function that looks after instances.
 pub const INSTANCE_DRAINER: &str = Drainer::NAME;
+/// The name of the function that tells people of alarms.
+pub const ALARM_ROUTER: &str = Router::NAME;
 /// The name of the function that deletes backups.
 pub const BACKUP_PRUNER: &str = Pruner::NAME;
 /// The name of the function that takes backups.

@@ -55,7 +55,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     let parameters = |dry_run: bool| {
         format!(
             "ClusterName={STACK} VpcId=vpc-local EcsClusterName={CLUSTER} Architecture={architecture} \
-             HostedZoneId={zone} AlarmTopicArn={TOPIC} RequireHealthyTasks=false DryRun={dry_run}"
+             HostedZoneId={zone} AlarmActionArn={TOPIC} RequireHealthyTasks=false DryRun={dry_run}"
         )
     };
     let template = narrator.work("cargo build: the function", stage.build("discovery.yaml")).await?;

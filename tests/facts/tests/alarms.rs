@@ -1,0 +1,186 @@
+//! Facts about every alarm of every deployment: how bad it is, what it is about, whom it calls, and how it introduces itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster_facts::{
+    root,
+    template::{deployments, rendered, resources},
+};
+use serde_json::{Value, json};
+
+/// What an alarm may say of itself.
+const SEVERITIES: [&str; 4] = ["critical", "error", "warning", "info"];
+const TIERS: [&str; 5] = ["core", "replica", "backup", "dns", "control"];
+/// How long a title may be, and the name of a cluster.
+const TITLE: usize = 120;
+const LONGEST_NAME: usize = 64;
+
+/// An alarm of a deployment.
+pub(crate) struct Found {
+    /// Where it is, such as `Monitoring/QuorumLostAlarm`.
+    pub(crate) place: String,
+    pub(crate) kind: String,
+    pub(crate) properties: Value,
+    /// The parameters of its stack.
+    parameters: Value,
+    /// The name of its stack.
+    stack: String,
+}
+
+impl Found {
+    pub(crate) fn is_composite(&self) -> bool {
+        self.kind == "AWS::CloudWatch::CompositeAlarm"
+    }
+
+    /// Returns its tags. The same key twice would be refused.
+    pub(crate) fn tags(&self) -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let all = self.properties["Tags"].as_array().into_iter().flatten();
+        let all: Vec<_> = all.map(|tag| (text(&tag["Key"]), text(&tag["Value"]))).collect();
+        let tags: BTreeMap<_, _> = all.iter().cloned().collect();
+        assert_eq!(tags.len(), all.len(), "{}: {all:?}", self.place);
+        tags
+    }
+
+    /// Returns the first sentence of its description, as a reader of alarms takes it for a title.
+    fn title(&self) -> &str {
+        let text = self.properties["AlarmDescription"].as_str().unwrap();
+        text.split_once(". ").map_or(text, |(first, _)| first)
+    }
+
+    /// Whether it calls somebody itself. One that a composite alarm speaks for does not.
+    pub(crate) fn speaks(&self) -> bool {
+        !self.properties["AlarmActions"].is_null()
+    }
+}
+
+/// Returns whether a resource is an alarm.
+pub(crate) fn is_alarm(resource: &Value) -> bool {
+    resource["Type"] == "AWS::CloudWatch::Alarm" || resource["Type"] == "AWS::CloudWatch::CompositeAlarm"
+}
+
+/// Returns the alarms of a deployment.
+pub(crate) fn alarms(deployment: &str) -> Vec<Found> {
+    let stacks = rendered(deployment)["stacks"].take();
+    let of_stack = |(path, stack): (&String, &Value)| -> Vec<Found> {
+        let all = resources(&stack["live"]).into_iter().filter(|(_, resource)| is_alarm(resource));
+        all.map(|(id, alarm)| Found {
+            place: format!("{path}/{id}"),
+            kind: alarm["Type"].as_str().unwrap().to_owned(),
+            properties: alarm["Properties"].clone(),
+            parameters: stack["parameters"].clone(),
+            stack: stack["name"].as_str().unwrap().to_owned(),
+        })
+        .collect()
+    };
+    stacks.as_object().unwrap().iter().flat_map(of_stack).collect()
+}
+
+#[test]
+fn each_alarm_says_how_bad_it_is_and_what_it_is_about() {
+    for deployment in deployments() {
+        for alarm in alarms(&deployment) {
+            let (place, tags) = (format!("{deployment}: {}", alarm.place), alarm.tags());
+            let tag = |name: &str| tags.get(name).map(String::as_str).unwrap_or_default();
+            assert!(SEVERITIES.contains(&tag("severity")), "{place}: {tags:?}");
+            assert!(TIERS.contains(&tag("tier")), "{place}: {tags:?}");
+            let cluster = alarm.parameters["ClusterName"].as_str().unwrap_or(&alarm.stack);
+            assert_eq!(tag("cluster"), cluster, "{place}");
+            let known = ["severity", "tier", "cluster", "planned"];
+            assert!(tags.keys().all(|name| known.contains(&name.as_str())), "{place}: {tags:?}");
+            assert!(["", "drain"].contains(&tag("planned")), "{place}: {tags:?}");
+            // Whoever is woken is not woken for work that somebody planned, and must not sleep on because of it.
+            assert!(tag("planned").is_empty() || tag("severity") != "critical", "{place}: {tags:?}");
+        }
+    }
+}
+
+#[test]
+fn each_alarm_calls_somebody_when_it_goes_off_and_when_it_ends_and_says_what_missing_data_mean() {
+    for deployment in deployments() {
+        let found = alarms(&deployment);
+        let called = found.iter().any(Found::speaks);
+        for alarm in &found {
+            let (place, properties) = (format!("{deployment}: {}", alarm.place), &alarm.properties);
+            assert_eq!(properties["AlarmActions"], properties["OKActions"], "{place}");
+            // Of missing data the alarms on silence tell. An action on them would call at each creation.
+            assert!(properties["InsufficientDataActions"].is_null(), "{place}");
+            assert_eq!(alarm.speaks(), called, "{place}: calls nobody, unlike the others");
+            let treated = properties["TreatMissingData"].as_str().unwrap_or("composite");
+            let treatments: &[_] =
+                if alarm.is_composite() { &["composite"] } else { &["breaching", "ignore", "notBreaching"] };
+            assert!(treatments.contains(&treated), "{place}: {treated}");
+        }
+    }
+}
+
+#[test]
+fn each_description_begins_with_a_title_and_fits() {
+    let mut titles = BTreeSet::new();
+    for alarm in deployments().iter().flat_map(|deployment| alarms(deployment)) {
+        let (place, title) = (&alarm.place, alarm.title());
+        let text = alarm.properties["AlarmDescription"].as_str().unwrap();
+        // The longest that AWS takes, in signs: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+        assert!(text.chars().count() <= 1024 && text.len() > title.len() + 2, "{place}: {text}");
+        let Some(name) = alarm.parameters["ClusterName"].as_str() else {
+            assert!(title.chars().count() <= TITLE, "{place}: {title}");
+            continue;
+        };
+        assert_eq!(title.matches(name).count(), 1, "{place}: the title names the cluster: {title}");
+        let longest = title.chars().count() - name.len() + LONGEST_NAME;
+        assert!(longest <= TITLE, "{place}: {longest} with the longest name: {title}");
+        titles.insert((place.clone(), title.to_owned()));
+    }
+    assert!(titles.len() >= 30, "{titles:?}");
+}
+
+#[test]
+fn the_severities_are_those_that_people_agreed_on() {
+    let all = alarms("replicas");
+    let critical: BTreeSet<_> =
+        all.iter().filter(|alarm| alarm.tags()["severity"] == "critical").map(|alarm| alarm.place.as_str()).collect();
+    // Whom it wakes: a quorum that is lost, whatever takes it next, and that nobody knows.
+    let wanted = [
+        "Monitoring/DataDiskFullAlarm",
+        "Monitoring/GatewaySilentAlarm",
+        "Monitoring/QuorumLostAlarm",
+        "Monitoring/SeveralCoresNotWholeAlarm",
+        "Monitoring/Silence/SilenceAlarm",
+        "Monitoring/StopWithoutQuorumAlarm",
+    ];
+    assert_eq!(critical, wanted.into());
+}
+
+#[test]
+fn what_one_drain_causes_by_itself_is_marked_as_planned() {
+    let planned: BTreeSet<_> = alarms("replicas")
+        .into_iter()
+        .filter(|alarm| {
+            alarm.properties["Tags"].as_array().unwrap().contains(&json!({"Key": "planned", "Value": "drain"}))
+        })
+        .map(|alarm| alarm.place)
+        .collect();
+    let wanted = ["CoreNotWholeAlarm", "DataDiskUnreportedAlarm", "MembersMissingAlarm", "QuorumAtRiskAlarm"];
+    assert_eq!(planned, wanted.map(|id| format!("Monitoring/{id}")).into());
+}
+
+#[test]
+fn the_documents_say_how_bad_each_alarm_is() {
+    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    let row = |id: &str, path: &str| {
+        let cells = |line: &str| line.split('|').skip(1).take(3).map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let rows = monitoring.lines().map(cells).filter(|cells| cells.first() == Some(&format!("`{id}`")));
+        // A template that is nested for each function has a row for each stack.
+        let mut of_stack = rows.filter(|cells| id != "SilenceAlarm" || path.starts_with(&format!("{}/", cells[1])));
+        of_stack.next().unwrap_or_else(|| panic!("docs/monitoring.md has no row for {path}/{id}"))
+    };
+    for alarm in alarms("replicas") {
+        let (path, id) = alarm.place.rsplit_once('/').unwrap();
+        let documented = row(id, path);
+        let severity = &alarm.tags()["severity"];
+        let (usual, of_pruner) =
+            documented[2].split_once("; of backup-pruner ").unwrap_or((&documented[2], &documented[2]));
+        let said = if path.ends_with("PrunerSilence") { of_pruner } else { usual };
+        assert_eq!(said, severity, "{}: {documented:?}", alarm.place);
+    }
+}
