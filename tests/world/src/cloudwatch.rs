@@ -47,6 +47,8 @@ pub struct CloudWatch {
     pub mute_rules: BTreeMap<String, MuteRule>,
     /// Whether the lines of functions become metrics. Most stories look at no metric, and need not keep any.
     pub listens: bool,
+    /// Actions that failed, as the alarms' history has them: the alarm's name, and the ARN. A topic may not be there.
+    pub unheard: Vec<(String, String)>,
     /// Evaluations that could not be made, which are faults of the world's: there should be none.
     pub faults: Vec<String>,
     series: BTreeMap<MetricId, metrics::Series>,

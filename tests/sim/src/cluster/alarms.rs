@@ -7,10 +7,15 @@ use super::Cluster;
 
 impl Cluster {
     /// Returns the same cluster with the alarms of its stacks, which are new: CloudWatch hears the lines of functions from now on,
-    /// and evaluates each alarm once a minute.
-    #[must_use]
-    pub fn with_alarms(self) -> Self {
+    /// and evaluates each alarm once a minute. Before they are there each function has been woken once: a rate begins at once, and
+    /// the stack of the alarms comes last.
+    pub async fn with_alarms(self) -> Self {
         self.wire.world().cloudwatch.listens = true;
+        for schedule in self.deployed.schedules.iter().filter(|schedule| schedule.sweeps()) {
+            if self.running().contains(&schedule.function) {
+                _ = self.sweep_function(&schedule.function).await;
+            }
+        }
         self.put_alarms();
         self
     }

@@ -11,7 +11,8 @@ use super::{
     judge::State,
     message,
     mute::Window,
-    watch::{Finding, Watch},
+    metrics::MetricId,
+    watch::{Finding, Of, Query, Watch},
 };
 
 /// How many actions each state may have (API reference of `PutMetricAlarm`).
@@ -96,6 +97,14 @@ impl Alarm {
             held: None,
             kind,
         })
+    }
+
+    /// Returns the metrics that it compares, or computes with: none of a composite alarm.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<MetricId> {
+        let Kind::Metric(watch) = &self.kind else { return vec![] };
+        let metric = |query: &Query| if let Of::Metric { metric, .. } = &query.of { Some(metric.clone()) } else { None };
+        watch.queries.iter().filter_map(metric).collect()
     }
 
     /// Whether the actions of a state still wait for a mute rule's end: they do as long as the state is that.
@@ -184,8 +193,9 @@ impl World {
                 self.invoke_later(arn, payload);
             } else {
                 let (subject, body) = message::to_topic(name, &alarm);
-                // CloudWatch notes a failed action in the alarm's history, and nowhere else.
-                _ = self.publish(arn, Some(&subject), &body);
+                if self.publish(arn, Some(&subject), &body).is_err() {
+                    self.cloudwatch.unheard.push((name.to_owned(), arn.clone()));
+                }
             }
         }
         None

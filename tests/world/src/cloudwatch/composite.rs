@@ -89,6 +89,20 @@ impl Composite {
     }
 }
 
+impl Alarm {
+    /// Goes on with what suppresses an alarm that is changed. «If you replace the action suppressor alarm, any active `WaitPeriod`
+    /// or `ExtensionPeriod` is discarded.»
+    pub(super) fn keep_suppression(&mut self, old: &Self) {
+        let Kind::Composite(new) = &mut self.kind else { return };
+        let old = composite(old).filter(|old| {
+            let named = |of: &Composite| of.suppressor.as_ref().map(|suppressor| suppressor.alarm.clone());
+            named(old) == named(new)
+        });
+        new.suppressed = old.map_or(Suppressed::No, |old| old.suppressed);
+        self.now.suppressed = new.suppressed.by();
+    }
+}
+
 fn composite(alarm: &Alarm) -> Option<&Composite> {
     if let Kind::Composite(composite) = &alarm.kind { Some(composite) } else { None }
 }

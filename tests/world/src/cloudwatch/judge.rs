@@ -90,7 +90,7 @@ pub fn judge(points: &[Option<bool>], periods: usize, to_alarm: usize, missing: 
         _ if breaching < real.len() => Some(State::Ok),
         // «Premature alarm state»: all that there is breaches. The tables let `ignore` retain the state where `missing` alarms.
         Missing::Ignore => None,
-        _ => is_old_enough(points, to_alarm).then_some(State::Alarm),
+        Missing::Missing => is_old_enough(points, to_alarm).then_some(State::Alarm),
     }
 }
 

@@ -164,7 +164,7 @@ fn trigger(watch: &Watch) -> Value {
     };
     let mut trigger = json!({
         "Period": watch.period, "EvaluationPeriods": watch.periods, "DatapointsToAlarm": watch.to_alarm,
-        "ComparisonOperator": format!("{:?}", watch.comparison), "Threshold": watch.threshold, "TreatMissingData": missing,
+        "ComparisonOperator": format!("{:?}Threshold", watch.comparison), "Threshold": watch.threshold, "TreatMissingData": missing,
         "EvaluateLowSampleCountPercentile": "",
     });
     if let [Query { of: Of::Metric { metric, statistic, unit }, .. }] = &watch.queries[..] {

@@ -71,8 +71,8 @@ impl MuteRule {
         if !(SHORTEST..=LONGEST).contains(&lasts) {
             return Err(format!("Duration {lasts} is not from 1 minute to 15 days"));
         }
-        let names = properties["MuteTargets"]["AlarmNames"].as_array().into_iter().flatten();
-        let targets: BTreeSet<_> = names.filter_map(Value::as_str).map(str::to_owned).collect();
+        let alarms = properties["MuteTargets"]["AlarmNames"].as_array().into_iter().flatten();
+        let targets: BTreeSet<_> = alarms.filter_map(Value::as_str).map(str::to_owned).collect();
         if targets.len() > TARGETS {
             return Err(format!("a mute rule names at most {TARGETS} alarms, and this one names {}", targets.len()));
         }

@@ -71,6 +71,7 @@ impl World {
         let mut alarm = Alarm::read(alarm_arn(name), properties, read, self.now).map_err(wrong)?;
         if let Some(known) = self.cloudwatch.alarms.get(name) {
             (alarm.now, alarm.before, alarm.held) = (known.now.clone(), known.before.clone(), known.held);
+            alarm.keep_suppression(known);
         }
         self.cloudwatch.alarms.insert(name.to_owned(), alarm);
         self.cloudwatch.evaluated.get_or_insert(self.now.as_second().div_euclid(60));

@@ -46,41 +46,41 @@ pub(super) enum Of {
     Expression { text: String, read: Expression },
 }
 
-/// `ComparisonOperator`, as far as no band is compared with.
+/// `ComparisonOperator` without its last word, `Threshold`: with a band nothing is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
-    GreaterThanOrEqualToThreshold,
-    GreaterThanThreshold,
-    LessThanThreshold,
-    LessThanOrEqualToThreshold,
+    GreaterThanOrEqualTo,
+    GreaterThan,
+    LessThan,
+    LessThanOrEqualTo,
 }
 
 impl Comparison {
     fn named(name: &str) -> Result<Self, String> {
         Ok(match name {
-            "GreaterThanOrEqualToThreshold" => Self::GreaterThanOrEqualToThreshold,
-            "GreaterThanThreshold" => Self::GreaterThanThreshold,
-            "LessThanThreshold" => Self::LessThanThreshold,
-            "LessThanOrEqualToThreshold" => Self::LessThanOrEqualToThreshold,
+            "GreaterThanOrEqualToThreshold" => Self::GreaterThanOrEqualTo,
+            "GreaterThanThreshold" => Self::GreaterThan,
+            "LessThanThreshold" => Self::LessThan,
+            "LessThanOrEqualToThreshold" => Self::LessThanOrEqualTo,
             _ => return Err(format!("the world knows no ComparisonOperator {name:?}")),
         })
     }
 
     fn holds(self, value: f64, threshold: f64) -> bool {
         match self {
-            Self::GreaterThanOrEqualToThreshold => value >= threshold,
-            Self::GreaterThanThreshold => value > threshold,
-            Self::LessThanThreshold => value < threshold,
-            Self::LessThanOrEqualToThreshold => value <= threshold,
+            Self::GreaterThanOrEqualTo => value >= threshold,
+            Self::GreaterThan => value > threshold,
+            Self::LessThan => value < threshold,
+            Self::LessThanOrEqualTo => value <= threshold,
         }
     }
 
     pub(super) fn words(self) -> &'static str {
         match self {
-            Self::GreaterThanOrEqualToThreshold => "greater than or equal to",
-            Self::GreaterThanThreshold => "greater than",
-            Self::LessThanThreshold => "less than",
-            Self::LessThanOrEqualToThreshold => "less than or equal to",
+            Self::GreaterThanOrEqualTo => "greater than or equal to",
+            Self::GreaterThan => "greater than",
+            Self::LessThan => "less than",
+            Self::LessThanOrEqualTo => "less than or equal to",
         }
     }
 }
@@ -144,8 +144,8 @@ impl Watch {
                 if periods.iter().any(|other| *other != period) || periods.len() > METRICS {
                     return Err(format!("an alarm compares at most {METRICS} metrics of one period"));
                 }
-                let shows = |one: &&Value| all.len() == 1 || text(one, "ReturnData") != "false";
-                let shown: Vec<_> = all.iter().filter(shows).map(|one| text(one, "Id")).collect();
+                let returns = |one: &&Value| all.len() == 1 || text(one, "ReturnData") != "false";
+                let shown: Vec<_> = all.iter().filter(returns).map(|one| text(one, "Id")).collect();
                 let [shown] = &shown[..] else { return Err(format!("one of Metrics returns data, not {shown:?}")) };
                 (read.into_iter().map(|(query, _)| query).collect(), period, shown.clone())
             }

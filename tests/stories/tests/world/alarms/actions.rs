@@ -50,6 +50,7 @@ fn a_topic_is_told_in_the_form_of_the_page() {
     let topic = before.topic("people");
     let mut world = gone_off(&topic, &json!({}));
     assert!(world.published(&topic).is_empty(), "a topic that is not there hears nothing");
+    assert_eq!(world.cloudwatch.unheard, [("Dead".to_owned(), topic.clone())]);
     world.topic("people");
     world.set_gauge(&depth(), Some(0.0));
     world.advance(120);

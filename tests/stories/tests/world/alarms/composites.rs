@@ -178,6 +178,23 @@ fn example_6_a_transition_discards_the_extension_period_and_begins_a_wait_period
 }
 
 #[test]
+fn another_suppressor_discards_the_period_that_is_active_and_another_text_does_not() {
+    let (world, topic) = suppressed();
+    for (suppressor, told_then) in [("S", vec!["ALARM"]), ("T", vec![])] {
+        let mut world = world.clone();
+        put_switch(&mut world, "T");
+        set(&mut world, "A", Alarm);
+        let changed = json!({
+            "AlarmRule": "ALARM(A)", "ActionsSuppressor": suppressor, "ActionsSuppressorWaitPeriod": 120,
+            "ActionsSuppressorExtensionPeriod": 180, "AlarmDescription": "Other.", "AlarmActions": [topic],
+        });
+        put_composite(&mut world, "Whole", &changed);
+        world.advance(600);
+        assert_eq!(told(&world, &topic), told_then, "{suppressor}");
+    }
+}
+
+#[test]
 fn events_come_at_once_and_say_what_suppresses() {
     let (mut world, _) = suppressed();
     set(&mut world, "A", Alarm);

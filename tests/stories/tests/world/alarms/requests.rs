@@ -3,10 +3,10 @@
 use cluster_world::{World, cloudwatch::alarm_arn};
 use serde_json::json;
 
-use super::{super::post, put, world};
+use super::{super::post, depth, put, world};
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
 }
 
 fn tags(world: &mut World, arn: &str) -> (u16, String) {
@@ -42,6 +42,28 @@ fn an_alarm_has_its_tags() {
     let throttled =
         post("Action=ListTagsForResource&Version=2010-08-01").refused(400, "ThrottlingException", "Rate exceeded");
     assert!(throttled.body.contains("<Code>Throttling</Code>"), "{}", throttled.body);
+}
+
+#[test]
+fn data_of_any_metric_can_be_asked_for() {
+    let mut world = world();
+    world.put_metric(&depth(), 2.0);
+    world.put_metric(&depth(), 5.0);
+    world.advance(60);
+    world.put_metric(&depth(), 1.0);
+    world.advance(60);
+    let stat = "MetricDataQueries.member.1.MetricStat";
+    let form = format!(
+        "Action=GetMetricData&Version=2010-08-01&StartTime={}&EndTime={}&MetricDataQueries.member.1.Id=m1\
+         &{stat}.Metric.Namespace=AWS%2FSQS&{stat}.Metric.MetricName=ApproximateNumberOfMessagesVisible&{stat}.Period=60\
+         &{stat}.Metric.Dimensions.member.1.Name=QueueName&{stat}.Metric.Dimensions.member.1.Value=dead&{stat}.Stat=Sum",
+        encoded("2026-11-23T09:00:00Z"),
+        encoded("2026-11-23T10:02:00Z")
+    );
+    let body = world.answer(&post(&form)).body;
+    assert!(body.contains("<Values><member>1.0</member><member>7.0</member></Values>"), "{body}");
+    let times = "<Timestamps><member>2026-11-23T10:01:00Z</member><member>2026-11-23T10:00:00Z</member></Timestamps>";
+    assert!(body.contains(times) && body.contains("<Label>ApproximateNumberOfMessagesVisible</Label>"), "{body}");
 }
 
 fn publish(world: &mut World, topic: &str, subject: &str, message: &str) -> (u16, String) {
