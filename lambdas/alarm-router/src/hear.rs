@@ -46,6 +46,10 @@ impl Router {
         for _ in 0..TRIES {
             let (now, found) = (self.now(), self.state.read_incident(&key).await?);
             let known = found.incident.is_some();
+            // Each task that runs and each instance that launches says so.
+            if !known && alert.status == Status::Resolved && !alert.lasting {
+                return Ok(Telling::default());
+            }
             let mut incident = found.incident.unwrap_or_else(|| Incident::new(alert.clone(), now));
             let news = incident.hear(alert.clone(), now) || !known;
             let due = self.due(&incident, now).await?;

@@ -33,7 +33,9 @@ fn one_role_may_delete_and_none_may_delete_versions_or_lift_a_lock() {
         let policies =
             policies.iter().map(|policy| policy["Fn::If"].get(1).unwrap_or(policy)["PolicyDocument"].clone());
         let documents = policies.chain([resource["Properties"]["PolicyDocument"].clone()]);
-        for statement in documents.flat_map(|document| document["Statement"].as_array().cloned().unwrap_or_default()) {
+        let statements = documents.flat_map(|document| document["Statement"].as_array().cloned().unwrap_or_default());
+        // And a statement under one the third, where it is only for some.
+        for statement in statements.map(|statement| statement["Fn::If"].get(2).cloned().unwrap_or(statement)) {
             let list = if statement["Effect"] == "Allow" { &mut allowed } else { &mut denied };
             let of_s3 = strings(&statement["Action"]).into_iter().filter(|action| action.starts_with("s3:"));
             list.extend(of_s3.map(|action| format!("{path}: {id}: {action}")));

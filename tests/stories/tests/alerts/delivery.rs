@@ -2,13 +2,14 @@
 
 use cluster_core::{alert::render, neo4j::Secret};
 use cluster_sim::{
+    alerts::{PAGERDUTY, SIGNING, SLACK, WEBHOOK, add_alarm, set, stage, taken},
     time::{minutes, play, seconds},
     wire::Fault,
 };
 use cluster_world::cloudwatch::State;
 use serde_json::json;
 
-use super::{PAGERDUTY, SIGNING, SLACK, WEBHOOK, add_alarm, pagerduty, set, stage, stage_with, taken};
+use super::{pagerduty, stage_with};
 
 #[test]
 fn what_a_destination_does_not_take_is_told_when_it_does_and_meanwhile_somebody_hears_of_it() {
@@ -93,7 +94,7 @@ fn whatever_dies_at_whichever_call_nothing_is_lost_and_only_what_was_sent_is_sen
                 assert!(others.iter().all(|taken| (1..=2).contains(taken)), "{fault:?} at {nth}: {others:?}");
                 set(&cluster, "Disk", State::Ok);
                 cluster.live(minutes(3)).await;
-                let resolved = pagerduty(&cluster).into_iter().filter(|(action, _)| action == "resolve").count();
+                let resolved = pagerduty(&cluster).into_iter().filter(|(action, _)| *action == "resolve").count();
                 assert_eq!(resolved, 1, "{fault:?} at {nth}");
             }
         }

@@ -1,10 +1,13 @@
 //! Incidents: what opens one, what repeats it, and what ends it.
 
-use cluster_sim::time::{hours, minutes, play, seconds};
+use cluster_sim::{
+    alerts::{KEY, PAGERDUTY, SLACK, WEBHOOK, add_alarm, lease, pages, set, stage, taken},
+    time::{hours, minutes, play, seconds},
+};
 use cluster_world::cloudwatch::State;
 use serde_json::json;
 
-use super::{PAGERDUTY, SLACK, WEBHOOK, a_sweep, add_alarm, pagerduty, pages, set, stage, stage_with, taken};
+use super::{a_sweep, pagerduty, stage_with};
 
 #[test]
 fn a_critical_alarm_reaches_pagerduty_and_its_end_resolves_the_same_incident() {
@@ -15,17 +18,17 @@ fn a_critical_alarm_reaches_pagerduty_and_its_end_resolves_the_same_incident() {
         cluster.live(seconds(10)).await;
         let told = pagerduty(&cluster);
         let key = "arn:aws:cloudwatch:eu-west-1:000000000000:alarm:QuorumLost".to_owned();
-        assert_eq!(told, [("trigger".to_owned(), key.clone())]);
+        assert_eq!(told, [("trigger", key.clone())]);
         {
             let mut world = cluster.wire.world();
             let event = &world.server(PAGERDUTY).taken[0].body;
-            assert_eq!(event["routing_key"], json!(super::KEY));
+            assert_eq!(event["routing_key"], json!(KEY));
             assert_eq!(event["payload"]["severity"], json!("critical"), "the tag was asked for");
             assert_eq!(event["payload"]["summary"], json!("QuorumLost is wrong"));
         }
         set(&cluster, "QuorumLost", State::Ok);
         cluster.live(seconds(10)).await;
-        assert_eq!(pagerduty(&cluster), [("trigger".to_owned(), key.clone()), ("resolve".to_owned(), key)]);
+        assert_eq!(pagerduty(&cluster), [("trigger", key.clone()), ("resolve", key)]);
         // By the standard routes Slack and the webhook hear of both, and the topic of nothing.
         assert_eq!((taken(&cluster, SLACK), taken(&cluster, WEBHOOK), pages(&cluster).len()), (2, 2, 0));
         // And nothing more comes.
@@ -78,7 +81,7 @@ fn an_end_that_nobody_told_of_is_seen_by_the_sweep_and_so_is_an_alarm_that_was_d
             world.cloudwatch.alarms.remove("Deleted");
         }
         a_sweep(&cluster).await;
-        let ended: Vec<_> = pagerduty(&cluster).into_iter().filter(|(action, _)| action == "resolve").collect();
+        let ended: Vec<_> = pagerduty(&cluster).into_iter().filter(|(action, _)| *action == "resolve").collect();
         assert_eq!(ended.len(), 2, "{ended:?}");
     });
 }
@@ -105,15 +108,7 @@ fn a_planned_drain_mutes_what_it_causes_and_nothing_else_and_not_for_ever() {
         let cluster = stage();
         add_alarm(&cluster, "FewerCores", &[("severity", "critical"), ("planned", "drain")]);
         add_alarm(&cluster, "Disk", &[("severity", "critical")]);
-        let table = cluster.variable("STATE_TABLE").to_owned();
-        {
-            let mut world = cluster.wire.world();
-            let since = world.now.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string();
-            let lease = json!({"pk": {"S": "cluster"}, "sk": {"S": "lease"}, "fence": {"S": "7"}, "core": {"N": "2"},
-                "task": {"S": "task"}, "cause": {"S": "drain"}, "since": {"S": since}});
-            let table = world.dynamodb.tables.get_mut(&table).unwrap();
-            table.insert(("cluster".to_owned(), "lease".to_owned()), lease);
-        }
+        lease(&cluster, Some(2));
         cluster.wire.sleep(1).await;
         set(&cluster, "FewerCores", State::Alarm);
         set(&cluster, "Disk", State::Alarm);

@@ -1,9 +1,13 @@
 //! What is no alarm of CloudWatch: events, topics of other people's, dead letters, and whatever nobody knows.
 
-use cluster_sim::{events::messages, time::play};
+use cluster_sim::{
+    alerts::{PAGERDUTY, SLACK, pages, stage, taken},
+    events::messages,
+    time::play,
+};
 use serde_json::{Value, json};
 
-use super::{PAGERDUTY, SLACK, pages, stage, stage_with, taken};
+use super::stage_with;
 
 fn task(status: &str, code: &str, at: &str) -> String {
     json!({

@@ -1,9 +1,13 @@
 //! Routes: how they are checked at the deployment, and tested by a person.
 
-use cluster_sim::{cluster::Cluster, time::play};
+use cluster_sim::{
+    alerts::{PAGERDUTY, SLACK, stage, taken},
+    cluster::Cluster,
+    time::play,
+};
 use serde_json::{Value, json};
 
-use super::{PAGERDUTY, SLACK, stage, stage_with, taken};
+use super::stage_with;
 
 /// Asks for the custom resource as CloudFormation does, and returns what it is answered.
 async fn deploy(cluster: &Cluster, routes: &str) -> Value {
