@@ -195,3 +195,14 @@ fn there_is_a_dashboard_when_it_is_wanted_and_its_lists_fit_into_parameters_what
         }
     }
 }
+
+#[test]
+fn the_dashboard_of_three_cores_costs_nothing() {
+    // Free are three dashboards of at most fifty metrics each: https://aws.amazon.com/cloudwatch/pricing/
+    for deployment in ["default", "replicas"] {
+        let metrics: BTreeSet<_> = shown(&widgets(deployment).unwrap()).into_iter().collect();
+        // With alarm-router there are four more.
+        let all = metrics.len() + OF_ROUTER.len();
+        assert!(all <= 50, "{deployment}: {all} metrics");
+    }
+}
