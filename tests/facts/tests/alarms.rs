@@ -49,13 +49,13 @@ impl Found {
     }
 
     /// Whether CloudFormation names it so.
-    fn is_named(&self, name: &str) -> bool {
+    pub(crate) fn is_named(&self, name: &str) -> bool {
         let (_, id) = self.place.rsplit_once('/').unwrap();
         name.starts_with(&format!("{}-{id}-", self.stack))
     }
 
     /// Whether it is made of the other, and calls in its place.
-    fn speaks_for(&self, other: &Self) -> bool {
+    pub(crate) fn speaks_for(&self, other: &Self) -> bool {
         let rule = self.properties["AlarmRule"].as_str().unwrap_or_default();
         rule.split('"').nth(1).is_some_and(|name| other.is_named(name))
     }

@@ -45,7 +45,7 @@ fn reported(tier: &str) -> Value {
 }
 
 /// Returns each metric that the tasks report, and the sets of dimensions that it has: (metric, names of dimensions).
-fn written() -> &'static BTreeSet<(String, Vec<String>)> {
+pub(crate) fn written() -> &'static BTreeSet<(String, Vec<String>)> {
     static WRITTEN: OnceLock<BTreeSet<(String, Vec<String>)>> = OnceLock::new();
     WRITTEN.get_or_init(report)
 }

@@ -12,13 +12,13 @@ use cluster_facts::{
 use cluster_lambda::{Description, Messages, SWEEP};
 use cluster_sim::{
     cluster::Cluster,
-    functions::{BACKUP_PRUNER, FUNCTIONS, Registered},
-    time::{minutes, play, within},
+    functions::{FUNCTIONS, Registered},
+    time::play,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    backups, disks, gateway,
+    disks, gateway, metrics,
     template::{everything, names},
 };
 
@@ -287,25 +287,7 @@ fn each_message_has_a_result_where_the_function_gives_one() {
 
 #[test]
 fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() {
-    let written: BTreeSet<_> = play(async {
-        let cluster = Cluster::formed(3);
-        backups::fill(&cluster);
-        let lost = cluster.serving(2).unwrap();
-        cluster.wire.world().lose_instance(&lost);
-        cluster.until("core 2 serves", within(minutes(10)), |c| c.serving(2).is_some()).await;
-        // And another one leaves as it should.
-        let leaving = cluster.serving(1).unwrap();
-        cluster.wire.world().mark_unhealthy(&leaving);
-        cluster.until("core 1 is replaced", within(minutes(60)), |c| c.is_replaced(1, &leaving)).await;
-        cluster.live(minutes(2)).await;
-        // The pruner's schedule would take six hours.
-        let mut pruner = cluster.clone();
-        pruner.subject = BACKUP_PRUNER;
-        pruner.sweep().await.unwrap();
-        let lines = cluster.metrics.lock().unwrap();
-        let metrics = lines.iter().flat_map(|line| line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap());
-        metrics.map(|metric| metric["Name"].as_str().unwrap().to_owned()).collect()
-    });
+    let written: BTreeSet<_> = metrics::written().iter().map(|(metric, _)| metric.clone()).collect();
     let declared = FUNCTIONS.iter().flat_map(|function| function.function.metrics.iter().copied());
     let declared: BTreeSet<_> = declared.map(str::to_owned).collect();
     assert_eq!(written, declared, "left: written, right: METRICS");
