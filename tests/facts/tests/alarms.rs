@@ -155,6 +155,8 @@ fn the_severities_are_those_that_people_agreed_on() {
         all.iter().filter(|alarm| alarm.tags()["severity"] == "critical").map(|alarm| alarm.place.as_str()).collect();
     // Whom it wakes: a quorum that is lost, whatever takes it next, and that nobody knows.
     let wanted = [
+        "Alerting/Queues/DeadLettersAlarm",
+        "Alerting/Queues/UndeliveredAlarm",
         "Alerting/Silence/SilenceAlarm",
         "Alerting/UndeliveredAlertAlarm",
         "Monitoring/DataDiskFullAlarm",

@@ -2,7 +2,7 @@
 
 mod bucket;
 mod jobs;
-mod roles;
+pub(crate) mod roles;
 
 use cluster_core::backup::{Artifact, Backup, ChainId, Kind, Layout, Manifest, Verdict};
 use cluster_facts::{root, template::read};

@@ -8,6 +8,7 @@
 )]
 
 mod alarms;
+mod alert_permissions;
 mod backup_job;
 mod backups;
 mod cluster_template;

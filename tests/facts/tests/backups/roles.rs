@@ -71,7 +71,7 @@ fn rights(cluster: &Cluster, stack: &str, variables: &[&str]) -> (Vec<Statement>
 }
 
 /// Asserts that whatever was asked is allowed and not denied, and returns the rights that nobody used: (action, resource).
-fn unused(asked: &BTreeSet<Question>, allowed: &[Statement], denied: &[Statement]) -> BTreeSet<(String, String)> {
+pub(crate) fn unused(asked: &BTreeSet<Question>, allowed: &[Statement], denied: &[Statement]) -> BTreeSet<(String, String)> {
     for question in asked {
         assert!(allowed.iter().any(|statement| statement.allows(question)), "not allowed: {question:?}");
         assert!(!denied.iter().any(|statement| statement.allows(question)), "denied: {question:?}");
@@ -91,7 +91,7 @@ fn unused(asked: &BTreeSet<Question>, allowed: &[Statement], denied: &[Statement
 }
 
 /// What Lambda does in the name of a function that answers no custom resource.
-fn in_its_name(around: &Around) -> BTreeSet<(String, String)> {
+pub(crate) fn in_its_name(around: &Around) -> BTreeSet<(String, String)> {
     let all = [
         ("sqs:ReceiveMessage", around.triggers.as_str()),
         ("sqs:DeleteMessage", around.triggers.as_str()),
