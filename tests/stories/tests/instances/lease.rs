@@ -101,23 +101,30 @@ fn what_befalls_another_core_between_the_claim_and_the_stop_keeps_the_core() {
 
 #[test]
 fn a_task_that_is_placed_in_the_last_moment_holds_its_instance() {
-    play(async {
-        let (cluster, old) = leaving().await;
-        cluster.empty(2);
-        cluster.sweep().await.unwrap();
-        cluster.wire.sleep(60).await;
-        let from = cluster.wire.world().calls.len();
-        let has_listed = |cluster: &Cluster| {
-            let world = cluster.wire.world();
-            world.calls[from..].iter().any(|call| call.action == "lambda:InvokeFunction")
-        };
-        let placed = |cluster: &Cluster| {
-            let mut world = cluster.wire.world();
-            let address = world.registered(&old).unwrap().1;
-            world.run_task(&cluster.ecs_cluster, "cron", address);
-        };
-        sweep_while(&cluster, has_listed, placed).await;
-        assert_eq!(cluster.states(2)[&old], "Terminating:Wait");
-        assert_eq!(status(&cluster, &old), "DRAINING", "ECS does not deregister it");
-    });
+    for (late, want) in [(false, "gone"), (true, "DRAINING")] {
+        play(async {
+            let (cluster, old) = leaving().await;
+            cluster.empty(2);
+            // Its tasks stop; then it is seen without one, and has to stay so for half a minute.
+            for seconds in [60, 40] {
+                cluster.sweep().await.unwrap();
+                cluster.wire.sleep(seconds).await;
+            }
+            let from = cluster.wire.world().calls.len();
+            let has_listed = |cluster: &Cluster| {
+                let world = cluster.wire.world();
+                world.calls[from..].iter().any(|call| call.action == "lambda:InvokeFunction")
+            };
+            let happens = |cluster: &Cluster| {
+                let mut world = cluster.wire.world();
+                let address = world.registered(&old).unwrap().1;
+                if late {
+                    world.run_task(&cluster.ecs_cluster, "cron", address);
+                }
+            };
+            sweep_while(&cluster, has_listed, happens).await;
+            assert_eq!(status(&cluster, &old), want, "with a late task: {late}");
+            assert_eq!(cluster.states(2)[&old] == "Terminating:Wait", late);
+        });
+    }
 }
