@@ -11,6 +11,7 @@ mod alarms;
 mod backup_job;
 mod backups;
 mod cluster_template;
+mod costs;
 mod dashboard;
 mod disks;
 mod documents;
