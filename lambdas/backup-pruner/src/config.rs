@@ -1,6 +1,7 @@
 use std::str::FromStr;
 
-use cluster_core::backup::{Layout, Policy};
+use cluster_bucket::Place;
+use cluster_core::backup::Policy;
 use cluster_lambda::{
     Failure,
     env::{self, Lookup},
@@ -11,12 +12,8 @@ use cluster_lambda::{
 pub struct Config {
     /// The cluster's name, the dimension of its metrics.
     pub cluster: String,
-    /// The bucket of the backups.
-    pub bucket: String,
-    /// The account that the bucket must belong to: a bucket of the same name elsewhere is not ours.
-    pub owner: String,
-    /// Where the cluster's backups lie in it.
-    pub layout: Layout,
+    /// Where the backups lie.
+    pub place: Place,
     /// What is kept.
     pub policy: Policy,
 }
@@ -35,9 +32,7 @@ impl Config {
         };
         Ok(Self {
             cluster: env::required(lookup, "CLUSTER_NAME")?,
-            bucket: env::required(lookup, "BACKUP_BUCKET")?,
-            owner: env::required(lookup, "BACKUP_BUCKET_OWNER")?,
-            layout: Layout::new(&env::required(lookup, "BACKUP_PREFIX")?),
+            place: Place::read(lookup)?,
             policy: policy
                 .checked()
                 .map_err(|refused| Failure::permanent("the retention policy is refused").caused_by(refused))?,
@@ -77,7 +72,7 @@ mod tests {
     fn a_whole_environment_is_read() {
         let config = read(&[]).unwrap();
         assert_eq!((config.policy.daily_days, config.policy.percent), (14, 10));
-        assert_eq!(config.layout.chains(), "graph/chains/");
+        assert_eq!(config.place.layout.chains(), "graph/chains/");
     }
 
     #[test]

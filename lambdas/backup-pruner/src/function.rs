@@ -34,8 +34,7 @@ impl Function for Pruner {
 
     fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         let config = Config::read(lookup)?;
-        let (name, owner, layout) = (config.bucket.clone(), config.owner.clone(), config.layout.clone());
-        Ok(Self { bucket: Bucket::new(client!(aws_sdk_s3, aws), name, owner, layout), config })
+        Ok(Self { bucket: Bucket::new(client!(aws_sdk_s3, aws), config.place.clone()), config })
     }
 
     fn cluster(&self) -> &str {

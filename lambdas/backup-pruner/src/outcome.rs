@@ -69,7 +69,7 @@ impl Outcome {
             "Backups of {} in s3://{}, {}: {did}.\nKept: every chain for {} days, one a day for {} days, of {} weeks and of {} months; \
              at least {} good ones; at most {} % of a database's chains go in one run.\n\n",
             config.cluster,
-            config.bucket,
+            config.place.bucket,
             self.at.strftime("%F %R UTC"),
             policy.hourly_days,
             policy.daily_days,

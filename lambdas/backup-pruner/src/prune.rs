@@ -59,7 +59,7 @@ impl Pruner {
         }
         let plan: Plan = plan(chains.into_values().collect(), &self.config.policy, now);
         let removals = plan.deleted().filter_map(|chain| folders.get(&(chain.database.clone(), chain.id)));
-        let removals = removals.map(|folder| Removal::of(folder, &self.config.layout)).collect();
+        let removals = removals.map(|folder| Removal::of(folder, &self.config.place.layout)).collect();
         Ok((Outcome { plan, foreign: seen.foreign, removed: Removed::default(), report: None, at: now }, removals))
     }
 
@@ -114,8 +114,8 @@ impl Pruner {
     }
 
     async fn write_report(&self, outcome: &mut Outcome, round: &Round, failures: &[Failure]) -> Result<(), Failure> {
-        let key = self.config.layout.report(round.began);
-        outcome.report = Some(format!("s3://{}/{key}.txt", self.config.bucket));
+        let key = self.config.place.layout.report(round.began);
+        outcome.report = Some(format!("s3://{}/{key}.txt", self.config.place.bucket));
         let (table, json) = (outcome.table(&self.config, round, failures), outcome.json(&self.config, round, failures));
         self.bucket.put(&format!("{key}.txt"), table, "text/plain; charset=utf-8").await?;
         self.bucket.put(&format!("{key}.json"), json.to_string(), "application/json").await

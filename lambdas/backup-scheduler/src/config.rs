@@ -1,39 +1,25 @@
-use cluster_core::{
-    backup::{Layout, Limits},
-    dns::Owner,
-    names,
-};
+use cluster_bucket::Place;
+use cluster_core::backup::Limits;
 use cluster_lambda::{
     Failure,
     env::{self, Lookup},
 };
+use cluster_members::{Cluster, Tiers};
 use jiff::SignedDuration;
 
 /// The configuration of the function, read once at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The cluster's name, the dimension of its metrics.
-    pub cluster: String,
-    /// The name or ARN of the ECS cluster.
-    pub ecs_cluster: String,
-    /// The name of the `DynamoDB` table.
-    pub state_table: String,
-    /// How many cores the cluster has.
-    pub cores: u8,
-    /// The ECS services of the cores, core 1 first.
-    pub core_services: Vec<String>,
-    /// The ECS services of the replicas.
-    pub replica_services: Vec<String>,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its tiers.
+    pub tiers: Tiers,
     /// The name of the function neo4j-gateway.
     pub gateway: String,
     /// The ARN of the secret of the user that asks the members.
     pub monitor_secret: String,
-    /// The bucket of the backups.
-    pub bucket: String,
-    /// The account that the bucket must belong to.
-    pub owner: String,
-    /// Where the cluster's backups lie in it.
-    pub layout: Layout,
+    /// Where the backups lie.
+    pub place: Place,
     /// What runs.
     pub jobs: Jobs,
     /// How long a job may take.
@@ -56,31 +42,12 @@ pub struct Jobs {
 impl Config {
     /// Reads the environment. Refuses the first variable that is missing or wrong, by name and value.
     pub fn read(lookup: &impl Lookup) -> Result<Self, Failure> {
-        let cluster = env::required(lookup, "CLUSTER_NAME")?;
-        if Owner::new(&cluster).is_none() {
-            return Err(env::wrong("CLUSTER_NAME", &cluster, "1 to 64 letters, digits, '-', '_' or '.'"));
-        }
-        let count = "a number of cores from 1 to 7";
-        let cores: u8 = env::parsed(lookup, "CORE_COUNT", count)?;
-        if !(1..=7).contains(&cores) {
-            return Err(env::wrong("CORE_COUNT", &cores.to_string(), count));
-        }
-        let services = |name: &str| {
-            let value = env::required(lookup, name)?;
-            names::services(&value).ok_or_else(|| env::wrong(name, &value, names::SERVICES_FORM))
-        };
         Ok(Self {
-            cluster,
-            ecs_cluster: env::required(lookup, "ECS_CLUSTER")?,
-            state_table: env::required(lookup, "STATE_TABLE")?,
-            cores,
-            core_services: services("CORE_ECS_SERVICES")?,
-            replica_services: services("REPLICA_ECS_SERVICES")?,
+            cluster: Cluster::read(lookup)?,
+            tiers: Tiers::read(lookup)?,
             gateway: env::required(lookup, "GATEWAY_FUNCTION")?,
             monitor_secret: env::required(lookup, "MONITOR_SECRET_ARN")?,
-            bucket: env::required(lookup, "BACKUP_BUCKET")?,
-            owner: env::required(lookup, "BACKUP_BUCKET_OWNER")?,
-            layout: Layout::new(&env::required(lookup, "BACKUP_PREFIX")?),
+            place: Place::read(lookup)?,
             jobs: Jobs {
                 definition: env::required(lookup, "JOB_DEFINITION")?,
                 queue: env::required(lookup, "JOB_QUEUE")?,
@@ -96,11 +63,7 @@ impl Config {
 }
 
 fn minutes(lookup: &impl Lookup, name: &str) -> Result<SignedDuration, Failure> {
-    let form = "a number of minutes from 1 to 10080";
-    let minutes: i64 = env::parsed(lookup, name, form)?;
-    if !(1..=10_080).contains(&minutes) {
-        return Err(env::wrong(name, &minutes.to_string(), form));
-    }
+    let minutes = env::within(lookup, name, "a number of minutes", 1..=10_080)?;
     Ok(SignedDuration::from_mins(minutes))
 }
 
@@ -138,7 +101,7 @@ mod tests {
     #[test]
     fn a_whole_environment_is_read() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.cores, config.core_services.len()), (3, 3));
+        assert_eq!((config.tiers.cores, config.place.layout.chains().as_str()), (3, "graph/chains/"));
         assert_eq!((config.limits.start.as_mins(), config.limits.run.as_mins()), (15, 720));
     }
 
@@ -147,13 +110,9 @@ mod tests {
         for (name, _) in GOOD {
             assert!(read(&[(name, "")]).unwrap_err().to_string().contains(name), "{name}");
         }
-        for (name, value) in [
-            ("CLUSTER_NAME", "graph*"),
-            ("CORE_COUNT", "8"),
-            ("CORE_ECS_SERVICES", "core 1"),
-            ("START_TIMEOUT_MINUTES", "0"),
-            ("RUN_TIMEOUT_MINUTES", "ten"),
-        ] {
+        for (name, value) in
+            [("CLUSTER_NAME", "graph*"), ("START_TIMEOUT_MINUTES", "0"), ("RUN_TIMEOUT_MINUTES", "ten")]
+        {
             let text = read(&[(name, value)]).unwrap_err().to_string();
             assert!(text.contains(name) && text.contains(value), "{text}");
         }

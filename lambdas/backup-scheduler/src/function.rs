@@ -69,10 +69,9 @@ impl Function for Scheduler {
 
     fn new(lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         let config = Config::read(lookup)?;
-        let (name, owner, layout) = (config.bucket.clone(), config.owner.clone(), config.layout.clone());
         Ok(Self {
-            state: StateTable::new(client!(aws_sdk_dynamodb, aws), config.state_table.clone()),
-            bucket: Bucket::new(client!(aws_sdk_s3, aws), name, owner, layout),
+            state: StateTable::new(client!(aws_sdk_dynamodb, aws), config.cluster.state_table.clone()),
+            bucket: Bucket::new(client!(aws_sdk_s3, aws), config.place.clone()),
             batch: Batch::new(lookup, aws)?,
             logs: Logs::new(config.jobs.log_group.clone(), lookup, aws)?,
             neo4j: Neo4j::new(&config, lookup, aws)?,
@@ -81,7 +80,7 @@ impl Function for Scheduler {
     }
 
     fn cluster(&self) -> &str {
-        &self.config.cluster
+        &self.config.cluster.name
     }
 
     async fn warm_up(&self) -> Vec<Result<(), Failure>> {
@@ -105,7 +104,7 @@ impl Function for Scheduler {
         let unreadable = backups.unreadable.iter().map(|key| {
             Failure::permanent(format!(
                 "the item {key} of table {} is unreadable: delete it, unless the job that it names still runs",
-                self.config.state_table
+                self.config.cluster.state_table
             ))
         });
         let failures = unreadable.collect();

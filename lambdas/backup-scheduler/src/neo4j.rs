@@ -6,7 +6,7 @@ use std::{
 };
 
 use cluster_core::{
-    instance::{self, Policy},
+    instance,
     neo4j::{
         Memory,
         monitor::{self, Trouble},
@@ -14,12 +14,12 @@ use cluster_core::{
     quorum::{Member, Observed},
 };
 use cluster_gateway::{Gateway, Logins};
-use cluster_lambda::{Aws, Failure, client, env::Lookup};
-use cluster_members::{
-    Addresses, ContainerInstances, asked, core_of, going,
+use cluster_lambda::{
+    Aws, Failure, client,
+    env::Lookup,
     query::{EC2, Query},
-    tasks,
 };
+use cluster_members::{Addresses, ContainerInstances, asked, core_of, going, tasks};
 use cluster_state::State;
 use jiff::{SignedDuration, Timestamp};
 
@@ -45,7 +45,7 @@ impl Neo4j {
     pub(crate) fn new(config: &Config, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
         Ok(Self {
             refused: Arc::default(),
-            container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.ecs_cluster.clone()),
+            container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.cluster.ecs.clone()),
             addresses: Addresses::new(Query::new(EC2, lookup, aws)?),
             gateway: Gateway::new(config.gateway.clone(), lookup, aws)?,
             logins: Logins::new(lookup, aws)?,
@@ -69,13 +69,12 @@ impl Neo4j {
         state: &State,
         now: Timestamp,
     ) -> Result<Option<Observed>, Failure> {
-        let cores = instance::expected_cores(config.cores, state.cores);
-        let (core_services, replica_services) = (config.core_services.clone(), config.replica_services.clone());
-        let policy = Policy::of_members(config.cluster.clone(), cores, core_services, replica_services);
+        let cores = instance::expected_cores(config.tiers.cores, state.cores);
+        let policy = config.tiers.policy(&config.cluster.name, cores);
         let Some(mut found) = self.container_instances.all().await? else {
             return Err(Failure::permanent(format!(
                 "there is no ECS cluster {}: was it deleted outside of the stack?",
-                config.ecs_cluster
+                config.cluster.ecs
             )));
         };
         self.container_instances.add_tasks(&mut found).await?;

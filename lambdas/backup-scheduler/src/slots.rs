@@ -216,7 +216,7 @@ impl Scheduler {
             source: source.member.clone(),
         };
         let on_spot = self.config.jobs.queue != self.config.jobs.on_demand_queue;
-        let job = OpenJob { name, task, nonce: nonce(), on_spot, claimed: run.now };
+        let job = OpenJob { name, task, nonce: nonce(), on_spot, claimed: run.now, terminated: None };
         self.submit(job, None, source, run).await
     }
 
@@ -230,7 +230,7 @@ impl Scheduler {
                     continue;
                 }
             };
-            let mut job = OpenJob { nonce: nonce(), claimed: run.now, ..before.clone() };
+            let mut job = OpenJob { nonce: nonce(), claimed: run.now, terminated: None, ..before.clone() };
             // One that has an id found no capacity where it was.
             job.on_spot &= before.task.job.is_empty();
             job.task.job.clear();
@@ -263,12 +263,12 @@ impl Scheduler {
         if !self.state.claim_job(&job, before.map(|before| before.claimed)).await? {
             return Ok(Submitted::ByAnother);
         }
-        let folder = self.config.layout.folder(&job.task.database, job.task.chain);
+        let folder = self.config.place.layout.folder(&job.task.database, job.task.chain);
         let variables = [
             ("BACKUP_DATABASE", job.task.database.clone()),
             ("BACKUP_TYPE", job.task.kind.flag().to_owned()),
             ("BACKUP_FROM", format!("{}:{PORT}", source.address)),
-            ("BACKUP_TO", format!("s3://{}/{folder}", self.config.bucket)),
+            ("BACKUP_TO", format!("s3://{}/{folder}", self.config.place.bucket)),
             ("BACKUP_NONCE", job.nonce.clone()),
         ];
         let jobs = &self.config.jobs;

@@ -45,11 +45,7 @@ impl Config {
         };
         let target = Target::new(names)
             .map_err(|wrong| env::wrong(&wrong.field.to_ascii_uppercase(), &wrong.value, wrong.form))?;
-        let seconds = "a number of seconds from 1 to 86400";
-        let ttl: u32 = env::parsed(lookup, "RECORD_TTL", seconds)?;
-        if !(1..=86_400).contains(&ttl) {
-            return Err(env::wrong("RECORD_TTL", &ttl.to_string(), seconds));
-        }
+        let ttl = env::within(lookup, "RECORD_TTL", "a number of seconds", 1..=86_400)?;
         let set = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let asks = match (set("GATEWAY_FUNCTION"), set("STATE_TABLE")) {
             (Some(gateway), Some(state_table)) => Some(Asks { gateway, state_table }),
@@ -136,7 +132,7 @@ impl Target {
         let owner = Owner::new(&names.cluster_name).ok_or_else(|| WrongName {
             field: "cluster_name",
             value: names.cluster_name.clone(),
-            form: "1 to 64 letters, digits, '-', '_' or '.'",
+            form: Owner::FORM,
         })?;
         let domain = Name::new(checked_domain(&names.domain)?);
         let hosted_zone = checked_zone(&names.hosted_zone_id)?.to_owned();

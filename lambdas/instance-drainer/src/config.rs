@@ -1,8 +1,9 @@
-use cluster_core::{dns::Owner, instance::Policy, names};
+use cluster_core::instance::Policy;
 use cluster_lambda::{
     Failure,
     env::{self, Lookup},
 };
+use cluster_members::{Cluster, Tiers};
 use jiff::SignedDuration;
 
 use crate::groups::Scope;
@@ -14,18 +15,10 @@ const LONGEST: i64 = 2_760;
 /// The configuration of the function, read once at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The name that the groups and volumes of the cluster carry as their tag `neo4j:cluster`.
-    pub cluster: String,
-    /// The name or ARN of the ECS cluster.
-    pub ecs_cluster: String,
-    /// The name of the `DynamoDB` table.
-    pub state_table: String,
-    /// How many cores the cluster has.
-    pub cores: u8,
-    /// The ECS services of the cores, core 1 first; there may be more than cores.
-    pub core_services: Vec<String>,
-    /// The ECS services of the replicas.
-    pub replica_services: Vec<String>,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Its tiers, of which there is nothing without a Neo4j.
+    pub tiers: Tiers,
     /// How long after the attachment of its volume an instance may take to register with ECS.
     pub register_timeout: SignedDuration,
     /// How long a core's instance may take to leave.
@@ -54,45 +47,18 @@ pub struct Asks {
 impl Config {
     /// Reads the environment. Refuses the first variable that is missing or wrong, by name and value.
     pub fn read(lookup: &impl Lookup) -> Result<Self, Failure> {
-        let cluster = env::required(lookup, "CLUSTER_NAME")?;
-        // The form of all names of a cluster; EC2 filters would treat a `*` or a `?` in it as a wildcard.
-        if Owner::new(&cluster).is_none() {
-            return Err(env::wrong("CLUSTER_NAME", &cluster, "1 to 64 letters, digits, '-', '_' or '.'"));
-        }
-        let ecs_cluster = env::required(lookup, "ECS_CLUSTER")?;
-        let state_table = env::required(lookup, "STATE_TABLE")?;
+        let cluster = Cluster::read(lookup)?;
         let grace = minutes_of(lookup, "STANDALONE_TASK_GRACE_MINUTES", 0, 1_440, 10)?;
         let stand_alone = lookup("STAND_ALONE").is_some() && env::parsed(lookup, "STAND_ALONE", "true or false")?;
         if stand_alone {
             let timeout = minutes_of(lookup, "DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 60)?;
-            return Ok(Self::stand_alone(cluster, ecs_cluster, state_table, timeout, grace));
+            return Ok(Self::stand_alone(cluster, timeout, grace));
         }
-        let count = "a number of cores from 1 to 7";
-        let cores: u8 = env::parsed(lookup, "CORE_COUNT", count)?;
-        if !(1..=7).contains(&cores) {
-            return Err(env::wrong("CORE_COUNT", &cores.to_string(), count));
-        }
-        let services = |name: &str| {
-            let value = env::required(lookup, name)?;
-            names::services(&value).ok_or_else(|| env::wrong(name, &value, names::SERVICES_FORM))
-        };
-        let (core_services, replica_services) = (services("CORE_ECS_SERVICES")?, services("REPLICA_ECS_SERVICES")?);
-        if core_services.len() < usize::from(cores) {
-            let form = format!("the names of at least {cores} ECS services, one for each core");
-            return Err(env::wrong("CORE_ECS_SERVICES", &core_services.join(","), form));
-        }
-        let seconds = "a number of seconds from 60 to 7200";
-        let timeout: u32 = env::parsed(lookup, "REGISTER_TIMEOUT_SECONDS", seconds)?;
-        if !(60..=7_200).contains(&timeout) {
-            return Err(env::wrong("REGISTER_TIMEOUT_SECONDS", &timeout.to_string(), seconds));
-        }
+        let tiers = Tiers::read(lookup)?;
+        let timeout: u32 = env::within(lookup, "REGISTER_TIMEOUT_SECONDS", "a number of seconds", 60..=7_200)?;
         Ok(Self {
             cluster,
-            ecs_cluster,
-            state_table,
-            cores,
-            core_services,
-            replica_services,
+            tiers,
             register_timeout: SignedDuration::from_secs(timeout.into()),
             core_drain_timeout: minutes_of(lookup, "CORE_DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 240)?,
             replica_drain_timeout: minutes_of(lookup, "REPLICA_DRAIN_TIMEOUT_MINUTES", 1, LONGEST, 60)?,
@@ -103,20 +69,10 @@ impl Config {
     }
 
     /// Returns the configuration where there is no Neo4j: the drains of an ECS cluster.
-    fn stand_alone(
-        cluster: String,
-        ecs_cluster: String,
-        state_table: String,
-        timeout: SignedDuration,
-        grace: SignedDuration,
-    ) -> Self {
+    fn stand_alone(cluster: Cluster, timeout: SignedDuration, grace: SignedDuration) -> Self {
         Self {
             cluster,
-            ecs_cluster,
-            state_table,
-            cores: 0,
-            core_services: Vec::new(),
-            replica_services: Vec::new(),
+            tiers: Tiers::default(),
             register_timeout: timeout,
             core_drain_timeout: timeout,
             replica_drain_timeout: timeout,
@@ -130,10 +86,10 @@ impl Config {
     pub(crate) fn scope(&self) -> Scope {
         if self.stand_alone {
             // The tag holds a name, and the variable may hold an ARN.
-            let name = self.ecs_cluster.rsplit('/').next().unwrap_or_default();
+            let name = self.cluster.ecs.rsplit('/').next().unwrap_or_default();
             Scope::EcsCluster(name.to_owned())
         } else {
-            Scope::Cluster(self.cluster.clone())
+            Scope::Cluster(self.cluster.name.clone())
         }
     }
 
@@ -154,15 +110,12 @@ impl Config {
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {
-            cluster: self.cluster.clone(),
-            cores: self.cores,
-            core_services: self.core_services.clone(),
-            replica_services: self.replica_services.clone(),
             register_timeout: self.register_timeout,
             core_drain_timeout: self.core_drain_timeout,
             replica_drain_timeout: self.replica_drain_timeout,
             standalone_grace: self.standalone_grace,
             stand_alone: self.stand_alone,
+            ..self.tiers.policy(&self.cluster.name, self.tiers.cores)
         }
     }
 }
@@ -176,10 +129,10 @@ fn minutes_of(
     most: i64,
     default: i64,
 ) -> Result<SignedDuration, Failure> {
-    let Some(given) = lookup(name) else { return Ok(SignedDuration::from_mins(default)) };
-    let minutes = given.trim().parse().ok().filter(|minutes| (least..=most).contains(minutes));
-    let minutes =
-        minutes.ok_or_else(|| env::wrong(name, &given, format!("a number of minutes from {least} to {most}")))?;
+    if lookup(name).is_none() {
+        return Ok(SignedDuration::from_mins(default));
+    }
+    let minutes = env::within(lookup, name, "a number of minutes", least..=most)?;
     Ok(SignedDuration::from_mins(minutes))
 }
 
@@ -260,18 +213,12 @@ mod tests {
     #[test]
     fn each_wrong_value_is_named_with_its_form() {
         for (name, value, form) in [
-            ("CLUSTER_NAME", "neo4j*", "1 to 64 letters"),
             ("REGISTER_TIMEOUT_SECONDS", "ten", "a number of seconds from 60 to 7200"),
             ("REGISTER_TIMEOUT_SECONDS", "59", "a number of seconds from 60 to 7200"),
             ("REGISTER_TIMEOUT_SECONDS", "7201", "a number of seconds from 60 to 7200"),
-            ("CORE_ECS_SERVICES", "core-1,core-2", "the names of at least 3 ECS services"),
-            ("CORE_ECS_SERVICES", "core-1,core-1,core-2", "comma-separated names of ECS services"),
-            ("REPLICA_ECS_SERVICES", "replica,", "comma-separated names of ECS services"),
             ("CORE_DRAIN_TIMEOUT_MINUTES", "2761", "a number of minutes from 1 to 2760"),
             ("REPLICA_DRAIN_TIMEOUT_MINUTES", "ten", "a number of minutes from 1 to 2760"),
             ("STANDALONE_TASK_GRACE_MINUTES", "-1", "a number of minutes from 0 to 1440"),
-            ("CORE_COUNT", "0", "a number of cores from 1 to 7"),
-            ("CORE_COUNT", "8", "a number of cores from 1 to 7"),
         ] {
             let text = read(name, Some(value)).unwrap_err().to_string();
             let start = format!("environment variable {name} is {value:?}, but should be {form}");

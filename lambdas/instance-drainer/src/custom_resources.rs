@@ -143,7 +143,7 @@ impl Drainer {
             CustomResource::Create(create) => complete(&create.resource_properties).await,
             CustomResource::Update(update) => complete(&update.resource_properties).await,
             CustomResource::Delete(_) => {
-                match self.state.write_phase(Phase::Deleting, self.config.cores, asked).await? {
+                match self.state.write_phase(Phase::Deleting, self.config.tiers.cores, asked).await? {
                     Written::Yes => {}
                     Written::Superseded => return Ok(json!({})),
                     // There is nowhere left to record the phase, which must not keep the stack from being deleted.

@@ -4,7 +4,7 @@ use cluster_lambda::{Aws, Failure, env::Lookup, telemetry::NAMESPACE};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use cluster_members::query::{CLOUDWATCH, Query};
+use cluster_lambda::query::{CLOUDWATCH, Query};
 
 /// The metric that each core writes once a minute (`infra/task.yaml`).
 const METRIC: &str = "DataDiskFreePercent";
@@ -129,7 +129,7 @@ struct Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cluster_members::stub::Answers;
+    use cluster_lambda::stub::Answers;
 
     const PAGE: &str = "<GetMetricDataResponse xmlns=\"http://monitoring.amazonaws.com/doc/2010-08-01/\"><GetMetricDataResult>\
         <MetricDataResults><member><Id>core2</Id><Label>l</Label><StatusCode>Complete</StatusCode><Timestamps>\

@@ -3,13 +3,11 @@ use cluster_core::instance::Phase;
 use cluster_lambda::{
     Aws, Failure, Frame, Function, Reconciled, Round, SWEEP, client,
     env::Lookup,
+    query::{EC2, Query},
     queue::Trigger,
     telemetry::{Metric, MetricSet},
 };
-use cluster_members::{
-    ContainerInstances,
-    query::{EC2, Query},
-};
+use cluster_members::ContainerInstances;
 use cluster_state::StateTable;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -108,18 +106,18 @@ impl Function for Drainer {
         let ec2 = Query::new(EC2, lookup, aws)?;
         Ok(Self {
             groups: Groups::new(client!(aws_sdk_autoscaling, aws), config.scope()),
-            disks: Disks::new(config.cluster.clone(), lookup, aws)?,
-            container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.ecs_cluster.clone()),
+            disks: Disks::new(config.cluster.name.clone(), lookup, aws)?,
+            container_instances: ContainerInstances::new(client!(aws_sdk_ecs, aws), config.cluster.ecs.clone()),
             volumes: Volumes::new(ec2.clone()),
             statuses: Statuses::new(ec2.clone()),
             neo4j: config.asks.as_ref().map(|asks| Neo4j::new(asks, ec2, lookup, aws)).transpose()?,
-            state: StateTable::new(client!(aws_sdk_dynamodb, aws), config.state_table.clone()),
+            state: StateTable::new(client!(aws_sdk_dynamodb, aws), config.cluster.state_table.clone()),
             config,
         })
     }
 
     fn cluster(&self) -> &str {
-        &self.config.cluster
+        &self.config.cluster.name
     }
 
     /// Reads a little of what each round reads, with the same calls and rights.

@@ -10,8 +10,8 @@ use cluster_core::{
     quorum::{self, Going, Member, Observed, Quorum},
 };
 use cluster_gateway::{Gateway, Logins, Versioned};
-use cluster_lambda::{Aws, Failure, env::Lookup, telemetry::Metric};
-use cluster_members::{Addresses, asked, core_of, going, query::Query, tasks};
+use cluster_lambda::{Aws, Failure, env::Lookup, query::Query, telemetry::Metric};
+use cluster_members::{Addresses, asked, core_of, going, tasks};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -46,12 +46,12 @@ impl Drainer {
                 biased;
                 self.groups.all(),
                 self.state_or(phase),
-                self.volumes.of(&self.config.cluster),
+                self.volumes.of(&self.config.cluster.name),
                 self.container_instances.all()
             )?
         };
         let phase = phase.unwrap_or(if self.config.stand_alone { Phase::Complete } else { state.phase });
-        let cores = instance::expected_cores(self.config.cores, state.cores);
+        let cores = instance::expected_cores(self.config.tiers.cores, state.cores);
         let mut remembered = state.remembered.clone();
         remembered.clocks.see_leaving(&groups, now);
         remembered.clocks.see_notices(notices(round), &groups);
@@ -62,7 +62,7 @@ impl Drainer {
             // The ECS cluster was deleted before its instances.
             None if phase == Phase::Deleting || self.config.stand_alone => Vec::new(),
             None => {
-                let cluster = &self.config.ecs_cluster;
+                let cluster = &self.config.cluster.ecs;
                 return Err(Failure::permanent(format!(
                     "there is no ECS cluster {cluster}: was it deleted outside of the stack?"
                 )));

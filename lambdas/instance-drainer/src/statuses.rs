@@ -5,7 +5,7 @@ use cluster_lambda::Failure;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use cluster_members::query::Query;
+use cluster_lambda::query::Query;
 
 /// The results of EC2's status checks.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cluster_members::stub::Answers;
+    use cluster_lambda::stub::Answers;
 
     #[tokio::test(start_paused = true)]
     async fn an_instance_that_ec2_does_not_know_is_gone_and_any_other_refusal_proves_nothing() {

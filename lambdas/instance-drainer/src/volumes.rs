@@ -8,7 +8,7 @@ use cluster_core::{
 use cluster_lambda::{Failure, signed::Error};
 use serde::Deserialize;
 
-use cluster_members::query::Query;
+use cluster_lambda::query::Query;
 
 /// The most volumes that one page may hold.
 const PAGE: &str = "500";

@@ -1,5 +1,7 @@
 //! The bucket of the backups. Every list is read to its end, or it is a failure: a part of a list plans no deletion.
 
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_s3::{
@@ -13,6 +15,8 @@ use cluster_core::backup::{ChainId, Folder, Hold, Key, Layout, Manifest, Object}
 use cluster_lambda::{Failure, is_refusal};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+
+pub use place::Place;
 
 /// How many requests run at once.
 pub const AT_ONCE: usize = 16;
@@ -49,10 +53,10 @@ pub struct Keys {
 }
 
 impl Bucket {
-    /// Takes the bucket's name, the account that it must belong to, and where the cluster's backups lie in it.
+    /// Reads and writes at this place.
     #[must_use]
-    pub fn new(client: Client, name: String, owner: String, layout: Layout) -> Self {
-        Self { client, name, owner, layout }
+    pub fn new(client: Client, place: Place) -> Self {
+        Self { client, name: place.bucket, owner: place.owner, layout: place.layout }
     }
 
     /// Makes a first call.

@@ -1,6 +1,6 @@
 //! Configuration from environment variables. A function with a wrong one refuses to start, and names it with its value.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use crate::Failure;
 
@@ -30,6 +30,18 @@ pub fn parsed<T: FromStr>(lookup: &impl Lookup, name: &str, form: &str) -> Resul
     value.parse().map_err(|_| wrong(name, &value, form))
 }
 
+/// Parses a required number that has bounds; `what` describes it, as in «a number of seconds».
+pub fn within<T: FromStr + PartialOrd + Display>(
+    lookup: &impl Lookup,
+    name: &str,
+    what: &str,
+    bounds: RangeInclusive<T>,
+) -> Result<T, Failure> {
+    let value = required(lookup, name)?;
+    let number = value.trim().parse().ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| wrong(name, &value, format_args!("{what} from {} to {}", bounds.start(), bounds.end())))
+}
+
 /// Returns the refusal of a variable with a wrong value.
 pub fn wrong(name: &str, value: &str, form: impl Display) -> Failure {
     Failure::permanent(format!("environment variable {name} is {value:?}, but should be {form}"))
@@ -53,5 +65,18 @@ mod tests {
             let missing = text(parsed(&lookup, name, ""));
             assert_eq!(missing, format!("environment variable {name} is missing or empty: set it"));
         }
+    }
+
+    #[test]
+    fn a_number_outside_of_its_bounds_is_refused_with_them() {
+        for (least, most) in [(10, 10), (1, 10), (10, 11)] {
+            assert_eq!(within(&lookup, "TTL", "seconds", least..=most).unwrap(), 10);
+        }
+        for (name, value, bounds) in [("TTL", "10", 1..=9), ("TTL", "10", 11..=12), ("WORD", "ten", 1..=9_u8)] {
+            let form = format!("seconds from {} to {}", bounds.start(), bounds.end());
+            let text = within(&lookup, name, "seconds", bounds).unwrap_err().to_string();
+            assert_eq!(text, format!("environment variable {name} is {value:?}, but should be {form}"));
+        }
+        assert!(within(&lookup, "ABSENT", "seconds", 1..=9_u8).unwrap_err().to_string().contains("set it"));
     }
 }

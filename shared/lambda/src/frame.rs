@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    Aws, Event, Failure, Function, Kind, Messages, Mode, Reconciled, Round, client, custom_resource,
+    Aws, Event, Failure, Function, Kind, Messages, Mode, Reconciled, Round, SWEEP, client, custom_resource,
     env::{self, Lookup},
     queue::{DeadLetters, Trigger, trigger},
     telemetry,
@@ -63,6 +63,10 @@ pub async fn run<F: Function>() -> Result<(), Error> {
     .await
 }
 
+fn is_sweep(message: &SqsMessage) -> bool {
+    trigger(message).is_ok_and(|trigger| trigger.kind() == SWEEP)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the deadline is on the host's clock")]
 fn left_of(context: &Context) -> Duration {
     context.deadline().duration_since(SystemTime::now()).unwrap_or_default()
@@ -104,6 +108,9 @@ impl<F: Function> Frame<F> {
     }
 
     async fn handle_within(&self, payload: Value, left: Duration) -> Result<Value, Failure> {
+        if F::reads(&payload) {
+            return Box::pin(self.function.invoked(self, payload)).await;
+        }
         match Event::read(payload)? {
             Event::Messages(messages) => match F::MESSAGES {
                 Messages::Coalesced => self.coalesced(&messages).await,
@@ -192,15 +199,18 @@ impl<F: Function> Frame<F> {
     /// A message that failed but may succeed later holds up the rest of its message group, which is ordered; one that
     /// never will succeed is dead-lettered (Lambda developer guide, «Implementing partial batch responses»).
     ///
-    /// Each has its share of the time: one that hangs must not bring back those that have been handled.
+    /// Each has its share of the time: one that hangs must not bring back those that have been handled. Sweeps make one round
+    /// together, after the others.
     async fn single(&self, messages: &[SqsMessage], left: Duration) -> Result<Value, Failure> {
         let mut failed = SqsBatchResponse::default();
         let mut held_up = HashSet::new();
         let began = Instant::now();
-        for (done, message) in messages.iter().enumerate() {
+        let (sweeps, messages): (Vec<_>, Vec<_>) = messages.iter().partition(|message| is_sweep(message));
+        let shares = messages.len() + usize::from(!sweeps.is_empty());
+        for (done, message) in messages.into_iter().enumerate() {
             let group = message.attributes.get("MessageGroupId");
             let mut again = group.is_some_and(|group| held_up.contains(group));
-            let waiting = u32::try_from(messages.len().saturating_sub(done)).unwrap_or(u32::MAX);
+            let waiting = u32::try_from(shares.saturating_sub(done)).unwrap_or(u32::MAX);
             let share = left.saturating_sub(began.elapsed()) / waiting.max(1);
             if !again && let Err(failure) = self.message_within(message, share).await {
                 tracing::error!(message = message.message_id, kind = ?failure.kind(), "{}", failure.chain());
@@ -216,12 +226,23 @@ impl<F: Function> Frame<F> {
                 failed.add_failure(message.message_id.clone().unwrap_or_default());
             }
         }
+        let triggers: Vec<_> = sweeps.iter().filter_map(|message| trigger(message).ok()).collect();
+        if !triggers.is_empty() {
+            let round = self.reconcile(self.unattended_mode(), triggers);
+            let swept = tokio::time::timeout(left.saturating_sub(began.elapsed()), round).await;
+            if let Err(failure) = swept.unwrap_or_else(|_| Err(Failure::transient("the round ran out of time"))) {
+                tracing::error!(kind = ?failure.kind(), "{}", failure.chain());
+                for sweep in sweeps {
+                    failed.add_failure(sweep.message_id.clone().unwrap_or_default());
+                }
+            }
+        }
         serde_json::to_value(&failed)
             .map_err(|error| Failure::permanent("could not name the messages that failed").caused_by(error))
     }
 
     async fn message_within(&self, message: &SqsMessage, share: Duration) -> Result<(), Failure> {
-        let handled = tokio::time::timeout(share, self.function.message(message)).await;
+        let handled = tokio::time::timeout(share, self.function.message(self, message)).await;
         handled.unwrap_or_else(|_| Err(Failure::transient("the message took longer than its share of the time")))
     }
 

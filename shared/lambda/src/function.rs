@@ -61,8 +61,22 @@ pub trait Function: Sized {
         Err(crate::custom_resource::unknown_type(request))
     }
 
-    /// Handles one message of a function that takes messages [one by one](Messages::Single).
-    async fn message(&self, message: &SqsMessage) -> Result<(), Failure> {
+    /// Returns whether it reads a payload by itself: one that is neither messages of its queue nor a request of CloudFormation.
+    #[must_use]
+    fn reads(payload: &Value) -> bool {
+        let _ = payload;
+        false
+    }
+
+    /// Handles a payload that it [reads](Self::reads) by itself.
+    async fn invoked(&self, frame: &Frame<Self>, payload: Value) -> Result<Value, Failure> {
+        let _ = (frame, payload);
+        Err(Failure::permanent(format!("{} reads no payload by itself", Self::NAME)))
+    }
+
+    /// Handles one message of a function that takes messages [one by one](Messages::Single); sweeps are not among them.
+    async fn message(&self, frame: &Frame<Self>, message: &SqsMessage) -> Result<(), Failure> {
+        let _ = frame;
         let id = message.message_id.as_deref().unwrap_or("unknown");
         Err(Failure::permanent(format!("{} does not handle single messages, such as message {id}", Self::NAME)))
     }
@@ -73,7 +87,8 @@ pub trait Function: Sized {
 pub enum Messages {
     /// One round for a whole batch: each message is only a reason to reconcile.
     Coalesced,
-    /// Each by itself, with a result of its own (`ReportBatchItemFailures`): its payload must not be lost or merged.
+    /// Each by itself, with a result of its own (`ReportBatchItemFailures`): its payload must not be lost or merged. Only sweeps
+    /// make a round.
     Single,
 }
 

@@ -7,8 +7,13 @@ mod event;
 mod failure;
 mod frame;
 mod function;
+pub mod query;
 pub mod queue;
+pub mod secrets;
 pub mod signed;
+#[cfg(feature = "stub")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is for tests")]
+pub mod stub;
 pub mod telemetry;
 
 pub use aws::Aws;

@@ -51,7 +51,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Sends through this client. `queue_url` is that of a FIFO queue.
+    /// Sends through this client, to a FIFO queue or a standard one.
     #[must_use]
     pub fn new(client: Client, queue_url: String) -> Self {
         Self { client, queue_url }
@@ -64,16 +64,13 @@ impl DeadLetters {
         let body = message.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("(empty)");
         let reason = MessageAttributeValue::builder().data_type("String").string_value(why).build();
         let reason = reason.map_err(|error| Failure::permanent("could not name the reason").caused_by(error))?;
-        self.client
-            .send_message()
-            .queue_url(&self.queue_url)
-            .message_body(body)
-            .message_attributes("Why", reason)
-            .message_group_id("dead-lettered")
-            .message_deduplication_id(id)
-            .send()
-            .await
-            .map_err(|error| Failure::call("move a message to the dead-letter queue", error))?;
+        let send = self.client.send_message().queue_url(&self.queue_url).message_body(body);
+        let send = send.message_attributes("Why", reason);
+        // «The name of a FIFO queue … must end with the .fifo suffix» (API reference of `CreateQueue`), and a standard queue refuses
+        // an id of deduplication.
+        let ordered = self.queue_url.rsplit('.').next() == Some("fifo");
+        let send = if ordered { send.message_group_id("dead-lettered").message_deduplication_id(id) } else { send };
+        send.send().await.map_err(|error| Failure::call("move a message to the dead-letter queue", error))?;
         tracing::error!(why, message = id, "message moved to the dead-letter queue");
         Ok(())
     }

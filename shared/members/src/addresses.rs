@@ -5,10 +5,8 @@ use std::{
 };
 
 use cluster_core::ids::InstanceId;
-use cluster_lambda::Failure;
+use cluster_lambda::{Failure, query::Query};
 use serde::Deserialize;
-
-use crate::query::Query;
 
 /// How many values one filter takes at most (EC2 developer guide, «Filtering»: 200).
 const PER_CALL: usize = 200;
@@ -107,7 +105,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stub::Answers;
+    use cluster_lambda::stub::Answers;
 
     fn page(instances: &str, token: &str) -> String {
         let set = "http://ec2.amazonaws.com/doc/2016-11-15/";

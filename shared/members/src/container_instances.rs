@@ -277,7 +277,7 @@ mod tests {
     use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 
     use super::*;
-    use crate::stub::{Answers, credentials};
+    use cluster_lambda::stub::{Answers, credentials};
 
     async fn deregister(answers: &[(u16, &'static str)]) -> Result<bool, String> {
         let answers = SharedHttpConnector::new(Answers::new(answers));

@@ -12,6 +12,7 @@ use cluster_lambda::{Failure, is_refusal};
 use jiff::Timestamp;
 
 mod backups;
+mod incidents;
 mod lease;
 mod readiness;
 mod remembered;
@@ -19,6 +20,7 @@ mod remembered;
 mod tests;
 
 pub use backups::Backups;
+pub use incidents::{Found, Incidents, Stored};
 pub use remembered::Remembered;
 
 /// The key of the item that holds the cluster's phase. No function has permission to delete it.

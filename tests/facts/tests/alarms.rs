@@ -155,6 +155,8 @@ fn the_severities_are_those_that_people_agreed_on() {
         all.iter().filter(|alarm| alarm.tags()["severity"] == "critical").map(|alarm| alarm.place.as_str()).collect();
     // Whom it wakes: a quorum that is lost, whatever takes it next, and that nobody knows.
     let wanted = [
+        "Alerting/Silence/SilenceAlarm",
+        "Alerting/UndeliveredAlertAlarm",
         "Monitoring/DataDiskFullAlarm",
         "Monitoring/GatewaySilentAlarm",
         "Monitoring/QuorumLostAlarm",
@@ -261,7 +263,9 @@ fn a_window_mutes_each_alarm_that_calls_but_for_those_that_wake_somebody() {
         let muted = |alarm: &Found| names.iter().filter(|name| alarm.is_named(name)).count();
         for alarm in &found {
             let spoken_for = found.iter().any(|other| other.speaks_for(alarm));
-            let times = usize::from(!spoken_for && alarm.tags()["severity"] != "critical");
+            // What keeps the router from telling anything goes past it, and past this.
+            let past = alarm.place.starts_with("Alerting/");
+            let times = usize::from(!spoken_for && !past && alarm.tags()["severity"] != "critical");
             assert_eq!(muted(alarm), times, "{deployment}: {}", alarm.place);
         }
         assert_eq!(names.len(), found.iter().map(muted).sum::<usize>(), "{deployment}: names of nothing: {names:?}");

@@ -356,7 +356,16 @@ fn only_this_stacks_rules_may_send_to_a_queue_and_nobody_without_tls() {
                     "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage",
                     "Resource": arn, "Condition": {"ArnLike": {"aws:SourceArn": rule_arn(&format!("{prefix}-*"))}},
                 });
-                let want = if queue == "DeadLetters" { vec![] } else { vec![by_rules] };
+                // Topics of the account may send to a queue whose messages have something to say.
+                let by_topics = json!({
+                    "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+                    "Resource": arn, "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+                });
+                let want = match (queue.as_str(), path.as_str()) {
+                    ("DeadLetters", _) => vec![],
+                    ("Triggers", "Alerting/Queues") => vec![by_rules, by_topics],
+                    _ => vec![by_rules],
+                };
                 assert_eq!(allowed, want, "{place}");
                 // Of the id of the stack, so that no other stack of the account has rules of such a name.
                 assert_eq!(
@@ -403,9 +412,15 @@ fn each_rule_has_a_name_that_the_policies_of_its_queues_allow() {
 }
 
 #[test]
-fn nobody_is_given_the_right_to_invoke_a_function() {
+fn alarms_of_the_account_may_invoke_the_router_and_nobody_else_any_function() {
+    let [(id, permission)] = &of_type("AWS::Lambda::Permission")[..] else { panic!("one permission") };
+    let wanted = json!({
+        "FunctionName": {"Ref": "Router"}, "Action": "lambda:InvokeFunction",
+        "Principal": "lambda.alarms.cloudwatch.amazonaws.com", "SourceAccount": {"Ref": "AWS::AccountId"},
+    });
+    assert_eq!(permission, &wanted, "{id}");
     // Lambda itself polls the queue, and CloudFormation invokes with the rights of whoever deploys.
-    for kind in ["AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::Lambda::LayerVersionPermission"] {
+    for kind in ["AWS::Lambda::Url", "AWS::Lambda::LayerVersionPermission"] {
         assert_eq!(of_type(kind), [], "{kind}");
     }
     for (id, function) in of_type("AWS::Serverless::Function") {

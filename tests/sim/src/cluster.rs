@@ -1,5 +1,6 @@
 //! One cluster: everything that the rendered templates create, in a world of its own, with every function running in it.
 
+mod alarms;
 mod deploy;
 mod discovery;
 mod life;

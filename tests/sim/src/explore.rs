@@ -4,6 +4,7 @@
 //!
 //! A function registers its scenarios and invariants as an [`Explored`] in [`SUBJECTS`].
 
+mod alarm_router;
 mod backups;
 mod coverage;
 mod dns_replicator;
@@ -33,6 +34,7 @@ pub const SUBJECTS: &[Subject] = &[
     Subject::of::<instance_drainer::Instances>(),
     Subject::of::<ecs_drain::Services>(),
     Subject::of::<backups::Backups>(),
+    Subject::of::<alarm_router::Alerts>(),
 ];
 
 /// The function gives up two seconds before Lambda's timeout.

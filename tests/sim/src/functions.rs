@@ -12,6 +12,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use alarm_router::Router;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_async::{
@@ -34,17 +35,20 @@ use serde_json::Value;
 use crate::wire::Wire;
 
 /// One line for each function: its type, and the logical id under which the root template nests its template.
-pub const FUNCTIONS: [Registered; 4] = [
+pub const FUNCTIONS: [Registered; 5] = [
     Registered::new::<Replicator>("Discovery"),
     Registered::new::<Drainer>("Draining"),
     Registered::new::<Pruner>("Pruning"),
     Registered::new::<Scheduler>("Scheduling"),
+    Registered::new::<Router>("Alerting"),
 ];
 
 /// The name of the function that keeps the names.
 pub const DNS_REPLICATOR: &str = Replicator::NAME;
 /// The name of the function that looks after instances.
 pub const INSTANCE_DRAINER: &str = Drainer::NAME;
+/// The name of the function that tells people of alarms.
+pub const ALARM_ROUTER: &str = Router::NAME;
 /// The name of the function that deletes backups.
 pub const BACKUP_PRUNER: &str = Pruner::NAME;
 /// The name of the function that takes backups.
@@ -139,13 +143,16 @@ pub fn aws(wire: &Wire, metrics: &Metrics) -> Aws {
         .time_source(SharedTimeSource::new(wire.clone()))
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
         .timeout_config(timeouts.build());
-    let metrics = metrics.clone();
+    let (metrics, world) = (metrics.clone(), wire.clone());
     Aws {
         sdk: sdk.build(),
         connector: SharedHttpConnector::new(wire.clone()),
         // The SDK's own budget of retries is one for the process: schedules would drain it for each other.
         retry_partition: Some(RetryPartition::custom("world").build()),
-        metrics: Sink::new(move |line| metrics.lock().unwrap().push(line.clone())),
+        metrics: Sink::new(move |line| {
+            metrics.lock().unwrap().push(line.clone());
+            world.hear(line);
+        }),
     }
 }
 

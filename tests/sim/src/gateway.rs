@@ -4,16 +4,15 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
-    orchestrator::{HttpRequest, HttpResponse},
+    orchestrator::HttpRequest,
     result::ConnectorError,
 };
-use aws_smithy_types::body::SdkBody;
 use cluster_world::neo4j::{Reply, Request};
 use neo4j_gateway::{Connect, Gateway};
 
 use crate::{
     functions::Environment,
-    wire::{Invocable, LATENCY, Wire},
+    wire::{Invocable, LATENCY, Wire, response},
 };
 
 /// Returns the gateway with this environment, as it is invoked.
@@ -56,12 +55,7 @@ impl HttpConnector for Member {
                 Reply::Silence | Reply::Unreachable | Reply::HalfClosed(_) => std::future::pending().await,
             };
             tokio::time::sleep(Duration::from_millis(answer.millis)).await;
-            let response = http::Response::builder().status(answer.status);
-            let response =
-                answer.headers.iter().fold(response, |response, (name, value)| response.header(*name, value));
-            let response = response.body(SdkBody::from(answer.body));
-            let response = response.map_err(|error| ConnectorError::other(error.into(), None))?;
-            HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+            response(answer.status, &answer.headers, answer.body)
         })
     }
 }

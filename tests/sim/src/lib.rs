@@ -9,6 +9,7 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod alerts;
 pub mod cluster;
 pub mod events;
 pub mod explore;

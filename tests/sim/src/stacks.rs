@@ -271,6 +271,16 @@ pub fn made_up(stack: &str, id: &str, r#type: &str, properties: &Value) -> (Stri
             let arn = arn("lambda", &format!("function:{name}"));
             (name, json!({"Arn": arn}))
         }
+        "AWS::CloudWatch::Alarm" | "AWS::CloudWatch::CompositeAlarm" => {
+            let name = properties["AlarmName"].as_str().map_or(name, str::to_owned);
+            let arn = arn("cloudwatch", &format!("alarm:{name}"));
+            (name, json!({"Arn": arn}))
+        }
+        "AWS::CloudWatch::AlarmMuteRule" => {
+            let name = properties["Name"].as_str().map_or(name, str::to_owned);
+            let arn = arn("cloudwatch", &format!("alarm-mute-rule:{name}"));
+            (arn.clone(), json!({"Arn": arn}))
+        }
         "AWS::EC2::SecurityGroup" => {
             let id = format!("sg-{name}");
             (id.clone(), json!({"GroupId": id}))

@@ -1,61 +1,27 @@
 //! The world behind the SDK's own HTTP connector, in process, on tokio's paused clock.
 
+mod connector;
+mod fault;
+
 use std::{
     collections::BTreeMap,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use aws_smithy_async::time::TimeSource;
-use aws_smithy_runtime_api::client::{
-    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-    orchestrator::{HttpRequest, HttpResponse},
-    result::ConnectorError,
-    runtime_components::RuntimeComponents,
-};
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use cluster_world::{Answer, Kind, Request, World, lambda, neo4j::Lost};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
 
-/// What the functions' clock has beyond the milliseconds in which the runtime's virtual time goes: the clock of a real one is as
-/// fine, so whatever is written in milliseconds and compared afterwards differs here as well.
-const FINER: Duration = Duration::from_nanos(654_321);
+pub(crate) use connector::response;
+use fault::Faults;
+pub use fault::{Fault, Guard, Writer};
+
 /// How long a call takes.
 pub(crate) const LATENCY: Duration = Duration::from_millis(20);
-
-/// What happens to one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// The service answers that there were too many.
-    Throttle,
-    /// The service answers 503.
-    ServerError,
-    /// The service answers that the caller may not.
-    Denied,
-    /// The answer says that no page follows, whether one does or not.
-    CutPage,
-    /// The connection breaks before the service has seen the request.
-    Reset,
-    /// The service does its work, then the connection breaks.
-    ResetAfterEffect,
-    /// No answer ever comes.
-    Hang,
-    /// This call and the two after it fail: more than the SDK retries.
-    Outage,
-    /// A read answers what was true when the world was last remembered.
-    Stale,
-    /// Route 53 refuses the batch.
-    Refuse,
-    /// Another writer, with the same aims, writes just before this batch arrives.
-    SecondWriter,
-    /// The function's process dies with the request on its way.
-    Kill,
-    /// The function's process dies when the service has done its work.
-    KillAfterEffect,
-}
 
 /// A handle on a world, as many clients share it.
 #[derive(Clone, Debug)]
@@ -70,66 +36,6 @@ struct Shared {
     functions: Mutex<BTreeMap<String, Invocable>>,
     killed: Notify,
 }
-
-impl std::fmt::Debug for Faults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Faults").field("planned", &self.planned).field("struck", &self.struck).finish_non_exhaustive()
-    }
-}
-
-impl Fault {
-    /// Whether it can do to such a call what another fault could not.
-    #[must_use]
-    pub fn suits(self, kind: Kind) -> bool {
-        let after_effect = matches!(self, Self::ResetAfterEffect | Self::KillAfterEffect);
-        self.meets(kind) && (!after_effect || matches!(kind, Kind::Write | Kind::Batch))
-    }
-
-    /// Whether it can happen to such a call at all.
-    fn meets(self, kind: Kind) -> bool {
-        match self {
-            Self::Refuse | Self::SecondWriter => kind == Kind::Batch,
-            Self::Stale => matches!(kind, Kind::List | Kind::Read),
-            Self::CutPage => kind == Kind::List,
-            _ => true,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Faults {
-    /// The calls that have come.
-    calls: Vec<Kind>,
-    /// By the number of the call, counted from 1.
-    planned: BTreeMap<usize, Fault>,
-    /// By action: for how many calls.
-    of_actions: BTreeMap<String, (usize, Fault)>,
-    /// What made a difference, and to which call.
-    struck: Vec<(usize, Fault)>,
-    /// What stale reads see.
-    past: Option<World>,
-    /// What another writer would write now.
-    writer: Option<Writer>,
-    /// Who looks at every write before it reaches the world.
-    guard: Option<Guard>,
-    /// What the guard found wrong first.
-    wrong: Option<String>,
-}
-
-impl Faults {
-    /// Takes the fault that is planned for the action of a request.
-    fn of_action(&mut self, request: &Request) -> Option<Fault> {
-        if self.of_actions.is_empty() {
-            return None;
-        }
-        let (times, fault) = self.of_actions.get_mut(&cluster_world::read(request)?.0)?;
-        *times = times.checked_sub(1)?;
-        Some(*fault)
-    }
-}
-
-/// Says what is wrong with a write, given the world that it is about to reach.
-pub type Guard = Arc<dyn Fn(&World, &Request) -> Result<(), String> + Send + Sync>;
 
 /// What a function that another one invokes answers, or why it failed.
 pub type Invocation = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
@@ -151,9 +57,6 @@ impl std::fmt::Debug for Invocable {
         f.debug_struct("Invocable").field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }
-
-/// What another writer would write.
-pub type Writer = fn(&mut World);
 
 impl Wire {
     /// Serves this world. Its time is tokio's from now on.
@@ -184,6 +87,14 @@ impl Wire {
     /// How long databases had no majority, as of the last look at the world: also where no runtime keeps the time any more.
     pub(crate) fn without_majority(&self) -> BTreeMap<String, Lost> {
         self.0.world.lock().unwrap_or_else(PoisonError::into_inner).without_majority()
+    }
+
+    /// Lets CloudWatch hear a line that a function has written, where it listens.
+    pub(crate) fn hear(&self, line: &Value) {
+        let listens = self.0.world.lock().unwrap_or_else(PoisonError::into_inner).cloudwatch.listens;
+        if listens {
+            self.world().put_line(line).unwrap();
+        }
     }
 
     fn faults(&self) -> MutexGuard<'_, Faults> {
@@ -349,6 +260,9 @@ impl Wire {
 
     /// The answer to a request that meets a fault, where there is one.
     async fn answer(&self, request: &Request, fault: Option<Fault>) -> Answer {
+        if let Some(status) = fault.and_then(Fault::outside).filter(|_| self.world().is_outside(request)) {
+            return Answer { status, ..Answer::ok("") };
+        }
         match fault {
             Some(Fault::Throttle) => request.refused(400, "ThrottlingException", "Rate exceeded"),
             Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, ..Answer::ok("") },
@@ -395,49 +309,5 @@ impl Wire {
             }
             _ => self.serve_or_run(request).await,
         }
-    }
-}
-
-impl TimeSource for Wire {
-    fn now(&self) -> SystemTime {
-        let since_epoch = self.0.began_at.as_duration();
-        let since_epoch = Duration::try_from(since_epoch).unwrap_or_default();
-        SystemTime::UNIX_EPOCH + since_epoch + self.0.began.elapsed() + FINER
-    }
-}
-
-impl HttpConnector for Wire {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let wire = self.clone();
-        HttpConnectorFuture::new(async move {
-            let answer = wire.send(&parse(&request)).await?;
-            let response = http::Response::builder().status(answer.status);
-            let response =
-                answer.headers.iter().fold(response, |response, (name, value)| response.header(*name, value));
-            let response = response.body(SdkBody::from(answer.body));
-            let response = response.map_err(|error| ConnectorError::other(error.into(), None))?;
-            HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
-        })
-    }
-}
-
-impl HttpClient for Wire {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-fn parse(request: &HttpRequest) -> Request {
-    let uri: http::Uri = request.uri().parse().unwrap_or_default();
-    // S3's buckets are in the names of its hosts.
-    let bucket = uri.host().and_then(|host| host.split_once(".s3.")).map(|(bucket, _)| format!("/{bucket}"));
-    let said = |name: &str| request.headers().get(name).map(|value| (name.to_owned(), value.to_owned()));
-    Request {
-        method: request.method().to_owned(),
-        path: format!("{}{}", bucket.unwrap_or_default(), uri.path()),
-        query: uri.query().unwrap_or_default().to_owned(),
-        target: request.headers().get("x-amz-target").map(str::to_owned),
-        headers: ["if-match", "if-none-match"].into_iter().filter_map(said).collect(),
-        body: request.body().bytes().unwrap_or_default().to_vec(),
     }
 }

@@ -1,5 +1,6 @@
 //! The model refuses what AWS refuses: otherwise a story against it would prove nothing.
 
+mod alarms;
 mod auto_scaling;
 mod batch;
 mod draining;

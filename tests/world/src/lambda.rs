@@ -1,6 +1,8 @@
 //! Lambda: functions that can be invoked by name. The world runs none of them; who carries its requests may.
 
-use std::collections::BTreeSet;
+mod later;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -8,6 +10,8 @@ use super::{
     ACCOUNT, Answer, REGION, Refusal, Request, World,
     service::{Asked, Service, Target, Touched},
 };
+
+pub use later::Invocation;
 
 /// Where functions are invoked: `<this><name>/invocations`.
 pub(super) const PATH: &str = "/2015-03-31/functions/";
@@ -17,6 +21,12 @@ pub(super) const PATH: &str = "/2015-03-31/functions/";
 pub struct Lambda {
     /// Their names.
     pub functions: BTreeSet<String>,
+    /// Asynchronous invocations that are to be attempted, now or later.
+    pub invocations: Vec<Invocation>,
+    /// Those that failed each time.
+    pub given_up: Vec<Invocation>,
+    /// Where their records go, by the function's name: the ARN of a topic, or a queue's URL (`DestinationConfig.OnFailure`).
+    pub on_failure: BTreeMap<String, String>,
 }
 
 impl Service for Lambda {
@@ -45,7 +55,12 @@ pub fn arn(name: &str) -> String {
 pub fn invoked(request: &Request) -> Option<String> {
     let rest = request.path.strip_prefix(PATH).filter(|_| request.method == "POST" && request.target.is_none())?;
     let name = rest.strip_suffix("/invocations")?.replace("%3A", ":");
-    Some(name.rsplit_once("function:").map_or(name.as_str(), |(_, name)| name).to_owned())
+    Some(name_of(&name).to_owned())
+}
+
+/// The name of a function in its ARN, or the name itself.
+fn name_of(function: &str) -> &str {
+    function.rsplit_once("function:").map_or(function, |(_, name)| name)
 }
 
 /// Whether an invocation only looks: the gateway's `observe` does.

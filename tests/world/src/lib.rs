@@ -1,6 +1,6 @@
 //! The part of AWS that decides whether a cluster lives, modelled as AWS documents it: EC2 instances and volumes, Auto
 //! Scaling with its hooks, ECS services, tasks and container instances, Cloud Map registration with its lags, Route 53 zones
-//! with their rules, and tables of DynamoDB.
+//! with their rules, tables of DynamoDB, and the metrics and alarms of CloudWatch.
 //!
 //! The model keeps its own time. Nothing happens but by [`World::advance_to`], so a story plays the same way each time,
 //! at whatever speed. `cluster-sim` puts it behind the SDK's own connector in process, `cluster-stage` behind sockets on
@@ -9,7 +9,9 @@
 #![allow(clippy::indexing_slicing, reason = "a key that a JSON value does not have is null")]
 
 mod cloudformation;
+pub mod cron;
 pub mod neo4j;
+pub mod outside;
 mod query;
 mod request;
 pub mod resolver;
@@ -26,7 +28,7 @@ use service::{Asked, Entry};
 pub use cloudformation::{Operation, Resource};
 pub(crate) use request::page;
 pub use request::{Answer, Kind, Refusal, Request, refused};
-pub use sqs::queue_arn;
+pub use sqs::{queue_arn, queue_url};
 
 /// The account of every ARN.
 pub const ACCOUNT: &str = "000000000000";
@@ -47,6 +49,8 @@ macro_rules! services {
             $($(#[$what])* pub $module: $module::$state,)*
             /// Members and what they make of their disks.
             pub neo4j: neo4j::Neo4j,
+            /// Servers outside of AWS, by host.
+            pub outside: BTreeMap<String, outside::Server>,
             /// Messages that were sent to queues: (queue URL, body).
             pub messages: Vec<(String, String)>,
             /// Events for EventBridge that nobody has taken yet, as entries of `PutEvents`.
@@ -70,6 +74,7 @@ macro_rules! services {
                     now,
                     $($module: Default::default(),)*
                     neo4j: neo4j::Neo4j::new(seed),
+                    outside: BTreeMap::new(),
                     messages: Vec::new(),
                     events: Vec::new(),
                     calls: Vec::new(),
@@ -101,7 +106,9 @@ services! {
     secrets_manager: SecretsManager,
     /// Functions that can be invoked.
     lambda: Lambda,
-    /// What the tasks of members report.
+    /// Topics and what was published to them.
+    sns: Sns,
+    /// Metrics and alarms.
     cloudwatch: CloudWatch,
     /// Log groups, their streams, and what is in them.
     logs: Logs,
@@ -237,6 +244,9 @@ impl World {
         if request.answers_cloudformation() {
             self.messages.push((request.path.clone(), String::from_utf8_lossy(&request.body).into_owned()));
             return Answer::ok("");
+        }
+        if let Some(answer) = self.answer_outside(request) {
+            return answer;
         }
         let Some((service, asked)) = service_of(request) else {
             let what = request.target.as_ref().unwrap_or(&request.path);

@@ -1,4 +1,4 @@
-//! The Query protocol of EC2, Auto Scaling and CloudWatch: a form comes in, XML goes out.
+//! The Query protocol of EC2, Auto Scaling, CloudWatch and SNS: a form comes in, XML goes out.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,8 @@ use super::{Answer, Refusal, Request};
 pub(super) const EC2: &str = "2016-11-15";
 /// The version of CloudWatch's API.
 pub(super) const CLOUDWATCH: &str = "2010-08-01";
+/// The version of SNS's API.
+pub(super) const SNS: &str = "2010-03-31";
 
 /// A request of the Query protocol, decoded.
 #[derive(Clone, Debug)]
@@ -37,9 +39,19 @@ impl Form {
         self.version == EC2
     }
 
+    /// The namespace of what answers it.
+    fn namespace(&self) -> String {
+        let service = match self.version.as_str() {
+            CLOUDWATCH => "monitoring",
+            SNS => "sns",
+            _ => "autoscaling",
+        };
+        format!("http://{service}.amazonaws.com/doc/{}/", self.version)
+    }
+
     /// Whether it changes anything.
     pub(super) fn writes(&self) -> bool {
-        !["Describe", "Get"].iter().any(|verb| self.action.starts_with(verb))
+        !["Describe", "Get", "List"].iter().any(|verb| self.action.starts_with(verb))
     }
 
     /// Returns all fields.
@@ -78,16 +90,14 @@ impl Form {
 
     /// The answer to an accepted request.
     pub(super) fn accepted(&self, value: &Value) -> Answer {
-        let Self { version, action, .. } = self;
+        let action = &self.action;
         let body = if self.is_ec2() {
             let body = format!("<requestId>r</requestId>{}", xml(value, "item"));
             format!("<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">{body}</{action}Response>")
         } else {
             let result = format!("<{action}Result>{}</{action}Result>", xml(value, "member"));
             let body = format!("{result}<ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>");
-            let service = if version == CLOUDWATCH { "monitoring" } else { "autoscaling" };
-            let namespace = format!("http://{service}.amazonaws.com/doc/{version}/");
-            format!("<{action}Response xmlns=\"{namespace}\">{body}</{action}Response>")
+            format!("<{action}Response xmlns=\"{}\">{body}</{action}Response>", self.namespace())
         };
         Answer::ok(body)
     }
@@ -98,7 +108,9 @@ impl Form {
             (true, "ThrottlingException") => (503, "RequestLimitExceeded"),
             (_, "ThrottlingException") => (400, "Throttling"),
             (true, "AccessDenied" | "AccessDeniedException") => (403, "UnauthorizedOperation"),
+            (_, "AccessDenied" | "AccessDeniedException") if self.version == SNS => (403, "AuthorizationError"),
             (_, "AccessDenied" | "AccessDeniedException") => (403, "AccessDenied"),
+            (false, "NotFound" | "ResourceNotFoundException") => (404, code),
             (_, code) => (400, code),
         };
         let said = format!("<Code>{code}</Code><Message>{}</Message>", quick_xml::escape::escape(message));
@@ -106,7 +118,7 @@ impl Form {
             format!("<Response><Errors><Error>{said}</Error></Errors><RequestID>r</RequestID></Response>")
         } else {
             let error = format!("<Error><Type>Sender</Type>{said}</Error><RequestId>r</RequestId>");
-            format!("<ErrorResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\">{error}</ErrorResponse>")
+            format!("<ErrorResponse xmlns=\"{}\">{error}</ErrorResponse>", self.namespace())
         };
         Answer { status, ..Answer::ok(body) }
     }

@@ -32,6 +32,14 @@ pub fn queue_arn(url: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{account}:{name}")
 }
 
+/// The URL of the queue behind an ARN.
+#[must_use]
+pub fn queue_url(arn: &str) -> String {
+    let mut parts = arn.rsplit(':');
+    let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("https://sqs.{REGION}.amazonaws.com/{account}/{name}")
+}
+
 impl World {
     fn answer_sqs(&mut self, operation: &str, body: &Value) -> Result<Value, Refusal> {
         if operation != "SendMessage" {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 const KEY: usize = 255;
 
 /// An alert, whatever it came from. Its texts are hostile: whoever may name an alarm or stop a task writes them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// What opens and resolves the same incident.
     pub key: Key,
@@ -15,6 +15,8 @@ pub struct Alert {
     pub event: String,
     /// Whether there is trouble.
     pub status: Status,
+    /// Whether it is a state, which lasts until something says that it is over, and not an event, which has happened.
+    pub lasting: bool,
     /// How bad it is.
     pub severity: Severity,
     /// What routes match on, such as `stack`, `tier`, `alarm`, `account`, `region`.
@@ -35,7 +37,7 @@ pub struct Alert {
 
 /// What opens and resolves the same incident: 255 characters at most, of which a longer one keeps its beginning and a hash of
 /// itself.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key(String);
 
 impl Key {
@@ -114,7 +116,7 @@ impl FromStr for Severity {
 }
 
 /// What was measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// The metric, or the expression over metrics.
     pub metric: String,
@@ -125,7 +127,7 @@ pub struct Reading {
 }
 
 /// Where to look.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// What is there.
     pub title: String,

@@ -2,21 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{Alert, Status, Way};
 
+/// How long whoever claims an incident may take to tell it: longer than an invocation can last, so that nobody tells it beside
+/// somebody who still does.
+pub const TELLING: SignedDuration = SignedDuration::from_secs(120);
+
 /// What is remembered of one key.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
-    /// The alert as it was last heard.
+    /// The alert as it was last heard. It says since when.
     pub alert: Alert,
     /// What each destination was told last.
+    #[serde(default)]
     pub told: BTreeMap<String, Told>,
+    /// Since when somebody tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telling: Option<Timestamp>,
 }
 
 /// What a destination was told last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// That there is trouble, or that there is no more.
     pub status: Status,
@@ -29,6 +38,8 @@ pub struct Told {
 pub struct Planned {
     /// What is done, for people.
     pub what: String,
+    /// Since when. What was wrong before is not of its making.
+    pub since: Timestamp,
     /// Until when it may cause them.
     pub until: Timestamp,
 }
@@ -49,7 +60,7 @@ pub enum Step {
 pub enum Why {
     /// It is new.
     New,
-    /// It has stayed.
+    /// It has stayed, or has happened again.
     Repeat,
 }
 
@@ -68,26 +79,43 @@ pub enum Reason {
     Unknown,
 }
 
+/// What a destination should be told now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The destination.
+    pub to: String,
+    /// A trigger or a resolve.
+    pub step: Step,
+    /// Since when it should be.
+    pub since: Timestamp,
+}
+
 impl Incident {
-    /// Returns an alert that nobody was told of.
+    /// Returns an alert that nobody was told of. One that does not say since when has been so since it was heard; nothing has been
+    /// so since later: clocks differ.
     #[must_use]
-    pub fn new(alert: Alert) -> Self {
-        Self { alert, told: BTreeMap::new() }
+    pub fn new(alert: Alert, now: Timestamp) -> Self {
+        let alert = Alert { since: Some(alert.since.map_or(now, |since| since.min(now))), ..alert };
+        Self { alert, told: BTreeMap::new(), telling: None }
     }
 
-    /// Takes over what was heard. An event that is older than what is known changes nothing: events come late and in any order. Returns
-    /// whether anything has changed.
-    pub fn hear(&mut self, heard: Alert) -> bool {
-        // «The state change time» of two events tells them apart. An alert without a time is taken as it comes.
-        let older = heard.since.zip(self.alert.since).is_some_and(|(heard, known)| heard < known);
-        if older || heard == self.alert {
+    /// Takes over what was heard. An event that is older than what is known changes nothing: events come late, twice, and in any
+    /// order. Returns whether anything has changed.
+    pub fn hear(&mut self, heard: Alert, now: Timestamp) -> bool {
+        // «The state change time» of two events tells them apart.
+        let since = heard.since.map_or(now, |since| since.min(now));
+        let same = (&heard.event, heard.status) == (&self.alert.event, self.alert.status);
+        let older = self.alert.since.is_some_and(|known| since < known);
+        if same || older {
             return false;
         }
-        // An alarm that lacks data does not say since when there is trouble.
-        let since = if heard.status == Status::Unknown { self.alert.since } else { heard.since };
-        let status = if heard.status == Status::Unknown { self.alert.status } else { heard.status };
-        let changed = (status, since) != (self.alert.status, self.alert.since);
-        self.alert = Alert { status, since, ..heard };
+        if heard.status == Status::Unknown {
+            // An alarm that lacks data does not say since when there is trouble, and whether.
+            return false;
+        }
+        let heard = Alert { since: Some(since), ..heard };
+        let changed = heard != self.alert;
+        self.alert = heard;
         changed
     }
 
@@ -102,22 +130,54 @@ impl Incident {
                 _ => Step::Nothing(Reason::NeverTold),
             },
             Status::Firing => {
+                let since = self.alert.since.unwrap_or(now);
                 let firing = told.filter(|told| told.status == Status::Firing);
                 if let Some(told) = firing {
-                    let again = now.duration_since(told.at) >= way.repeat;
+                    // What has happened once is told once.
+                    let more = self.alert.lasting || since > told.at;
+                    let again = more && now.duration_since(told.at) >= way.repeat;
                     return if again { Step::Trigger(Why::Repeat) } else { Step::Nothing(Reason::Told) };
                 }
-                if let Some(planned) = planned.filter(|planned| now < planned.until) {
+                let planned = planned.filter(|planned| since >= planned.since && now < planned.until);
+                if let Some(planned) = planned {
                     return Step::Nothing(Reason::Planned(planned.clone()));
                 }
-                let since = self.alert.since.unwrap_or(now);
-                let held = since.checked_add(way.hold).unwrap_or(Timestamp::MAX);
-                if now < held {
-                    return Step::Nothing(Reason::Held(held));
+                // What has happened does not last.
+                let hold = if self.alert.lasting { way.hold } else { SignedDuration::ZERO };
+                let until = later(since, hold);
+                if now < until {
+                    return Step::Nothing(Reason::Held(until));
                 }
                 Step::Trigger(Why::New)
             }
         }
+    }
+
+    /// Returns what the destinations of these ways should be told now; and of what is over, those too that were told on other ways.
+    #[must_use]
+    pub fn due(&self, ways: &[Way], planned: Option<&Planned>, now: Timestamp) -> Vec<Due> {
+        let since = self.alert.since.unwrap_or(now);
+        if self.alert.status == Status::Resolved {
+            let firing = self.told.iter().filter(|(_, told)| told.status == Status::Firing);
+            return firing.map(|(to, _)| Due { to: to.clone(), step: Step::Resolve, since }).collect();
+        }
+        let due = ways.iter().filter_map(|way| {
+            let step = self.step(way, planned, now);
+            let since = match step {
+                Step::Trigger(Why::New) if self.alert.lasting => later(since, way.hold),
+                Step::Trigger(Why::Repeat) => later(self.told.get(&way.to)?.at, way.repeat),
+                Step::Nothing(_) => return None,
+                Step::Trigger(Why::New) | Step::Resolve => since,
+            };
+            Some(Due { to: way.to.clone(), step, since })
+        });
+        due.collect()
+    }
+
+    /// Returns whether somebody tells it now, or died not long ago.
+    #[must_use]
+    pub fn is_being_told(&self, now: Timestamp) -> bool {
+        self.telling.is_some_and(|since| now.duration_since(since) < TELLING)
     }
 
     /// Puts down that a destination has taken what it was told.
@@ -130,9 +190,20 @@ impl Incident {
         self.told.insert(to.to_owned(), Told { status, at: now });
     }
 
-    /// Returns whether nothing is left to be told of it.
+    /// Returns whether nothing is told of it any more unless something is heard.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.alert.status != Status::Firing && self.told.values().all(|told| told.status == Status::Resolved)
+    pub fn is_over(&self, ways: &[Way]) -> bool {
+        match self.alert.status {
+            Status::Resolved | Status::Unknown => self.told.values().all(|told| told.status == Status::Resolved),
+            Status::Firing if self.alert.lasting => false,
+            Status::Firing => ways.iter().all(|way| {
+                let told = self.told.get(&way.to).filter(|told| told.status == Status::Firing);
+                told.is_some_and(|told| self.alert.since.is_none_or(|since| since <= told.at))
+            }),
+        }
     }
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -10,7 +10,7 @@ mod shell;
 mod tests;
 
 pub use form::{Alert, Key, Link, Reading, Severity, Status};
-pub use incident::{Incident, Planned, Reason, Step, Told, Why};
+pub use incident::{Due, Incident, Planned, Reason, Step, TELLING, Told, Why};
 pub use input::read;
-pub use route::{Refused, Tree, Way};
+pub use route::{Refused, Tree, Way, is_entry, named};
 pub use shell::{aws, quote};

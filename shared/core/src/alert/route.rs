@@ -19,6 +19,13 @@ const LONGEST: u32 = 10_080;
 /// How deep routes may be nested.
 const DEEPEST: usize = 8;
 
+/// The destinations whose secrets may hold several addresses.
+const ENTRIES: [&str; 3] = ["pagerduty", "slack", "webhook"];
+/// After how many minutes what is critical is told again, where nobody has written a tree.
+const CRITICAL_REPEAT: u32 = 60;
+/// The same of everything else.
+const OTHER_REPEAT: u32 = 720;
+
 /// A tree of routes, which has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
@@ -119,6 +126,37 @@ impl Tree {
         Ok(Self { root })
     }
 
+    /// Returns the tree for those who have written none. What is critical goes to whoever is woken, `pagerduty` or else the topic
+    /// `page`; everything else to the topic `notify`; and all of it to `slack` and `webhook`. What would go nowhere goes to `page`.
+    #[must_use]
+    pub fn standard(destinations: &BTreeSet<String>) -> Self {
+        let known = |names: &[&str]| -> Vec<String> {
+            names.iter().filter(|name| destinations.contains(**name)).map(|name| (*name).to_owned()).collect()
+        };
+        let or_page = |names: Vec<String>| if names.is_empty() { vec!["page".to_owned()] } else { names };
+        let woken = or_page(known(&["pagerduty"]));
+        let critical = Route {
+            r#match: [("severity".to_owned(), Matcher::One("critical".to_owned()))].into(),
+            to: Some(woken.into_iter().chain(known(&["slack", "webhook"])).collect()),
+            repeat_minutes: Some(CRITICAL_REPEAT),
+            ..Route::default()
+        };
+        let to = Some(or_page(known(&["notify", "slack", "webhook"])));
+        Self { root: Route { to, repeat_minutes: Some(OTHER_REPEAT), routes: vec![critical], ..Route::default() } }
+    }
+
+    /// Returns the names of the destinations that routes name.
+    #[must_use]
+    pub fn destinations(&self) -> BTreeSet<String> {
+        fn add(route: &Route, all: &mut BTreeSet<String>) {
+            all.extend(route.to.iter().flatten().cloned());
+            route.routes.iter().for_each(|below| add(below, all));
+        }
+        let mut all = BTreeSet::new();
+        add(&self.root, &mut all);
+        all
+    }
+
     /// Returns the ways that an alert takes: at least one. Of several to one destination it takes the first.
     #[must_use]
     pub fn ways(&self, alert: &Alert) -> Vec<Way> {
@@ -128,6 +166,19 @@ impl Tree {
         ways.retain(|way| seen.insert(way.to.clone()));
         ways
     }
+}
+
+/// Splits the name of a destination into its own and that of the entry of its secret, such as `slack:databases`.
+#[must_use]
+pub fn named(to: &str) -> (&str, Option<&str>) {
+    to.split_once(':').map_or((to, None), |(name, entry)| (name, Some(entry)))
+}
+
+/// Returns whether a secret may have an entry of this name.
+#[must_use]
+pub fn is_entry(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(letter)
 }
 
 /// The place of a route in the tree.
@@ -163,9 +214,15 @@ fn check(route: &Route, place: &Place, destinations: &BTreeSet<String>) -> Resul
         return wrong(format!("routes are nested in more than {DEEPEST} levels"));
     }
     for to in route.to.iter().flatten() {
-        if !destinations.contains(to) {
+        let (name, entry) = named(to);
+        if !destinations.contains(name) {
             let known: Vec<_> = destinations.iter().map(String::as_str).collect();
             return wrong(format!("there is no destination {to:?}: there are {}", known.join(", ")));
+        }
+        if entry.is_some_and(|entry| !ENTRIES.contains(&name) || !is_entry(entry)) {
+            let form =
+                "slack, pagerduty and webhook may have a name behind a colon, of 1 to 64 letters, digits, '-' and '_'";
+            return wrong(format!("there is no destination {to:?}: {form}"));
         }
     }
     if let Some(minutes) = route.repeat_minutes.filter(|minutes| !(SHORTEST..=LONGEST).contains(minutes)) {

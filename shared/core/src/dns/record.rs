@@ -80,6 +80,8 @@ pub struct Owner(String);
 impl Owner {
     /// The greatest length that leaves room for a member id in the 128 characters of a set identifier.
     pub const MAX_LENGTH: usize = 64;
+    /// Describes what [`Self::new`] accepts.
+    pub const FORM: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
     /// Accepts 1 to [`Self::MAX_LENGTH`] letters, digits, `-`, `_` or `.`. With a `/` allowed, `a` would own what `a/b`
     /// wrote.

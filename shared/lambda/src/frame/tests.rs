@@ -92,8 +92,8 @@ impl Function for Rounds {
     }
 }
 
-/// A function that takes each message by itself; the message's body decides its result.
-struct Singles(Log);
+/// A function that takes each message by itself; the message's body decides its result, and a variable that of its rounds.
+struct Singles(Log, bool);
 
 impl Function for Singles {
     const NAME: &'static str = "singles";
@@ -103,8 +103,8 @@ impl Function for Singles {
 
     type Outcome = ();
 
-    fn new(_: &impl Lookup, _: &Aws) -> Result<Self, Failure> {
-        Ok(Self(Log::default()))
+    fn new(lookup: &impl Lookup, _: &Aws) -> Result<Self, Failure> {
+        Ok(Self(Log::default(), lookup("FAILS").is_some()))
     }
 
     fn cluster(&self) -> &'static str {
@@ -117,8 +117,9 @@ impl Function for Singles {
 
     fn log(&self, _: &Trigger) {}
 
-    async fn reconcile(&self, _: &Round) -> Reconciled<()> {
-        Ok(()).into()
+    async fn reconcile(&self, round: &Round) -> Reconciled<()> {
+        self.0.0.lock().unwrap().push(format!("{:?} {}", round.mode, round.triggers.len()));
+        if self.1 { Err(Failure::transient("not now")).into() } else { Ok(()).into() }
     }
 
     fn answer(&self, (): &()) -> Value {
@@ -129,7 +130,15 @@ impl Function for Singles {
         Vec::new()
     }
 
-    async fn message(&self, message: &SqsMessage) -> Result<(), Failure> {
+    fn reads(payload: &Value) -> bool {
+        payload.get("alarm").is_some()
+    }
+
+    async fn invoked(&self, _: &Frame<Self>, payload: Value) -> Result<Value, Failure> {
+        Ok(payload)
+    }
+
+    async fn message(&self, _: &Frame<Self>, message: &SqsMessage) -> Result<(), Failure> {
         let body = message.body.clone().unwrap_or_default();
         self.0.0.lock().unwrap().push(body.clone());
         match body.as_str() {
@@ -264,6 +273,39 @@ async fn each_single_message_has_a_result_and_holds_up_only_its_own_group() {
     assert_eq!(*frame.function().0.0.lock().unwrap(), ["later", "never", "fine b", "later", "fine"]);
     let sent = recorder.requests.lock().unwrap();
     assert!(sent.len() == 1 && sent[0].1.contains("no alert"), "what never succeeds is dead-lettered: {sent:?}");
+}
+
+#[tokio::test]
+async fn sweeps_among_single_messages_make_one_round_after_the_others() {
+    let sweep = |id| message(id, &event(SWEEP.0, SWEEP.1), None);
+    let records = json!({"Records": [sweep("1"), message("2", "fine", None), sweep("3")]});
+    for (variables, failed) in [(&[][..], &[][..]), (&[("FAILS", "")], &["1", "3"])] {
+        let (frame, _) = frame::<Singles>(variables, Recorder::default());
+        let answer = frame.handle(records.clone()).await.unwrap();
+        assert_eq!(*frame.function().0.0.lock().unwrap(), ["fine", "Act 2"]);
+        let failed: Vec<_> = failed.iter().map(|id| json!({"itemIdentifier": id})).collect();
+        assert_eq!(answer, json!({"batchItemFailures": failed}));
+    }
+}
+
+#[tokio::test]
+async fn a_function_gets_what_it_reads_by_itself_and_others_refuse_it() {
+    let payload = json!({"alarm": "x"});
+    assert_eq!(frame::<Singles>(&[], Recorder::default()).0.handle(payload.clone()).await.unwrap(), payload);
+    let refused = frame::<Rounds>(&[], Recorder::default()).0.handle(payload).await.unwrap_err();
+    assert!(refused.to_string().starts_with("unknown event"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_message_is_dead_lettered_into_a_queue_of_either_kind() {
+    for (url, ordered) in [("https://sqs/0/dead.fifo", true), ("https://sqs/0/dead", false)] {
+        let recorder = Recorder::default();
+        let (frame, _) = frame::<Singles>(&[("DEAD_LETTER_QUEUE_URL", url)], recorder.clone());
+        frame.handle(json!({"Records": [message("1", "never", None)]})).await.unwrap();
+        let sent: Value = serde_json::from_str(&recorder.requests.lock().unwrap()[0].1).unwrap();
+        let has = |name: &str| sent.get(name).is_some();
+        assert_eq!((has("MessageGroupId"), has("MessageDeduplicationId")), (ordered, ordered), "{sent}");
+    }
 }
 
 #[tokio::test]

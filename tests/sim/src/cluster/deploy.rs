@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, pin::Pin, time::Duration};
 
-use cluster_world::World;
+use cluster_world::{World, queue_url};
 use serde_json::{Value, json};
 
 use super::{
@@ -260,6 +260,11 @@ impl Creation {
                 self.deployed.arns.insert(text(&attributes["Arn"]), name.clone());
                 self.functions.insert(physical_id.clone(), name.clone());
                 made.policy = json!({"function": name});
+            }
+            "AWS::Lambda::EventInvokeConfig" => {
+                let to = text(&properties["DestinationConfig"]["OnFailure"]["Destination"]);
+                let to = if to.contains(":sqs:") { queue_url(&to) } else { to };
+                self.wire.world().lambda.on_failure.insert(text(&properties["FunctionName"]), to);
             }
             "AWS::SQS::Queue" => {
                 if let Ok(delay) = text(&properties["DelaySeconds"]).parse() {

@@ -10,7 +10,8 @@ use crate::{
 
 impl Cluster {
     /// Lets five seconds pass, hands every event to the functions whose rules match it, and lets schedules fire that are due.
-    /// A function that fails is made good by the next sweep; what any other schedule sent is handed to it again.
+    /// A function that fails is made good by the next sweep; what any other schedule sent is handed to it again. Whoever is to be
+    /// invoked asynchronously is.
     pub async fn step(&self) {
         self.wire.sleep(STEP).await;
         let events = std::mem::take(&mut self.wire.world().events);
@@ -23,6 +24,7 @@ impl Cluster {
             }
             self.hand_on(&function, &fired).await;
         }
+        self.deliver().await;
     }
 
     /// Lets time pass, with all that happens in it.
@@ -33,7 +35,7 @@ impl Cluster {
         }
     }
 
-    /// Lets time pass with a sweep each minute, while every event is lost.
+    /// Lets time pass with a sweep each minute, while every event is lost. Asynchronous invocations are not: Lambda keeps them.
     pub async fn live_without_events(&self, time: Duration) {
         for _ in 0..time.as_secs().div_ceil(60) {
             self.wire.sleep(60).await;
@@ -44,6 +46,7 @@ impl Cluster {
                 _ = self.sweep_function(&function).await;
                 self.hand_on(&function, &fired).await;
             }
+            self.deliver().await;
         }
     }
 

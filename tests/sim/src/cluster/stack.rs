@@ -49,6 +49,9 @@ impl Cluster {
         self.nodes.clone_from(&updated_to.nodes);
         *self.running.lock().unwrap() = self.environments.keys().cloned().collect();
         let old = std::mem::replace(&mut self.deployed, Arc::new(updated_to));
+        if self.wire.world().cloudwatch.listens {
+            self.put_alarms();
+        }
         if let (Some((new, function)), Some((old, _))) = (self.deployed.phase.clone(), &old.phase)
             && new.properties != old.properties
         {
@@ -112,7 +115,8 @@ impl Cluster {
 
     async fn gone(&self, made: &Made) {
         let (kind, id) = (made.r#type.as_str(), made.physical_id.as_str());
-        if !deploy::is_modelled(kind) {
+        let alarms = kind.starts_with("AWS::CloudWatch::") && self.wire.world().cloudwatch.listens;
+        if !deploy::is_modelled(kind) && !alarms {
             return;
         }
         let mut properties = made.properties.clone();

@@ -3,7 +3,7 @@
 mod guard;
 mod truth;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use cluster_world::batch::{Outcome, Queue};
 use jiff::{SignedDuration, Timestamp};
@@ -120,12 +120,9 @@ impl Explored for Backups {
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let mut cluster = Cluster::formed(3).quiet().only(&[BACKUP_SCHEDULER]);
         cluster.subject = BACKUP_SCHEDULER;
-        cluster.wire.world().page = page;
         let (bucket, prefix) =
             (cluster.variable("BACKUP_BUCKET").to_owned(), cluster.variable("BACKUP_PREFIX").to_owned());
-        cluster.wire.set_guard(Arc::new(move |world, request| guard::check(world, request, &bucket, &prefix)));
-        cluster.wire.remember_for_faults();
-        let hours = Hours::of(&cluster);
+        let hours = Hours::open(&cluster, page, move |world, request| guard::check(world, request, &bucket, &prefix));
         Self { cluster, hours, again: vec![], slots: vec![] }
     }
 
@@ -317,10 +314,6 @@ impl Backups {
 }
 
 impl Woken for Backups {
-    fn on(&self) -> &Cluster {
-        &self.cluster
-    }
-
     fn hours(&mut self) -> &mut Hours {
         &mut self.hours
     }

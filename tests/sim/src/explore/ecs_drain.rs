@@ -3,8 +3,6 @@
 mod guard;
 mod services;
 
-use std::sync::Arc;
-
 use super::{
     Depth, Explored, Scenario, Wrong,
     rounds::{Hours, Woken},
@@ -143,11 +141,8 @@ impl Explored for Services {
 
     fn open(_: Option<&'static Scenario<Step>>, page: usize) -> Self {
         let cluster = Cluster::alone_in(furnished()).quiet();
-        cluster.wire.world().page = page;
         let table = cluster.variable("STATE_TABLE").to_owned();
-        cluster.wire.set_guard(Arc::new(move |world, request| guard::check(world, request, &table)));
-        cluster.wire.remember_for_faults();
-        let hours = Hours::of(&cluster);
+        let hours = Hours::open(&cluster, page, move |world, request| guard::check(world, request, &table));
         let before = services::theirs(&cluster.wire.world());
         Self { cluster, hours, before }
     }
@@ -251,10 +246,6 @@ impl Services {
 }
 
 impl Woken for Services {
-    fn on(&self) -> &Cluster {
-        &self.cluster
-    }
-
     fn hours(&mut self) -> &mut Hours {
         &mut self.hours
     }

@@ -8,7 +8,7 @@ mod invariants;
 mod scenarios;
 mod steps;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::{
     Depth, Explored, Scenario, Wrong, invoke,
@@ -54,7 +54,6 @@ impl Explored for Instances {
         let boots = scenario.is_some_and(|scenario| scenario.name == "boot");
         let cluster = if boots { Cluster::new(3) } else { Cluster::formed(3) };
         let cluster = cluster.only(&[INSTANCE_DRAINER]).quiet();
-        cluster.wire.world().page = page;
         let foreign = Foreign::set(&cluster);
         let disruptions = Disruptions::default();
         let own = Guard {
@@ -64,9 +63,7 @@ impl Explored for Instances {
             disruptions: disruptions.clone(),
         };
         let guard = own.clone();
-        cluster.wire.set_guard(Arc::new(move |world, request| guard.check(world, request)));
-        cluster.wire.remember_for_faults();
-        let hours = Hours::of(&cluster);
+        let hours = Hours::open(&cluster, page, move |world, request| guard.check(world, request));
         Self {
             cluster,
             hours,
@@ -128,10 +125,6 @@ impl Explored for Instances {
 }
 
 impl Woken for Instances {
-    fn on(&self) -> &Cluster {
-        &self.cluster
-    }
-
     fn hours(&mut self) -> &mut Hours {
         &mut self.hours
     }

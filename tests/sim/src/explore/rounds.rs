@@ -1,10 +1,12 @@
 //! The hours of a function that events and a schedule wake: what of them reaches it, and when.
 
-use cluster_world::World;
+use std::sync::Arc;
+
+use cluster_world::{Request, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Wrong, invoke, jumbled, triggers};
+use super::{Explored, Wrong, invoke, jumbled, triggers};
 use crate::cluster::Cluster;
 
 /// How long a round may be ago in which a stale list was true: the APIs are eventually consistent, not historical.
@@ -24,7 +26,15 @@ pub(super) struct Hours {
 }
 
 impl Hours {
-    pub(super) fn of(cluster: &Cluster) -> Self {
+    /// Opens a stage: lists have pages of so many items, a guard looks at every write, and the present is what a stale read returns.
+    pub(super) fn open(
+        cluster: &Cluster,
+        page: usize,
+        guard: impl Fn(&World, &Request) -> Result<(), Wrong> + Send + Sync + 'static,
+    ) -> Self {
+        cluster.wire.world().page = page;
+        cluster.wire.set_guard(Arc::new(guard));
+        cluster.wire.remember_for_faults();
         let now = cluster.wire.world().now;
         Self { late: vec![], next_sweep: now, remembered: now, absences: vec![] }
     }
@@ -47,9 +57,7 @@ impl Hours {
 }
 
 /// A stage on which such a function is played.
-pub(super) trait Woken {
-    /// Returns the cluster on it.
-    fn on(&self) -> &Cluster;
+pub(super) trait Woken: Explored {
     /// Returns what is to come.
     fn hours(&mut self) -> &mut Hours;
     /// Does what others do as time passes.
@@ -59,20 +67,20 @@ pub(super) trait Woken {
 
     /// Remembers the present for stale reads.
     fn remember(&mut self) {
-        let now = self.on().wire.world().now;
+        let now = self.cluster().wire.world().now;
         self.hours().remembered = now;
-        self.on().wire.remember_for_faults();
+        self.cluster().wire.remember_for_faults();
     }
 
     /// Takes the events that the function's rules match.
     fn taken(&self) -> Vec<Value> {
-        let events = std::mem::take(&mut self.on().wire.world().events);
-        self.on().matching(self.on().subject, events)
+        let events = std::mem::take(&mut self.cluster().wire.world().events);
+        self.cluster().matching(self.cluster().subject, events)
     }
 
     /// One invocation with these events, or with a sweep, and what must hold after it.
     async fn reconcile(&mut self, events: &[Value]) -> Result<(), Wrong> {
-        _ = invoke(self.on(), triggers(self.on(), events)).await;
+        _ = invoke(self.cluster(), triggers(self.cluster(), events)).await;
         self.holds()
     }
 
@@ -85,17 +93,17 @@ pub(super) trait Woken {
     }
 
     async fn tick(&mut self) -> Result<(), Wrong> {
-        let now = self.on().wire.world().now;
+        let now = self.cluster().wire.world().now;
         if now.duration_since(self.hours().remembered) >= SignedDuration::from_secs(STALE) {
             self.remember();
         }
-        self.on().wire.sleep(5).await;
+        self.cluster().wire.sleep(5).await;
         self.passes();
         let events = self.taken();
         for batch in events.chunks(10) {
             self.reconcile(batch).await?;
         }
-        let now = self.on().wire.world().now;
+        let now = self.cluster().wire.world().now;
         if now >= self.hours().next_sweep {
             self.hours().next_sweep += SignedDuration::from_mins(1);
             self.reconcile(&[]).await?;
@@ -105,11 +113,11 @@ pub(super) trait Woken {
 
     /// Lets time pass in which nothing wakes the function.
     async fn away(&mut self, seconds: u64) {
-        let from = self.on().wire.world().now;
-        self.on().wire.sleep(seconds).await;
+        let from = self.cluster().wire.world().now;
+        self.cluster().wire.sleep(seconds).await;
         self.passes();
         // Events wait an hour for a function that is away; one of them is as good as all.
-        let now = self.on().wire.world().now;
+        let now = self.cluster().wire.world().now;
         self.hours().next_sweep = now;
         self.hours().absences.extend((seconds >= HEARTBEAT).then_some((from, now)));
         self.remember();
@@ -118,7 +126,7 @@ pub(super) trait Woken {
     /// Draws which events come, how often and when, and lets the function have them.
     async fn jumble_events(&mut self, draw: &mut fastrand::Rng) -> Result<(), Wrong> {
         self.remember();
-        self.on().wire.sleep(draw.u64(1..20)).await;
+        self.cluster().wire.sleep(draw.u64(1..20)).await;
         self.passes();
         let events = self.taken();
         let now = jumbled(draw, events, &mut self.hours().late);
@@ -130,13 +138,13 @@ pub(super) trait Woken {
 
     /// A round in which nothing is to be done writes nothing. Returns its answer.
     async fn writes_nothing(&self) -> Result<Value, Wrong> {
-        let from = self.on().wire.world().calls.len();
+        let from = self.cluster().wire.world().calls.len();
         let keys =
             |world: &World| world.dynamodb.tables.values().flat_map(|table| table.keys().cloned()).collect::<Vec<_>>();
-        let before = keys(&self.on().wire.world());
+        let before = keys(&self.cluster().wire.world());
         let answer =
-            self.on().sweep().await.map_err(|failure| format!("the idle round failed: {}", failure.chain()))?;
-        let world = self.on().wire.world();
+            self.cluster().sweep().await.map_err(|failure| format!("the idle round failed: {}", failure.chain()))?;
+        let world = self.cluster().wire.world();
         let writes: Vec<_> = world.calls.iter().skip(from).filter(|call| call.write).collect();
         if writes.is_empty() {
             Ok(answer)

@@ -1,5 +1,5 @@
 //! What the predecessor of instance-drainer got wrong: each as the story in which it goes wrong, and in which this one does
-//! not.
+//! not. They fill one file: all of them play both functions on the same few beginnings.
 
 use std::{net::Ipv4Addr, sync::Arc};
 

@@ -10,6 +10,7 @@ use cluster_sim::{
     time::{minutes, play, within},
     wire::Fault,
 };
+use cluster_world::cloudwatch::State;
 use serde_json::json;
 
 use super::core;
@@ -17,11 +18,11 @@ use super::core;
 #[test]
 fn a_task_that_ends_soon_after_each_start_alarms() {
     play(async {
-        let cluster = Cluster::formed(3);
+        let cluster = Cluster::formed(3).with_alarms().await;
         cluster.live(minutes(6)).await;
         let instance = cluster.serving(2).unwrap();
         let mut minute = 0;
-        while cluster.metric("CoreNotWholeSeconds", None) <= Some(NOT_WHOLE.as_secs_f64()) {
+        while cluster.alarm("CoreNotWholeAlarm") != State::Alarm {
             minute += 1;
             assert!(minute < 60, "nobody was told within an hour");
             if cluster.serving(2).is_some()
@@ -40,7 +41,7 @@ fn a_task_that_ends_soon_after_each_start_alarms() {
 async fn alarmed_after(cluster: &Cluster) -> usize {
     for minute in 1..=600 {
         cluster.live_without_events(minutes(1)).await;
-        if cluster.metric("CoreNotWholeSeconds", None) > Some(NOT_WHOLE.as_secs_f64()) {
+        if cluster.alarm("CoreNotWholeAlarm") == State::Alarm {
             return minute;
         }
     }
@@ -50,7 +51,7 @@ async fn alarmed_after(cluster: &Cluster) -> usize {
 #[test]
 fn a_volume_that_stays_busy_for_hours_alarms_and_names_core_and_holder() {
     play(async {
-        let cluster = Cluster::formed(3);
+        let cluster = Cluster::formed(3).with_alarms().await;
         cluster.live(minutes(6)).await;
         let lost = cluster.serving(2).unwrap();
         cluster.wire.world().lose_instance(&lost);
@@ -58,6 +59,7 @@ fn a_volume_that_stays_busy_for_hours_alarms_and_names_core_and_holder() {
         let after = alarmed_after(&cluster).await;
         assert!((30..=32).contains(&after), "alarmed after {after} minutes");
         assert_eq!(cluster.metric("CoresNotWhole", None), Some(1.0));
+        assert_eq!(cluster.alarm("SeveralCoresNotWholeAlarm"), State::Ok);
         let (core, volume) = (core(&cluster, 2).await, &cluster.nodes[1].volume);
         assert_eq!((&core["core"], &core["whole"]), (&json!(2), &json!(false)), "{core}");
         let why = core["why"].as_str().unwrap();
@@ -69,7 +71,7 @@ fn a_volume_that_stays_busy_for_hours_alarms_and_names_core_and_holder() {
 #[test]
 fn a_core_without_any_instance_alarms_with_auto_scalings_own_words() {
     play(async {
-        let cluster = Cluster::formed(3);
+        let cluster = Cluster::formed(3).with_alarms().await;
         cluster.live(minutes(6)).await;
         let lost = cluster.serving(2).unwrap();
         cluster.wire.world().ec2.no_capacity.insert(ZONES[1].to_owned());
@@ -97,6 +99,7 @@ fn a_core_without_any_instance_alarms_with_auto_scalings_own_words() {
         cluster.wire.world().ec2.no_capacity.clear();
         cluster.live(minutes(14)).await;
         assert_eq!(cluster.metric("CoreNotWholeSeconds", None), Some(0.0));
+        assert_eq!(cluster.alarm("CoreNotWholeAlarm"), State::Ok);
     });
 }
 

@@ -62,6 +62,32 @@ pub(super) fn read(payload: &Value, id: Option<&str>) -> Option<Alert> {
     Some(change.alert(status))
 }
 
+/// The labels of an alarm that are no tags.
+const OWN: [&str; 6] = ["account", "actions", "alarm", "contributor", "region", "source"];
+
+impl Alert {
+    /// Returns the ARN of its alarm where nothing is known of the alarm's tags: a form has them only where the alarm says so
+    /// (CloudWatch user guide, "Alarm tags in action payloads").
+    #[must_use]
+    pub fn untagged_alarm(&self) -> Option<&str> {
+        let label = |name: &str| self.labels.get(name).map(String::as_str);
+        let untagged = label("source") == Some("alarm") && self.labels.keys().all(|name| OWN.contains(&name.as_str()));
+        let arn = self.key.as_str().split('#').next()?;
+        (untagged && Arn::parse(arn).is_some_and(|arn| arn.resource.starts_with("alarm:"))).then_some(arn)
+    }
+
+    /// Takes over the tags of its alarm: the severity, and each other one as a label.
+    pub fn tag(&mut self, tags: &[(String, String)]) {
+        let severity = tags.iter().find(|(name, _)| severity::is_name(name));
+        self.severity = severity.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(self.severity);
+        for (name, value) in tags.iter().filter(|(name, _)| !severity::is_name(name)) {
+            self.labels.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        // What is known is not asked for again.
+        self.labels.entry("tags".to_owned()).or_insert_with(|| tags.len().to_string());
+    }
+}
+
 /// Reads the message of an SNS action.
 fn notification<'a>(payload: &'a Value, id: Option<&'a str>) -> Option<Change<'a>> {
     let trigger = &payload["Trigger"];
@@ -171,6 +197,7 @@ impl Change<'_> {
         Alert {
             event,
             status,
+            lasting: true,
             severity,
             labels: self.labels(tags, arn, region),
             title: title(description, self.name),

@@ -52,6 +52,7 @@ pub(super) fn read(payload: &Value) -> Option<Alert> {
         key: Key::new(&format!("{arn}#{verb}")),
         event: event.id(),
         status,
+        lasting: false,
         severity: Severity::Error,
         labels,
         title,

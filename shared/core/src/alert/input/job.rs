@@ -47,6 +47,7 @@ pub(super) fn read(payload: &Value) -> Option<Alert> {
         key: Key::new(&key),
         event: event.id(),
         status,
+        lasting: false,
         severity,
         labels,
         title,

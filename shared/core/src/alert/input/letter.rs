@@ -52,6 +52,7 @@ pub(super) fn read(message: &Value) -> Option<Alert> {
         key: Key::new(&format!("{}#letters", arn.or(origin).unwrap_or("unknown"))),
         event: text(message, &["messageId", "MessageId"]).map_or_else(|| digest(message), str::to_owned),
         status: Status::Firing,
+        lasting: false,
         severity: Severity::Error,
         labels,
         title: format!("A message is in {of} {}", cut(name, 80)),

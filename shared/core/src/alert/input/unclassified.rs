@@ -25,6 +25,7 @@ pub(super) fn read(payload: &Value, envelope: Envelope<'_>) -> Alert {
         key: Key::new(&format!("unclassified:{event}:{}", digest(payload))),
         event,
         status: Status::Firing,
+        lasting: false,
         severity: Severity::Error,
         labels: labels("unclassified", account, region),
         title: format!("Unclassified: {}", cut(kind, 120)),

@@ -29,8 +29,10 @@ pub(super) fn fixture(name: &str) -> Value {
 
 /// Writes an alert with all that is in it.
 fn shown(alert: &Alert) -> String {
-    let Alert { key, event, status, severity, labels, title, meaning, since, reading, links, next_step } = alert;
-    let mut text = format!("{severity} {status:?}: {title}\nkey: {key}\nevent: {event}\n");
+    let Alert { key, event, status, lasting, severity, labels, title, meaning, since, reading, links, next_step } =
+        alert;
+    let mut text =
+        format!("{severity} {status:?}{}: {title}\nkey: {key}\nevent: {event}\n", if *lasting { "" } else { ", once" });
     let _ = writeln!(text, "since: {}", since.map_or_else(|| "-".to_owned(), |since| since.to_string()));
     let _ =
         writeln!(text, "labels: {}", labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" | "));

@@ -61,6 +61,7 @@ fn any_alert() -> impl Strategy<Value = Alert> {
             key: Key::new(&key),
             event,
             status: [Status::Firing, Status::Resolved, Status::Unknown][state.0],
+            lasting: true,
             severity: [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical][state.1],
             labels: labels.into_iter().collect::<BTreeMap<_, _>>(),
             title,

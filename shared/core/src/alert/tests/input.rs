@@ -134,3 +134,18 @@ fn an_alarm_is_the_same_event_however_often_its_topic_puts_it_into_the_queue() {
     payload["Records"][0]["messageId"] = "another".into();
     assert_eq!(first, read(&payload));
 }
+
+#[test]
+fn tags_that_did_not_come_along_are_taken_over_and_change_nothing_else() {
+    let mut alert = read(&fixture("lambda-metric")).remove(0);
+    let arn = alert.key.as_str().to_owned();
+    assert_eq!(alert.untagged_alarm(), Some(arn.as_str()));
+    let tags = [("Severity", "critical"), ("tier", "core"), ("region", "elsewhere")];
+    alert.tag(&tags.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!((alert.severity, alert.labels["tier"].as_str()), (Severity::Critical, "core"));
+    assert_ne!(alert.labels["region"], "elsewhere");
+    assert_eq!(alert.untagged_alarm(), None);
+    for other in ["event-metric", "task-exit-code", "unknown-event"] {
+        assert_eq!(read(&fixture(other))[0].untagged_alarm(), None, "{other}");
+    }
+}

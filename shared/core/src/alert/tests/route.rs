@@ -7,6 +7,7 @@ fn alert(severity: Severity, labels: &[(&str, &str)]) -> Alert {
         key: Key::new("k"),
         event: "e".into(),
         status: Status::Firing,
+        lasting: true,
         severity,
         labels: labels
             .iter()
@@ -94,5 +95,34 @@ fn a_wrong_tree_is_refused_by_its_place() {
     ] {
         let refused = Tree::read(text, &destinations()).unwrap_err().to_string();
         assert!(refused.starts_with(why), "{refused}");
+    }
+}
+
+#[test]
+fn a_destination_may_name_an_entry_of_its_secret() {
+    let destinations = ["page", "slack"].map(str::to_owned).into();
+    let tree = |to: &str| Tree::read(&format!(r#"{{"to": ["{to}"]}}"#), &destinations);
+    assert_eq!(tree("slack:db-team").unwrap().destinations(), ["slack:db-team".to_owned()].into());
+    for to in ["slack:", "slack:a b", "page:a", "chat:a", "slack:a:b"] {
+        let refused = tree(to).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("route root: there is no destination {to:?}")), "{refused}");
+    }
+}
+
+#[test]
+fn whoever_has_written_no_tree_gets_one_that_goes_somewhere() {
+    let ways = |destinations: &[&str], severity: Severity| {
+        let tree = Tree::standard(&destinations.iter().map(|name| (*name).to_owned()).collect());
+        tree.ways(&alert(severity, &[])).into_iter().map(|way| way.to).collect::<Vec<_>>().join(" ")
+    };
+    for (destinations, critical, error) in [
+        (&["page"][..], "page", "page"),
+        (&["page", "notify"], "page", "notify"),
+        (&["page", "slack"], "page slack", "slack"),
+        (&["page", "pagerduty"], "pagerduty", "page"),
+        (&["page", "notify", "pagerduty", "slack", "webhook"], "pagerduty slack webhook", "notify slack webhook"),
+    ] {
+        assert_eq!(ways(destinations, Severity::Critical), critical);
+        assert_eq!(ways(destinations, Severity::Error), error);
     }
 }

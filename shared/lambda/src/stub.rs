@@ -13,9 +13,10 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 
-use cluster_lambda::signed::Signed;
-
-use crate::query::{Api, EC2, Query};
+use crate::{
+    query::{Api, EC2, Query},
+    signed::Signed,
+};
 
 /// A connector that gives these answers in turn, and the last one forever; status 0 never answers.
 #[derive(Clone, Debug)]

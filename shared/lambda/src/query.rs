@@ -1,11 +1,12 @@
-//! AWS's Query API, which EC2 and CloudWatch speak: a form goes out, and XML comes back.
+//! AWS's Query API, which EC2, CloudWatch and SNS speak: a form goes out, and XML comes back.
 
-use cluster_lambda::{
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
     Aws, Failure,
     env::Lookup,
     signed::{Call, Error, Response, Service, Signed},
 };
-use serde::{Deserialize, de::DeserializeOwned};
 
 /// A service of the Query API.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,10 @@ pub const CLOUDWATCH: Api = Api {
     version: "2010-08-01",
     service: Service { name: "monitoring", variable: "CLOUDWATCH", refusal },
 };
+
+/// SNS.
+pub const SNS: Api =
+    Api { title: "SNS", version: "2010-03-31", service: Service { name: "sns", variable: "SNS", refusal } };
 
 /// A client of one service.
 #[derive(Clone, Debug)]
@@ -101,11 +106,13 @@ fn refusal(response: &Response) -> Option<(String, String)> {
 mod tests {
     use std::time::Duration;
 
-    use cluster_lambda::aws::{ATTEMPT_TIMEOUT, CALL_TIMEOUT};
     use tokio::time::Instant;
 
     use super::*;
-    use crate::stub::Answers;
+    use crate::{
+        aws::{ATTEMPT_TIMEOUT, CALL_TIMEOUT},
+        stub::Answers,
+    };
 
     const TAKEN: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
         <Response><Errors><Error><Code>VolumeInUse</Code><Message>vol-1 is already attached to an instance</Message></Error></Errors><RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>"#;

@@ -1,0 +1,133 @@
+//! The sweep of each minute: tells what is held, what stays, and what could not be told before.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use cluster_core::alert::{Alert, Due, Incident, Status};
+use cluster_lambda::{Failure, Mode, Reconciled, Round};
+use cluster_state::Stored;
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+
+use crate::{Outcome, Router, alarms::State, outcome::Open, tell::Claimed};
+
+/// How many incidents are told at once.
+const AT_ONCE: usize = 8;
+/// After how many failures a destination is left alone until the next sweep.
+const FAILURES: usize = 3;
+
+impl Router {
+    pub(crate) async fn sweep(&self, round: &Round) -> Reconciled<Outcome> {
+        let incidents = match self.state.read_incidents().await {
+            Ok(incidents) => incidents,
+            Err(failure) => return Err(failure).into(),
+        };
+        let mut failures: Vec<_> = incidents.unreadable.iter().map(|key| self.unreadable(key)).collect();
+        let mut open = incidents.open;
+        if let Err(failure) = self.look(&mut open, round.began).await {
+            failures.push(failure);
+        }
+        let run = Run { outcome: RefCell::new(Outcome::at(round.began)), failed: RefCell::default() };
+        let each = stream::iter(open).map(|stored| self.sweep_one(stored, round, &run));
+        let results: Vec<_> = each.buffer_unordered(AT_ONCE).collect().await;
+        failures.extend(results.into_iter().filter_map(Result::err));
+        Reconciled { outcome: Some(run.outcome.into_inner()), failures }
+    }
+
+    /// Looks whether alarms that were told are still in alarm: an event that says so may be lost, and an alarm may be deleted. What
+    /// has changed is told, and written down, with the rest.
+    async fn look(&self, open: &mut [Stored], now: Timestamp) -> Result<(), Failure> {
+        let names: Vec<&str> = open.iter().filter_map(|stored| self.own_alarm(&stored.incident)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let states = self.alarms.states(&names).await?;
+        for stored in open {
+            let Some(name) = self.own_alarm(&stored.incident) else { continue };
+            if let Some(over) = over(&stored.incident.alert, states.get(name), now) {
+                stored.incident.hear(over, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the name of an incident's alarm, if it is in alarm, of this account and region, and whole: not of one contributor.
+    fn own_alarm<'a>(&self, incident: &'a Incident) -> Option<&'a str> {
+        let alert = &incident.alert;
+        let label = |name: &str| alert.labels.get(name).map(String::as_str);
+        let own = alert.key.as_str().starts_with(&self.own_alarms) && label("contributor").is_none();
+        let firing = alert.status == Status::Firing && label("source") == Some("alarm");
+        label("alarm").filter(|_| own && firing)
+    }
+
+    async fn sweep_one(&self, stored: Stored, round: &Round, run: &Run) -> Result<(), Failure> {
+        let now = self.now();
+        let Stored { mut incident, mut version } = stored;
+        if round.mode != Mode::Look && self.add_tags(&mut incident.alert).await {
+            if !self.state.save_incident(&incident, Some(version), false, now).await? {
+                return Ok(());
+            }
+            version = version.saturating_add(1);
+        }
+        let due = self.due(&incident, now).await?;
+        let shown = Open::new(&incident, &due, now);
+        if round.mode != Mode::Look && !due.is_empty() && !incident.is_being_told(now) {
+            self.tell_as_far_as(incident, version, due, run).await?;
+        }
+        run.outcome.borrow_mut().open.push(shown);
+        Ok(())
+    }
+
+    /// Tells an incident, but to destinations that have failed again and again in this round.
+    async fn tell_as_far_as(
+        &self,
+        mut incident: Incident,
+        version: u64,
+        due: Vec<Due>,
+        run: &Run,
+    ) -> Result<(), Failure> {
+        let works = |due: &Due| run.failed.borrow().get(&due.to).is_none_or(|failed| *failed < FAILURES);
+        let due: Vec<_> = due.into_iter().filter(works).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        incident.telling = Some(now);
+        if !self.state.save_incident(&incident, Some(version), false, now).await? {
+            return Ok(());
+        }
+        let telling = self.tell(Claimed { incident, version: version.saturating_add(1), due }).await?;
+        let mut outcome = run.outcome.borrow_mut();
+        outcome.delivered += telling.delivered;
+        for (to, failure) in telling.failed {
+            *run.failed.borrow_mut().entry(to.clone()).or_default() += 1;
+            outcome.failed += 1;
+            outcome.reasons.insert(to, failure.chain());
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, key: &str) -> Failure {
+        let table = &self.config.state_table;
+        Failure::permanent(format!(
+            "the item incident/{key} of table {table} is unreadable: look at that alarm, then delete the item"
+        ))
+    }
+}
+
+/// A sweep on its way.
+struct Run {
+    outcome: RefCell<Outcome>,
+    /// How often each destination has failed.
+    failed: RefCell<BTreeMap<String, usize>>,
+}
+
+/// Returns what says that an alarm is over, if it is.
+fn over(alert: &Alert, state: Option<&State>, now: Timestamp) -> Option<Alert> {
+    let (since, meaning) = match state {
+        Some(state) if state.value == "OK" => (state.at.unwrap_or(now), state.reason.clone()),
+        Some(_) => return None,
+        None => (now, "CloudWatch has no such alarm any more.".to_owned()),
+    };
+    let event = format!("{}@{since}/OK", alert.key);
+    Some(Alert { status: Status::Resolved, since: Some(since), event, meaning, ..alert.clone() })
+}

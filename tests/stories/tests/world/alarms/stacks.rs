@@ -1,0 +1,111 @@
+//! The alarms of the rendered templates, in a running cluster.
+
+use cluster_sim::{
+    cluster::Cluster,
+    functions::INSTANCE_DRAINER,
+    time::{minutes, play, within},
+};
+use cluster_world::cloudwatch::State;
+use serde_json::{Value, json};
+
+#[test]
+fn a_cluster_that_is_whole_has_no_alarm() {
+    play(async {
+        let cluster = Cluster::formed(3).with_alarms().await;
+        assert_eq!(cluster.alarm("CoreNotWholeAlarm"), State::InsufficientData);
+        cluster.live(minutes(45)).await;
+        assert_eq!(cluster.alarms(), Vec::<String>::new());
+        let world = cluster.wire.world();
+        let unknown = world.cloudwatch.alarms.iter().filter(|(_, alarm)| alarm.now.state != State::Ok);
+        assert_eq!(unknown.map(|(name, _)| name).collect::<Vec<_>>(), Vec::<&String>::new(), "each finds its metric");
+    });
+}
+
+#[test]
+fn a_disk_that_fills_alarms_step_by_step() {
+    play(async {
+        let cluster = Cluster::formed(3).quiet().with_alarms().await;
+        cluster.live(minutes(10)).await;
+        let volume = cluster.nodes[1].volume.clone();
+        let steps = ["DataDiskFillingAlarm", "DataDiskNearlyFullAlarm", "DataDiskFullAlarm"];
+        let states = || steps.map(|alarm| cluster.alarm(alarm) == State::Alarm);
+        assert_eq!(states(), [false; 3]);
+        cluster.wire.world().set_room(&volume, 15.0);
+        cluster.live(minutes(5)).await;
+        assert_eq!(states(), [true, false, false]);
+        cluster.wire.world().set_room(&volume, 7.5);
+        cluster.live(minutes(5)).await;
+        assert_eq!(states(), [true, true, false]);
+        cluster.wire.world().set_room(&volume, 60.0);
+        cluster.live(minutes(11)).await;
+        assert_eq!(states(), [false; 3]);
+    });
+}
+
+#[test]
+fn a_function_that_falls_silent_alarms_and_recovers() {
+    play(async {
+        let cluster = Cluster::formed(3).quiet().with_alarms().await;
+        cluster.live(minutes(10)).await;
+        let silence = "Monitoring/Silence/SilenceAlarm";
+        assert_eq!(cluster.alarm(silence), State::Ok);
+        let mut minute = 0;
+        while cluster.alarm(silence) != State::Alarm {
+            minute += 1;
+            assert!(minute < 20, "nobody was told");
+            // Nobody wakes it.
+            cluster.wire.sleep(60).await;
+        }
+        // Five periods, and what the evaluation range has besides.
+        assert!((5..=8).contains(&minute), "after {minute} minutes");
+        cluster.until("it is heard again", within(minutes(3)), |cluster| cluster.alarm(silence) == State::Ok).await;
+    });
+}
+
+#[test]
+fn a_dead_letter_alarms_by_a_metric_of_aws() {
+    play(async {
+        let cluster = Cluster::formed(3).quiet().with_alarms().await;
+        let name = cluster.alarm_name("Draining/Queues/DeadLettersAlarm");
+        let metric = cluster.wire.world().cloudwatch.alarms[&name].metrics().remove(0);
+        assert_eq!((metric.namespace.as_str(), metric.dimensions.len()), ("AWS/SQS", 1));
+        cluster.wire.world().set_gauge(&metric, Some(1.0));
+        cluster.live(minutes(7)).await;
+        assert_eq!(cluster.alarms(), [name]);
+    });
+}
+
+#[test]
+fn a_function_that_fails_with_an_alarm_is_invoked_three_times_and_the_alarm_is_kept() {
+    play(async {
+        let cluster = Cluster::formed(3).quiet().with_alarms().await;
+        let arn = {
+            let mut world = cluster.wire.world();
+            let function = world.lambda.on_failure.keys().find(|name| name.contains("Draining")).unwrap().clone();
+            let arn = cluster_world::lambda::arn(&function);
+            let never = json!({
+                "Namespace": "Stories", "MetricName": "Nothing", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1,
+                "ComparisonOperator": "GreaterThanThreshold", "Threshold": 0, "TreatMissingData": "ignore",
+                "AlarmActions": [arn],
+            });
+            world.create("AWS::CloudWatch::Alarm", "Misled", &never).unwrap();
+            arn
+        };
+        cluster.wire.world().set_alarm_state("Misled", State::Alarm, "by hand").unwrap();
+        let attempts = || cluster.picture().matches(&format!("{INSTANCE_DRAINER}:")).count();
+        let before = attempts();
+        cluster.live(minutes(1) / 2).await;
+        let first = attempts();
+        cluster.live(minutes(1)).await;
+        let second = attempts();
+        cluster.live(minutes(3)).await;
+        assert_eq!([first - before, second - before, attempts() - before], [1, 2, 3]);
+        let world = cluster.wire.world();
+        assert!(world.lambda.invocations.is_empty());
+        let (queue, record) = world.messages.iter().find(|(_, body)| body.contains("RetriesExhausted")).unwrap();
+        assert!(queue.starts_with("https://sqs.") && queue.contains("Undelivered"), "{queue}");
+        let record: Value = serde_json::from_str(record).unwrap();
+        assert_eq!(record["requestContext"]["functionArn"], format!("{arn}:$LATEST"));
+        assert_eq!(record["requestPayload"]["alarmData"]["alarmName"], "Misled");
+    });
+}
