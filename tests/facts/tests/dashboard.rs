@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster_facts::template::{deployments, rendered, resources};
+use cluster_facts::{
+    root,
+    template::{deployments, rendered, resources},
+};
 use cluster_lambda::telemetry::NAMESPACE;
 use serde_json::Value;
 
@@ -204,5 +207,8 @@ fn the_dashboard_of_three_cores_costs_nothing() {
         // With alarm-router there are four more.
         let all = metrics.len() + OF_ROUTER.len();
         assert!(all <= 50, "{deployment}: {all} metrics");
+        let page = std::fs::read_to_string(root().join("docs/real-account.md")).unwrap();
+        let row = format!("| dashboard | {} metrics, ", metrics.len());
+        assert!(deployment != "default" || page.contains(&row), "docs/real-account.md has no {row}");
     }
 }

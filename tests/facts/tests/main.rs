@@ -12,6 +12,7 @@ mod alert_permissions;
 mod backup_job;
 mod backups;
 mod cluster_template;
+mod costs;
 mod dashboard;
 mod disks;
 mod documents;
