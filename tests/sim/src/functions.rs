@@ -12,6 +12,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use alarm_router::Router;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_async::{
@@ -19,7 +20,6 @@ use aws_smithy_async::{
     time::SharedTimeSource,
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use alarm_router::Router;
 use backup_pruner::Pruner;
 use backup_scheduler::Scheduler;
 use cluster_lambda::{

@@ -3,6 +3,7 @@
 mod alarm;
 mod composite;
 mod data;
+mod describe;
 mod disk;
 mod grammar;
 mod judge;
@@ -18,12 +19,12 @@ mod watch;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Refusal, World,
     cloudformation::{Change, Operation, Wanted},
-    query::{CLOUDWATCH, Form},
+    query::CLOUDWATCH,
     service::{Asked, Service, Target, Touched},
 };
 
@@ -73,17 +74,19 @@ impl Service for CloudWatch {
 
     /// Service authorization reference of CloudWatch: `GetMetricData` knows no resources, `ListTagsForResource` the alarm.
     fn asked(_: &World, asked: &Asked<'_>) -> Touched {
-        let resource = match asked.operation.as_str() {
-            "ListTagsForResource" => asked.form.as_ref().map_or("", |form| form.text("ResourceARN")),
-            _ => "*",
+        let resource = match (asked.operation.as_str(), &asked.form) {
+            ("ListTagsForResource", Some(form)) => form.text("ResourceARN").to_owned(),
+            ("DescribeAlarms", Some(form)) => describe::described(form),
+            _ => "*".to_owned(),
         };
-        Touched::resources(vec![resource.to_owned()])
+        Touched::resources(vec![resource])
     }
 
     fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let form = asked.form()?;
         match form.action.as_str() {
             "GetMetricData" => world.get_metric_data(form),
+            "DescribeAlarms" => world.describe_alarms(form),
             "ListTagsForResource" => world.list_tags(form),
             other => {
                 let message = format!("Could not find operation {other} for version {CLOUDWATCH}");
@@ -123,20 +126,5 @@ impl Service for CloudWatch {
 
     fn delete(world: &mut World, kind: &str, id: &str, _: &Value) -> Result<(), String> {
         world.delete_in_cloudwatch(kind, id)
-    }
-}
-
-impl World {
-    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListTagsForResource.html>, of alarms alone.
-    fn list_tags(&self, form: &Form) -> Result<Value, Refusal> {
-        let arn = form.required("ResourceARN")?;
-        if !arn.starts_with("arn:") {
-            return Err(Refusal::new("InvalidParameterValue", format!("ResourceARN {arn} is no ARN")));
-        }
-        let alarm = self.cloudwatch.alarms.values().find(|alarm| alarm.arn == arn);
-        let absent = || Refusal::new("ResourceNotFoundException", format!("The resource {arn} does not exist"));
-        let tags = &alarm.ok_or_else(absent)?.tags;
-        let tags: Vec<_> = tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
-        Ok(json!({"Tags": tags}))
     }
 }
