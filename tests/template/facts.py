@@ -49,6 +49,7 @@ def allowed(roles: list[Template], policies: list[Template]) -> dict[str, Any]:
 
 def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
     given, topic = chosen["HostedZoneId"], chosen["AlarmTopicArn"]
+    routes = topic and chosen["AlarmRouter"] == "true"
     zone = output(deployed, "Discovery", "HostedZoneId")
     functions = of(deployed, "AWS::Lambda::Function")
     backups = ("Scheduling", "Pruning") if chosen["Backups"] == "true" else ()
@@ -67,9 +68,9 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
     return {
         "a zone is created when none is given": (len(of(deployed, "AWS::Route53::HostedZone")), 0 if given else 1),
         "all writes go into the zone": (written, [given or zone] * 3),
-        "alarms call the topic and nothing else": (
+        "alarms call the router, those about it the topic, and nothing else": (
             {tuple(called) for called in actions if called},
-            {(topic,)} if topic else set(),
+            {(output(deployed, "Alerting", "FunctionArn"),), (topic,)} if routes else {(topic,)} if topic else set(),
         ),
         "health is asked for": (variables["Discovery"]["REQUIRE_HEALTHY"], "true"),
         "a dry run is one": (
@@ -78,7 +79,7 @@ def dns_and_functions(chosen: Combination, deployed: Deployed) -> Facts:
         ),
         "functions run on the processor": (
             [found["Architectures"] for found in functions],
-            [[chosen["Architecture"]]] * (3 + len(backups)),
+            [[chosen["Architecture"]]] * (3 + len(backups) + bool(routes)),
         ),
         "the key of the volumes may be used": (
             may.get("kms:CreateGrant"),

@@ -76,6 +76,11 @@ REFUSALS = {
     "root: FullBackupSchedule: '' must be a cron or rate expression": {"FullBackupSchedule": ""},
     "root: BackupBucketName: 's3://backups' must be the name of a bucket": {"BackupBucketName": "s3://backups"},
     "root: BackupMinimumChains: '0' is out of range": {"BackupMinimumChains": "0"},
+    "root: MuteSchedule: .* must be a cron expression of five fields": {"MuteSchedule": "cron(0 2 ? * SUN *)"},
+    "root: MuteSchedule: 'rate.*' must be a cron expression of five fields": {"MuteSchedule": "rate(1 day)"},
+    "root: MuteDuration: '2h' must be an ISO 8601 duration": {"MuteDuration": "2h"},
+    "root: MuteDuration: 'P' must be an ISO 8601 duration": {"MuteDuration": "P"},
+    "root: MuteDuration: 'P1DT' must be an ISO 8601 duration": {"MuteDuration": "P1DT"},
 }
 
 
@@ -83,6 +88,8 @@ REFUSALS = {
 FORMS = {
     "one certificate, its line breaks lost": {"TlsCaCertificate": CA},
     "one certificate as it is in its file": {"TlsCaCertificate": re.sub("([A-Za-z0-9+/=]{64})", r"\1\n", CA) + "\n"},
+    "windows of a day and a half": {"MuteSchedule": "at(2027-01-31T22:00)", "MuteDuration": "P1DT12H"},
+    "windows of ninety minutes": {"MuteSchedule": "cron(30 1 1 * *)", "MuteDuration": "PT90M"},
     "two certificates in a line with \\n in it": {"TlsCaCertificate": f"{CA}\\n{CA}\\n"},
 }
 

@@ -76,6 +76,10 @@ PSEUDO = {
 }
 
 
+# Where alarms go.
+TOPIC = "arn:aws:sns:eu-west-1:000000000000:alarms"
+
+
 def secret(name: str) -> str:
     return f"arn:aws:secretsmanager:eu-west-1:000000000000:secret:own/{name}-AbCdEf"
 
@@ -127,7 +131,14 @@ SWITCHES = {
     "SecretsKmsKeyArn": ("", key(1)),
     "DataKmsKeyArn": ("", key(2)),
     "DataVolumeType": ("gp3", "io2"),
-    "AlarmTopicArn": ("", "arn:aws:sns:eu-west-1:000000000000:alarms"),
+    "AlarmTopicArn": (TOPIC, ""),
+    "AlarmRouter": ("true", "false"),
+    "NotifyTopicArn": ("", "arn:aws:sns:eu-west-1:000000000000:notify"),
+    "SlackSecretArn": ("", secret("slack")),
+    "PagerDutySecretArn": ("", secret("pagerduty")),
+    "WebhookSecretArn": ("", secret("webhook")),
+    "TopicsKmsKeyArn": ("", key(4)),
+    "MuteSchedule": ("", "cron(0 2 * * SUN)", "at(2027-01-31T22:00)"),
     "DryRun": ("false", "true"),
     "Architecture": ("arm64", "x86_64"),
     "CoreInstanceType": ("r7g.large", "m7i.large", "r7g.8xlarge"),
@@ -149,6 +160,9 @@ SWITCHES = {
 }
 
 
+DESTINATIONS = ("NotifyTopicArn", "SlackSecretArn", "PagerDutySecretArn", "WebhookSecretArn", "AlertRoutes")
+
+
 def whole(combination: Combination) -> Combination:
     """Returns a combination with what follows from it: a snapshot for each core, a Spot core in a mixed tier, replicas with the
     cores' processor, no lock on a bucket that is given."""
@@ -161,6 +175,8 @@ def whole(combination: Combination) -> Combination:
         "RestoreSnapshotIds": ",".join(snapshots),
         "CoreOnDemandBase": str(base),
         "ReplicaInstanceType": replica,
+        # What else goes somewhere needs the topic.
+        **({} if combination.get("AlarmTopicArn", TOPIC) else dict.fromkeys(DESTINATIONS, "")),
         "BackupObjectLockDays": "0" if combination.get("BackupBucketName") else combination.get("BackupObjectLockDays", "0"),
     }
 
@@ -376,6 +392,8 @@ CREATED = {
     "AWS::Batch::JobDefinition": {"": ARN + "job-definition/{name}:1"},
     "AWS::Batch::JobQueue": {"": ARN + "job-queue/{name}"},
     "AWS::CloudWatch::Alarm": {"": "{name}"},
+    "AWS::CloudWatch::CompositeAlarm": {"": "{name}"},
+    "AWS::CloudWatch::Dashboard": {"": "{name}"},
     "AWS::DynamoDB::Table": {"": "{name}", "Arn": ARN + "table/{name}"},
     "AWS::EC2::LaunchTemplate": {"": "lt-{id}", "LatestVersionNumber": "1"},
     "AWS::EC2::SecurityGroup": {"": "sg-{id}", "GroupId": "sg-{id}"},
@@ -608,7 +626,17 @@ CHANGES = {
     "BackupMonths": "0",
     "BackupMinimumChains": "3",
     "BackupPrunePercent": "10",
-    "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:alarms",
+    "AlarmTopicArn": "arn:aws:sns:eu-west-1:000000000000:others",
+    "NotifyTopicArn": "arn:aws:sns:eu-west-1:000000000000:notify",
+    "SlackSecretArn": secret("slack"),
+    "PagerDutySecretArn": secret("pagerduty"),
+    "PagerDutyRegion": "eu",
+    "WebhookSecretArn": secret("webhook"),
+    "TopicsKmsKeyArn": key(4),
+    "AlertRoutes": '{"to": ["notify"]}',
+    "MuteSchedule": "cron(0 2 * * SUN)",
+    "MuteDuration": "P1DT12H",
+    "MuteTimeZone": "Europe/Berlin",
     "LogRetentionDays": "90",
     "Architecture": "x86_64",
 }
@@ -633,7 +661,8 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
     alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j", "CoreServiceNames": "core,core-spare"}
     alone |= {"AlarmActionArn": "arn:aws:lambda:eu-west-1:000000000000:function:alarms:live"}
-    plain = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
+    sizes_of = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
+    plain = {name: {"AlarmTopicArn": TOPIC} | its for name, its in sizes_of.items()}
     # The cores share a zone: a function takes each subnet once.
     plain |= {"one-zone": {f"{name}{place}": NAMED[f"{name}1"] for name in ("CoreSubnet", "CoreZone") for place in (2, 3)}}
     plain |= {"changed": CHANGES, "changed-seven": CHANGES_OF_SEVEN}

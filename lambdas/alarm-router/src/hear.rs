@@ -67,20 +67,20 @@ impl Router {
         Err(busy(&key))
     }
 
-    /// Asks for the tags of an alarm that did not bring them. Without them its severity and its routes may be others, but it is told.
-    async fn add_tags(&self, alert: &mut Alert) {
+    /// Asks for the tags of an alarm that did not bring them, and returns whether they are known now that were not. Without them its
+    /// severity and its routes may be others: it is told all the same, and the next sweep asks again.
+    pub(crate) async fn add_tags(&self, alert: &mut Alert) -> bool {
         let Some(arn) = alert.untagged_alarm().filter(|_| alert.status == Status::Firing).map(str::to_owned) else {
-            return;
+            return false;
         };
         match self.alarms.tags(&arn).await {
-            Ok(tags) => alert.tag(&tags),
+            Ok(tags) => {
+                alert.tag(&tags);
+                true
+            }
             Err(failure) => {
-                let why = failure.chain();
-                tracing::warn!(alarm = arn, why, "the tags of an alarm are unknown");
-                alert.meaning = format!(
-                    "{}\nIts tags are unknown, so its severity and its routes may be others: {why}",
-                    alert.meaning
-                );
+                tracing::warn!(alarm = arn, why = failure.chain(), "the tags of an alarm are unknown");
+                false
             }
         }
     }

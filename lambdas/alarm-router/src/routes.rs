@@ -32,10 +32,7 @@ impl Router {
         let mut failures = failures.into_iter();
         match failures.next() {
             Some(first) => Err(first.combined(failures)),
-            None => Ok((
-                ID.to_owned(),
-                json!({"Destinations": tree.destinations().into_iter().collect::<Vec<_>>().join(",")}),
-            )),
+            None => Ok((ID.to_owned(), json!({}))),
         }
     }
 }

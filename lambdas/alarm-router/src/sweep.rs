@@ -61,7 +61,13 @@ impl Router {
 
     async fn sweep_one(&self, stored: Stored, round: &Round, run: &Run) -> Result<(), Failure> {
         let now = self.now();
-        let Stored { incident, version } = stored;
+        let Stored { mut incident, mut version } = stored;
+        if round.mode != Mode::Look && self.add_tags(&mut incident.alert).await {
+            if !self.state.save_incident(&incident, Some(version), false, now).await? {
+                return Ok(());
+            }
+            version = version.saturating_add(1);
+        }
         let due = self.due(&incident, now).await?;
         let shown = Open::new(&incident, &due, now);
         if round.mode != Mode::Look && !due.is_empty() && !incident.is_being_told(now) {

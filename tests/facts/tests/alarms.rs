@@ -48,6 +48,18 @@ impl Found {
         text.split_once(". ").map_or(text, |(first, _)| first)
     }
 
+    /// Whether CloudFormation names it so.
+    fn is_named(&self, name: &str) -> bool {
+        let (_, id) = self.place.rsplit_once('/').unwrap();
+        name.starts_with(&format!("{}-{id}-", self.stack))
+    }
+
+    /// Whether it is made of the other, and calls in its place.
+    fn speaks_for(&self, other: &Self) -> bool {
+        let rule = self.properties["AlarmRule"].as_str().unwrap_or_default();
+        rule.split('"').nth(1).is_some_and(|name| other.is_named(name))
+    }
+
     /// Whether it calls somebody itself. One that a composite alarm speaks for does not.
     pub(crate) fn speaks(&self) -> bool {
         !self.properties["AlarmActions"].is_null()
@@ -105,7 +117,9 @@ fn each_alarm_calls_somebody_when_it_goes_off_and_when_it_ends_and_says_what_mis
             assert_eq!(properties["AlarmActions"], properties["OKActions"], "{place}");
             // Of missing data the alarms on silence tell. An action on them would call at each creation.
             assert!(properties["InsufficientDataActions"].is_null(), "{place}");
-            assert_eq!(alarm.speaks(), called, "{place}: calls nobody, unlike the others");
+            let spoken_for = found.iter().filter(|other| other.speaks_for(alarm)).count();
+            assert!(spoken_for <= 1, "{place}: {spoken_for} composite alarms speak for it");
+            assert_eq!(alarm.speaks(), called && spoken_for == 0, "{place}: calls nobody, or calls twice");
             let treated = properties["TreatMissingData"].as_str().unwrap_or("composite");
             let treatments: &[_] =
                 if alarm.is_composite() { &["composite"] } else { &["breaching", "ignore", "notBreaching"] };
@@ -145,6 +159,7 @@ fn the_severities_are_those_that_people_agreed_on() {
         "Monitoring/GatewaySilentAlarm",
         "Monitoring/QuorumLostAlarm",
         "Monitoring/SeveralCoresNotWholeAlarm",
+        "Monitoring/SeveralCoresNotWholeUnlessQuorumLostAlarm",
         "Monitoring/Silence/SilenceAlarm",
         "Monitoring/StopWithoutQuorumAlarm",
     ];
@@ -160,7 +175,14 @@ fn what_one_drain_causes_by_itself_is_marked_as_planned() {
         })
         .map(|alarm| alarm.place)
         .collect();
-    let wanted = ["CoreNotWholeAlarm", "DataDiskUnreportedAlarm", "MembersMissingAlarm", "QuorumAtRiskAlarm"];
+    let wanted = [
+        "CoreNotWholeAlarm",
+        "CoreNotWholeUnlessQuorumLostAlarm",
+        "DataDiskUnreportedAlarm",
+        "MembersMissingAlarm",
+        "QuorumAtRiskAlarm",
+        "QuorumAtRiskUnlessQuorumLostAlarm",
+    ];
     assert_eq!(planned, wanted.map(|id| format!("Monitoring/{id}")).into());
 }
 
@@ -183,4 +205,67 @@ fn the_documents_say_how_bad_each_alarm_is() {
         let said = if path.ends_with("PrunerSilence") { of_pruner } else { usual };
         assert_eq!(said, severity, "{}: {documented:?}", alarm.place);
     }
+}
+
+#[test]
+fn a_lost_quorum_holds_back_what_follows_from_it_and_nothing_else() {
+    let mut held_back = BTreeSet::new();
+    for deployment in deployments() {
+        let found = alarms(&deployment);
+        for composite in found.iter().filter(|alarm| alarm.is_composite()) {
+            let (place, properties) = (format!("{deployment}: {}", composite.place), &composite.properties);
+            let name = properties["ActionsSuppressor"].as_str().unwrap();
+            let [suppressor] = found.iter().filter(|alarm| alarm.is_named(name)).collect::<Vec<_>>()[..] else {
+                panic!("{place}: {name}");
+            };
+            let [child] = found.iter().filter(|alarm| composite.speaks_for(alarm)).collect::<Vec<_>>()[..] else {
+                panic!("{place}: {properties}");
+            };
+            // It wakes somebody, and nothing holds it back.
+            assert!(!suppressor.is_composite() && suppressor.tags()["severity"] == "critical", "{place}");
+            assert_eq!(suppressor.place, "Monitoring/QuorumLostAlarm", "{place}");
+            assert_eq!((composite.tags(), composite.title()), (child.tags(), child.title()), "{place}");
+            assert_eq!(properties["AlarmRule"].as_str().unwrap().matches("ALARM(").count(), 1, "{place}");
+            // For so long the suppressor may still be on its way.
+            let number = |of: &Value| of.as_u64().unwrap();
+            let takes = number(&suppressor.properties["Period"]) * number(&suppressor.properties["EvaluationPeriods"]);
+            assert_eq!(number(&properties["ActionsSuppressorWaitPeriod"]), takes, "{place}");
+            assert_eq!(number(&properties["ActionsSuppressorExtensionPeriod"]), 600, "{place}: as the documents say");
+            held_back.insert(child.place.clone());
+        }
+    }
+    let wanted = ["CoreNotWholeAlarm", "QuorumAtRiskAlarm", "SeveralCoresNotWholeAlarm"];
+    assert_eq!(held_back, wanted.map(|id| format!("Monitoring/{id}")).into());
+}
+
+#[test]
+fn a_window_mutes_each_alarm_that_calls_but_for_those_that_wake_somebody() {
+    let mut rules = 0;
+    for deployment in deployments() {
+        let found = alarms(&deployment);
+        let stacks = rendered(&deployment)["stacks"].take();
+        let chosen = &stacks["root"]["parameters"];
+        let rule = stacks.get("Muting").map(|stack| &stack["live"]["Resources"]["MuteRule"]["Properties"]);
+        let wanted = chosen["MuteSchedule"].as_str().is_some_and(|schedule| !schedule.is_empty());
+        assert_eq!(rule.is_some(), wanted, "{deployment}");
+        let Some(rule) = rule else { continue };
+        let schedule = &rule["Rule"]["Schedule"];
+        assert_eq!(
+            [&schedule["Expression"], &schedule["Duration"], &schedule["Timezone"]],
+            [&chosen["MuteSchedule"], &chosen["MuteDuration"], &chosen["MuteTimeZone"]],
+            "{deployment}"
+        );
+        let names = rule["MuteTargets"]["AlarmNames"].as_array().unwrap();
+        let names: Vec<_> = names.iter().map(|name| name.as_str().unwrap()).collect();
+        assert!(names.len() <= 100, "{deployment}: CloudWatch takes no more");
+        let muted = |alarm: &Found| names.iter().filter(|name| alarm.is_named(name)).count();
+        for alarm in &found {
+            let spoken_for = found.iter().any(|other| other.speaks_for(alarm));
+            let times = usize::from(!spoken_for && alarm.tags()["severity"] != "critical");
+            assert_eq!(muted(alarm), times, "{deployment}: {}", alarm.place);
+        }
+        assert_eq!(names.len(), found.iter().map(muted).sum::<usize>(), "{deployment}: names of nothing: {names:?}");
+        rules += 1;
+    }
+    assert!(rules >= 10, "{rules}");
 }

@@ -135,6 +135,47 @@ fn a_full_volume_pages_within_a_minute_and_names_the_remedy() {
 }
 
 #[test]
+fn a_disk_that_will_be_full_within_a_day_is_told_of_at_the_pace_of_the_last_six_hours() {
+    let found = alarms(WITH_REPLICAS);
+    let tomorrow: Vec<_> = found.iter().filter(|(id, _)| id.ends_with("FullTomorrowAlarm")).collect();
+    assert_eq!(tomorrow.len(), 3 + 1, "one for each core, and one for the replicas");
+    for (id, alarm) in tomorrow {
+        let [tomorrow, free] = [0, 1].map(|place| &alarm["Metrics"][place]);
+        assert_eq!(tomorrow["Expression"], json!("free + 4 * DIFF(free)"), "{id}");
+        let (period, periods) =
+            (free["MetricStat"]["Period"].as_u64().unwrap(), alarm["EvaluationPeriods"].as_u64().unwrap());
+        assert_eq!((period, 4 * period), (6 * 3600, 24 * 3600), "{id}: as the text says");
+        assert_eq!((&free["Id"], &free["MetricStat"]["Stat"]), (&json!("free"), &json!("Minimum")), "{id}");
+        // The oldest value has none before it, and an alarm looks at a week at most.
+        assert_eq!((periods, &alarm["DatapointsToAlarm"]), (2, &json!(1)), "{id}");
+        assert!(period * periods <= 7 * 86_400, "{id}");
+        assert_eq!(alarm["ComparisonOperator"], json!("LessThanOrEqualToThreshold"), "{id}");
+        assert_eq!((&alarm["Threshold"], &alarm["TreatMissingData"]), (&json!(0), &json!("ignore")), "{id}");
+        let text = alarm["AlarmDescription"].as_str().unwrap();
+        let parameter = if id.starts_with("Data") { "DataVolumeSize" } else { "ReplicaDiskSize" };
+        for words in ["within 24 hours", "of the last six", parameter] {
+            assert!(text.contains(words), "{id}: {text}");
+        }
+    }
+}
+
+#[test]
+fn replicas_are_counted_by_their_reports() {
+    for deployment in deployments() {
+        let stacks = rendered(&deployment)["stacks"].take();
+        let Some(stack) = stacks.get("Monitoring/Replicas") else { continue };
+        let alarm = &stack["live"]["Resources"]["ReplicasMissingAlarm"]["Properties"];
+        let wanted = &stacks["Replicas"]["live"]["Resources"]["Service"]["Properties"]["DesiredCount"];
+        assert_eq!(&alarm["Threshold"], wanted, "{deployment}");
+        // A task reports once a minute: the sleep in its command.
+        assert_eq!((&alarm["Period"], &alarm["Statistic"]), (&json!(60), &json!("SampleCount")), "{deployment}");
+        let script = container(&rendered(&deployment), "replica", "debug-log")["Command"][0].to_string();
+        assert!(script.contains("sleep 60"), "{script}");
+        assert_eq!(alarm["TreatMissingData"], json!("breaching"), "{deployment}: nobody is fewer than all");
+    }
+}
+
+#[test]
 fn each_core_is_missed_when_it_does_not_report_the_disk_of_its_volume() {
     for deployment in deployments() {
         let found = alarms(&deployment);

@@ -274,7 +274,10 @@ fn each_alarm_on_neo4j_takes_the_best_value_of_each_minute_and_says_what_to_look
             assert_eq!((of("MetricName"), of("Statistic")), (metric, statistic), "{deployment}: {id}");
             let sign = if of("ComparisonOperator") == "LessThanThreshold" { "<" } else { ">" };
             assert_eq!(format!("{sign} {}", alarm["Threshold"]), limit, "{deployment}: {id}");
-            let text = of("AlarmDescription");
+            // Where a composite alarm calls in its place, that one says it.
+            let calls = id.replace("Alarm", "UnlessQuorumLostAlarm");
+            let calls = own.get(&calls).map_or(alarm, |composite| &composite["Properties"]);
+            let text = calls["AlarmDescription"].as_str().unwrap();
             assert!(
                 text.contains(&format!("for {minutes} minutes")) || text.contains(&format!("For {minutes} minutes")),
                 "{text}"

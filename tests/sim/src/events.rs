@@ -1,5 +1,8 @@
 //! Events on their way to functions: rules that match them, and the messages that a queue hands on.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use cluster_world::{ACCOUNT, REGION};
 use serde_json::{Value, json};
 
 /// A rule of EventBridge whose target is the queue of a function.
@@ -22,8 +25,10 @@ pub fn delivered(entry: &Value) -> String {
 
 fn event(entry: &Value) -> Value {
     let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+    // An event that is delivered twice is the same one.
+    let id = format!("event-{:016x}", hash(&entry.to_string()));
     json!({
-        "version": "0", "id": "event", "source": entry["Source"], "detail-type": entry["DetailType"],
+        "version": "0", "id": id, "account": ACCOUNT, "region": REGION, "source": entry["Source"], "detail-type": entry["DetailType"],
         "time": entry["Time"], "resources": entry["Resources"], "detail": detail,
     })
 }
@@ -45,10 +50,20 @@ impl Rule {
     }
 }
 
-/// EventBridge user guide, «Creating event patterns»: every key must match, one of a list's values is enough.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// EventBridge user guide, «Creating event patterns»: every key must match, one of a list's values is enough. Of `$or`, one of its
+/// patterns is.
 fn matches(pattern: &Value, event: &Value) -> bool {
     match pattern {
-        Value::Object(keys) => keys.iter().all(|(key, inner)| matches(inner, &event[key])),
+        Value::Object(keys) => keys.iter().all(|(key, inner)| match (key.as_str(), inner) {
+            ("$or", Value::Array(patterns)) => patterns.iter().any(|pattern| matches(pattern, event)),
+            _ => matches(inner, &event[key]),
+        }),
         Value::Array(any) => any.iter().any(|one| matches_one(one, event)),
         other => panic!("no event pattern: {other}"),
     }

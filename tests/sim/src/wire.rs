@@ -260,6 +260,9 @@ impl Wire {
 
     /// The answer to a request that meets a fault, where there is one.
     async fn answer(&self, request: &Request, fault: Option<Fault>) -> Answer {
+        if let Some(status) = fault.and_then(Fault::outside).filter(|_| self.world().is_outside(request)) {
+            return Answer { status, ..Answer::ok("") };
+        }
         match fault {
             Some(Fault::Throttle) => request.refused(400, "ThrottlingException", "Rate exceeded"),
             Some(Fault::ServerError | Fault::Outage) => Answer { status: 503, ..Answer::ok("") },

@@ -7,6 +7,7 @@
     reason = "helpers of tests: a panic is a failed test"
 )]
 
+mod alerts;
 mod backups;
 mod bad_input;
 mod drains;

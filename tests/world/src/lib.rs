@@ -11,6 +11,7 @@
 mod cloudformation;
 pub mod cron;
 pub mod neo4j;
+pub mod outside;
 mod query;
 mod request;
 pub mod resolver;
@@ -48,6 +49,8 @@ macro_rules! services {
             $($(#[$what])* pub $module: $module::$state,)*
             /// Members and what they make of their disks.
             pub neo4j: neo4j::Neo4j,
+            /// Servers outside of AWS, by host.
+            pub outside: BTreeMap<String, outside::Server>,
             /// Messages that were sent to queues: (queue URL, body).
             pub messages: Vec<(String, String)>,
             /// Events for EventBridge that nobody has taken yet, as entries of `PutEvents`.
@@ -71,6 +74,7 @@ macro_rules! services {
                     now,
                     $($module: Default::default(),)*
                     neo4j: neo4j::Neo4j::new(seed),
+                    outside: BTreeMap::new(),
                     messages: Vec::new(),
                     events: Vec::new(),
                     calls: Vec::new(),
@@ -240,6 +244,9 @@ impl World {
         if request.answers_cloudformation() {
             self.messages.push((request.path.clone(), String::from_utf8_lossy(&request.body).into_owned()));
             return Answer::ok("");
+        }
+        if let Some(answer) = self.answer_outside(request) {
+            return answer;
         }
         let Some((service, asked)) = service_of(request) else {
             let what = request.target.as_ref().unwrap_or(&request.path);

@@ -15,6 +15,8 @@ use super::{
 pub struct Request {
     /// `GET`, `POST`, …
     pub method: String,
+    /// The host that it goes to, without its port, where what carried it knows that.
+    pub host: String,
     /// The path without the query.
     pub path: String,
     /// The query, still encoded.
@@ -116,7 +118,7 @@ impl Request {
             target.contains(".List") || target.ends_with(".BatchGetItem")
         });
         match (self.writes(), lists || form.is_some()) {
-            (true, _) if self.target.is_none() && self.method == "POST" && form.is_none() => Kind::Batch,
+            (true, _) if self.path.starts_with("/2013-04-01/") && self.method == "POST" => Kind::Batch,
             (true, _) => Kind::Write,
             (false, true) => Kind::List,
             (false, false) => Kind::Read,

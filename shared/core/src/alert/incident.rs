@@ -91,10 +91,11 @@ pub struct Due {
 }
 
 impl Incident {
-    /// Returns an alert that nobody was told of. One that does not say since when has been so since it was heard.
+    /// Returns an alert that nobody was told of. One that does not say since when has been so since it was heard; nothing has been
+    /// so since later: clocks differ.
     #[must_use]
     pub fn new(alert: Alert, now: Timestamp) -> Self {
-        let alert = Alert { since: Some(alert.since.unwrap_or(now)), ..alert };
+        let alert = Alert { since: Some(alert.since.map_or(now, |since| since.min(now))), ..alert };
         Self { alert, told: BTreeMap::new(), telling: None }
     }
 
@@ -102,7 +103,7 @@ impl Incident {
     /// order. Returns whether anything has changed.
     pub fn hear(&mut self, heard: Alert, now: Timestamp) -> bool {
         // «The state change time» of two events tells them apart.
-        let since = heard.since.unwrap_or(now);
+        let since = heard.since.map_or(now, |since| since.min(now));
         let same = (&heard.event, heard.status) == (&self.alert.event, self.alert.status);
         let older = self.alert.since.is_some_and(|known| since < known);
         if same || older {

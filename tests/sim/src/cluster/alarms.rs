@@ -58,6 +58,13 @@ impl Cluster {
         }
     }
 
+    /// Returns the ARN of a function.
+    #[must_use]
+    pub fn function_arn(&self, name: &str) -> &str {
+        let found = self.deployed.arns.iter().find(|(_, function)| *function == name);
+        found.map_or_else(|| panic!("there is no function {name}"), |(arn, _)| arn)
+    }
+
     /// Returns the state of an alarm of the stacks, by its logical id.
     #[must_use]
     pub fn alarm(&self, id: &str) -> State {

@@ -61,10 +61,14 @@ fn parse(request: &HttpRequest) -> Request {
     let said = |name: &str| request.headers().get(name).map(|value| (name.to_owned(), value.to_owned()));
     Request {
         method: request.method().to_owned(),
+        host: uri.host().unwrap_or_default().to_owned(),
         path: format!("{}{}", bucket.unwrap_or_default(), uri.path()),
         query: uri.query().unwrap_or_default().to_owned(),
         target: request.headers().get("x-amz-target").map(str::to_owned),
-        headers: ["if-match", "if-none-match"].into_iter().filter_map(said).collect(),
+        headers: ["if-match", "if-none-match", "alert-signature", "alert-timestamp"]
+            .into_iter()
+            .filter_map(said)
+            .collect(),
         body: request.body().bytes().unwrap_or_default().to_vec(),
     }
 }

@@ -43,6 +43,16 @@ impl Fault {
         self.meets(kind) && (!after_effect || matches!(kind, Kind::Write | Kind::Batch))
     }
 
+    /// What a server outside of AWS answers instead of what AWS does.
+    pub(super) fn outside(self) -> Option<u16> {
+        match self {
+            Self::Throttle => Some(429),
+            Self::Denied => Some(403),
+            Self::Refuse => Some(400),
+            _ => None,
+        }
+    }
+
     /// Whether it can happen to such a call at all.
     pub(super) fn meets(self, kind: Kind) -> bool {
         match self {

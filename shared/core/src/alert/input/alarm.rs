@@ -83,6 +83,8 @@ impl Alert {
         for (name, value) in tags.iter().filter(|(name, _)| !severity::is_name(name)) {
             self.labels.entry(name.clone()).or_insert_with(|| value.clone());
         }
+        // What is known is not asked for again.
+        self.labels.entry("tags".to_owned()).or_insert_with(|| tags.len().to_string());
     }
 }
 
