@@ -93,11 +93,7 @@ impl Scheduler {
             Next::Wait => Ok(Follows::Open("it waits for capacity".to_owned())),
             Next::Terminate(overdue) => {
                 let why = overdue.to_string();
-                if run.acts() {
-                    self.batch.terminate(&job.task.job, &why).await?;
-                    run.outcome.tally.stuck += 1;
-                }
-                tracing::error!(job = %job.name, id = job.task.job, "the job is terminated: {why}");
+                self.terminate(job, &why, run).await?;
                 Ok(Follows::Open(format!("it is terminated: {why}")))
             }
             Next::SubmitOnDemand if self.config.jobs.queue != self.config.jobs.on_demand_queue => Ok(Follows::Again),
@@ -109,6 +105,20 @@ impl Scheduler {
                 self.judge(job, ended, found.log_stream.as_deref(), run).await
             }
         }
+    }
+
+    /// Ends a job that does not get on, again in each round until it has ended. It is counted once.
+    async fn terminate(&self, job: &OpenJob, why: &str, run: &mut Run) -> Result<(), Failure> {
+        tracing::error!(job = %job.name, id = job.task.job, "the job is terminated: {why}");
+        if !run.acts() {
+            return Ok(());
+        }
+        self.batch.terminate(&job.task.job, why).await?;
+        if job.terminated.is_none() {
+            run.outcome.tally.stuck += 1;
+            self.state.save_job(&OpenJob { terminated: Some(run.now), ..job.clone() }).await?;
+        }
+        Ok(())
     }
 
     /// Looks for a job that may have been submitted, though nobody heard so.

@@ -216,7 +216,7 @@ impl Scheduler {
             source: source.member.clone(),
         };
         let on_spot = self.config.jobs.queue != self.config.jobs.on_demand_queue;
-        let job = OpenJob { name, task, nonce: nonce(), on_spot, claimed: run.now };
+        let job = OpenJob { name, task, nonce: nonce(), on_spot, claimed: run.now, terminated: None };
         self.submit(job, None, source, run).await
     }
 
@@ -230,7 +230,7 @@ impl Scheduler {
                     continue;
                 }
             };
-            let mut job = OpenJob { nonce: nonce(), claimed: run.now, ..before.clone() };
+            let mut job = OpenJob { nonce: nonce(), claimed: run.now, terminated: None, ..before.clone() };
             // One that has an id found no capacity where it was.
             job.on_spot &= before.task.job.is_empty();
             job.task.job.clear();

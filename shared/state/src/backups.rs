@@ -72,10 +72,11 @@ impl StateTable {
         }
     }
 
-    /// Puts down the id of a job that was submitted under this claim. Returns whether the claim still stood.
+    /// Puts down what became of a job that was submitted under this claim: its id, and when it was terminated. Returns whether
+    /// the claim still stood.
     pub async fn save_job(&self, job: &OpenJob) -> Result<bool, Failure> {
         let claimed = [(":claimed", time(job.claimed))];
-        self.put(job_item(job), Some("claimed = :claimed"), &claimed, "write the id of a job").await
+        self.put(job_item(job), Some("claimed = :claimed"), &claimed, "write a job").await
     }
 
     /// Forgets a job.
@@ -211,7 +212,7 @@ fn slot(item: &Item) -> Option<Slot> {
 }
 
 fn job_item(open: &OpenJob) -> Item {
-    let OpenJob { name, task, nonce, on_spot, claimed } = open;
+    let OpenJob { name, task, nonce, on_spot, claimed, terminated } = open;
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let mut item = key(BACKUP, &format!("{JOB}{name}"));
     let attributes = [
@@ -227,6 +228,7 @@ fn job_item(open: &OpenJob) -> Item {
     if !task.job.is_empty() {
         item.insert("job".to_owned(), text(&task.job));
     }
+    item.extend(terminated.map(|terminated| ("terminated".to_owned(), time(terminated))));
     item
 }
 
@@ -240,12 +242,17 @@ fn job(name: &str, item: &Item) -> Option<OpenJob> {
         slot: at(item, "slot")?,
         source: text(item, "source")?.to_owned(),
     };
+    let terminated = match item.get("terminated") {
+        None => None,
+        Some(_) => Some(at(item, "terminated")?),
+    };
     Some(OpenJob {
         name,
         task,
         nonce: text(item, "nonce")?.to_owned(),
         on_spot: flag(item, "onSpot")?,
         claimed: at(item, "claimed")?,
+        terminated,
     })
 }
 
@@ -274,7 +281,8 @@ mod tests {
             slot: due,
             source: "core 2".into(),
         };
-        OpenJob { name, task, nonce: "b1".into(), on_spot: true, claimed: "2026-11-30T01:00:05.25Z".parse().unwrap() }
+        let claimed = "2026-11-30T01:00:05.25Z".parse().unwrap();
+        OpenJob { name, task, nonce: "b1".into(), on_spot: true, claimed, terminated: None }
     }
 
     #[test]
@@ -286,7 +294,8 @@ mod tests {
         for slot in [fresh, settled] {
             assert_eq!(all(&[slot_item(&slot)]), Backups { slots: vec![slot], ..Backups::default() });
         }
-        for job in [open_job(), unsubmitted] {
+        let terminated = OpenJob { terminated: Some("2026-11-30T01:20:00.5Z".parse().unwrap()), ..open_job() };
+        for job in [open_job(), unsubmitted, terminated] {
             assert_eq!(all(&[job_item(&job)]), Backups { jobs: vec![job], ..Backups::default() });
         }
     }
@@ -299,6 +308,9 @@ mod tests {
             let name = format!("backup/job/{}", open_job().name);
             assert_eq!(all(&[broken]), Backups { unreadable: vec![name], ..Backups::default() }, "{attribute}");
         }
+        let mut broken = job_item(&open_job());
+        broken.insert("terminated".to_owned(), AttributeValue::S("lately".to_owned()));
+        assert_eq!(all(&[broken]).unreadable.len(), 1);
         assert_eq!(all(&[key("backup", "other")]).unreadable, ["backup/other"]);
     }
 }

@@ -51,6 +51,8 @@ pub struct OpenJob {
     pub on_spot: bool,
     /// When it was last claimed: whoever claims it may submit it.
     pub claimed: Timestamp,
+    /// When it was first terminated because it did not get on. It may take minutes to end.
+    pub terminated: Option<Timestamp>,
 }
 
 /// What a slot does for one database.

@@ -12,7 +12,7 @@ use cluster_sim::{
     wire::Fault,
 };
 use cluster_world::batch::{Outcome, Queue};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 /// A cluster of which only the scheduler's function runs, a minute after a quarter of an hour: no schedule is due for long.
@@ -239,6 +239,21 @@ fn a_job_that_does_not_end_is_ended_by_our_own_clock() {
         until_judged(&cluster).await;
         assert_eq!(tally(&cluster), [2, 1, 1, 0, 0, 1]);
         assert_eq!(chains(&cluster, "neo4j"), ["full failed"]);
+    });
+}
+
+#[test]
+fn a_job_that_takes_minutes_to_end_is_told_once_and_ended_in_each_round() {
+    play(async {
+        let mut cluster = cluster();
+        cluster.set("RUN_TIMEOUT_MINUTES", "20");
+        cluster.wire.world().batch.pace.stopping = SignedDuration::from_mins(5);
+        cluster.wire.world().plan_job("neo4j", Outcome::Hangs);
+        slot(&cluster, "full").await.unwrap();
+        until_judged(&cluster).await;
+        assert_eq!(tally(&cluster), [2, 1, 1, 0, 0, 1]);
+        let asked = cluster.wire.world().calls.iter().filter(|call| call.action == "batch:TerminateJob").count();
+        assert!(asked > 1, "{asked}");
     });
 }
 

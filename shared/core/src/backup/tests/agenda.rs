@@ -38,7 +38,7 @@ fn job(asks: Kind, slot: Timestamp, kind: Kind) -> OpenJob {
         source: "core 2".into(),
     };
     let name = JobName { database: "neo4j".into(), slot: asks, attempt };
-    OpenJob { name, task, nonce: "b1".into(), on_spot: true, claimed: slot }
+    OpenJob { name, task, nonce: "b1".into(), on_spot: true, claimed: slot, terminated: None }
 }
 
 fn step(kind: Kind, source: Result<Source, NoSource>, newest: Option<&Folder>, open: &[OpenJob], minutes: i64) -> Step {
