@@ -48,9 +48,9 @@ impl World {
         }
         let state = match form.text("StateValue") {
             "" => None,
-            named => match State::named(named) {
+            value => match State::named(value) {
                 Some(state) => Some(state),
-                None => return invalid(format!("there is no StateValue {named}")),
+                None => return invalid(format!("there is no StateValue {value}")),
             },
         };
         // «If you omit this parameter, only metric alarms are returned».
