@@ -37,8 +37,8 @@ BY_HAND = {
         interfaces-go interfaces-unseen own-code-denied pem-parameter full-subnet
         server-id away-hosting away-databases monitor-shards
         spot-events spot-ending warmed-completion warmed-listed standby-hooks retained-serves unhealthy-hook drain-rights
-         hung-member full-start disk-pace replica-reports held-back
-         missing-range muted-and-over suppressor-ends""",
+        hung-member full-start disk-pace replica-reports held-back
+        missing-range muted-and-over suppressor-ends""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",

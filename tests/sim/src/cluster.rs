@@ -255,6 +255,13 @@ impl Cluster {
         self
     }
 
+    /// Runs this function no more.
+    #[must_use]
+    pub fn without(self, function: &str) -> Self {
+        self.running.lock().unwrap().remove(function);
+        self
+    }
+
     /// Returns the same world, in which only these rules lead to functions.
     #[must_use]
     pub fn with_rules(mut self, rules: Vec<Rule>) -> Self {

@@ -3,6 +3,7 @@
 mod alarm;
 mod composite;
 mod data;
+mod describe;
 mod disk;
 mod grammar;
 mod judge;
@@ -18,12 +19,12 @@ mod watch;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Refusal, World,
     cloudformation::{Change, Operation, Wanted},
-    query::{CLOUDWATCH, Form},
+    query::CLOUDWATCH,
     service::{Asked, Service, Target, Touched},
 };
 
@@ -73,24 +74,20 @@ impl Service for CloudWatch {
 
     /// Service authorization reference of CloudWatch: `GetMetricData` knows no resources, `ListTagsForResource` the alarm.
     fn asked(_: &World, asked: &Asked<'_>) -> Touched {
-        let resource = match asked.operation.as_str() {
-            "ListTagsForResource" => asked.form.as_ref().map_or("", |form| form.text("ResourceARN")),
-            // Asked for by name, one by one.
-            "DescribeAlarms" => {
-                let names = asked.form.as_ref().map(|form| form.list("AlarmNames.member")).unwrap_or_default();
-                return Touched::resources(names.into_iter().map(alarm_arn).collect());
-            }
-            _ => "*",
+        let resource = match (asked.operation.as_str(), &asked.form) {
+            ("ListTagsForResource", Some(form)) => form.text("ResourceARN").to_owned(),
+            ("DescribeAlarms", Some(form)) => describe::described(form),
+            _ => "*".to_owned(),
         };
-        Touched::resources(vec![resource.to_owned()])
+        Touched::resources(vec![resource])
     }
 
     fn answer(world: &mut World, asked: &Asked<'_>) -> Result<Value, Refusal> {
         let form = asked.form()?;
         match form.action.as_str() {
             "GetMetricData" => world.get_metric_data(form),
-            "ListTagsForResource" => world.list_tags(form),
             "DescribeAlarms" => world.describe_alarms(form),
+            "ListTagsForResource" => world.list_tags(form),
             other => {
                 let message = format!("Could not find operation {other} for version {CLOUDWATCH}");
                 Err(Refusal::new("InvalidAction", message))
@@ -129,44 +126,5 @@ impl Service for CloudWatch {
 
     fn delete(world: &mut World, kind: &str, id: &str, _: &Value) -> Result<(), String> {
         world.delete_in_cloudwatch(kind, id)
-    }
-}
-
-impl World {
-    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html>, of alarms that are named: at most
-    /// 100, and only metric alarms where no types are named. An alarm that is not there is left out.
-    fn describe_alarms(&self, form: &Form) -> Result<Value, Refusal> {
-        let (names, types) = (form.list("AlarmNames.member"), form.list("AlarmTypes.member"));
-        if names.is_empty() || names.len() > 100 {
-            return Err(Refusal::new("ValidationError", format!("{} AlarmNames: the world wants 1 to 100", names.len())));
-        }
-        let shown = |composite: bool| {
-            let known = names.iter().filter_map(|name| self.cloudwatch.alarms.get_key_value(*name));
-            let known = known.filter(move |(_, alarm)| matches!(alarm.kind, alarm::Kind::Composite(_)) == composite);
-            let shown = known.map(|(name, alarm)| {
-                let Standing { state, since, reason, .. } = &alarm.now;
-                json!({"AlarmName": name, "AlarmArn": alarm.arn, "StateValue": state.to_string(), "StateReason": reason,
-                    "StateUpdatedTimestamp": since.to_string()})
-            });
-            shown.collect::<Vec<_>>()
-        };
-        let metrics = types.is_empty() || types.contains(&"MetricAlarm");
-        Ok(json!({
-            "MetricAlarms": if metrics { shown(false) } else { vec![] },
-            "CompositeAlarms": if types.contains(&"CompositeAlarm") { shown(true) } else { vec![] },
-        }))
-    }
-
-    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListTagsForResource.html>, of alarms alone.
-    fn list_tags(&self, form: &Form) -> Result<Value, Refusal> {
-        let arn = form.required("ResourceARN")?;
-        if !arn.starts_with("arn:") {
-            return Err(Refusal::new("InvalidParameterValue", format!("ResourceARN {arn} is no ARN")));
-        }
-        let alarm = self.cloudwatch.alarms.values().find(|alarm| alarm.arn == arn);
-        let absent = || Refusal::new("ResourceNotFoundException", format!("The resource {arn} does not exist"));
-        let tags = &alarm.ok_or_else(absent)?.tags;
-        let tags: Vec<_> = tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
-        Ok(json!({"Tags": tags}))
     }
 }

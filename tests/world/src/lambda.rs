@@ -58,9 +58,10 @@ pub fn invoked(request: &Request) -> Option<String> {
     Some(name_of(&name).to_owned())
 }
 
-/// The name of a function in its ARN, or the name itself.
+/// The name of a function in its ARN, which may end in an alias, or the name itself.
 fn name_of(function: &str) -> &str {
-    function.rsplit_once("function:").map_or(function, |(_, name)| name)
+    let name = function.rsplit_once("function:").map_or(function, |(_, name)| name);
+    name.split_once(':').map_or(name, |(name, _)| name)
 }
 
 /// Whether an invocation only looks: the gateway's `observe` does.

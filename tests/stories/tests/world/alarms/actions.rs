@@ -76,7 +76,7 @@ fn a_topic_is_told_in_the_form_of_the_page() {
 
 #[test]
 fn a_function_is_invoked_in_the_form_of_the_page() {
-    let world = gone_off(&lambda::arn("router"), &json!({}));
+    let world = gone_off(&format!("{}:live", lambda::arn("router")), &json!({}));
     let [invocation] = &world.lambda.invocations[..] else { panic!("{:?}", world.lambda.invocations) };
     assert_eq!((invocation.function.as_str(), invocation.attempts), ("router", 0));
     let expected = json!({

@@ -1,9 +1,14 @@
 //! The calls that whoever is told of an alarm makes: its tags, and a message to a topic.
 
-use cluster_world::{World, cloudwatch::alarm_arn};
+use std::collections::BTreeSet;
+
+use cluster_world::{
+    World,
+    cloudwatch::{State::Alarm, alarm_arn},
+};
 use serde_json::json;
 
-use super::{super::post, depth, put, world};
+use super::{super::post, depth, put, put_composite, put_switch, set, world};
 
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
@@ -42,6 +47,49 @@ fn an_alarm_has_its_tags() {
     let throttled =
         post("Action=ListTagsForResource&Version=2010-08-01").refused(400, "ThrottlingException", "Rate exceeded");
     assert!(throttled.body.contains("<Code>Throttling</Code>"), "{}", throttled.body);
+}
+
+fn describe(world: &mut World, more: &str) -> String {
+    world.answer(&post(&format!("Action=DescribeAlarms&Version=2010-08-01{more}"))).body
+}
+
+#[test]
+fn alarms_are_described_by_their_names_and_composite_ones_only_where_they_are_asked_for() {
+    let mut world = world();
+    for name in ["A", "B", "C"] {
+        put_switch(&mut world, name);
+    }
+    put_composite(&mut world, "Whole", &json!({"AlarmRule": "ALARM(A)"}));
+    set(&mut world, "A", Alarm);
+    let names = |body: &str| {
+        let names = body.split("<AlarmName>").skip(1);
+        names.map(|rest| rest.split_once('<').unwrap().0.to_owned()).collect::<BTreeSet<_>>()
+    };
+    let set_of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let asked = |world: &World| world.calls.last().unwrap().resources.clone();
+    let body = describe(&mut world, "");
+    assert_eq!(names(&body), set_of(&["A", "B", "C"]));
+    assert_eq!(asked(&world), [alarm_arn("*")]);
+    let both = "&AlarmTypes.member.1=MetricAlarm&AlarmTypes.member.2=CompositeAlarm";
+    let body = describe(
+        &mut world,
+        &format!("{both}&AlarmNames.member.1=Whole&AlarmNames.member.2=A&AlarmNames.member.3=Gone"),
+    );
+    assert_eq!(names(&body), set_of(&["A", "Whole"]));
+    assert!(
+        body.contains("<StateReason>by hand</StateReason>") && body.contains("<StateValue>ALARM</StateValue>"),
+        "{body}"
+    );
+    assert!(body.contains("<StateUpdatedTimestamp>2026-11-23T10:00:00Z</StateUpdatedTimestamp>"), "{body}");
+    assert_eq!(asked(&world), ["*"], "a permission of a narrower scope shows no composite alarm");
+    assert_eq!(names(&describe(&mut world, &format!("{both}&StateValue=ALARM"))), set_of(&["A", "Whole"]));
+    let first = describe(&mut world, &format!("{both}&MaxRecords=3"));
+    assert_eq!(names(&first), set_of(&["A", "B", "C"]));
+    assert!(first.contains("<NextToken>3</NextToken>"), "{first}");
+    assert_eq!(names(&describe(&mut world, &format!("{both}&MaxRecords=3&NextToken=3"))), set_of(&["Whole"]));
+    for wrong in ["&MaxRecords=101", "&StateValue=BAD", "&ActionPrefix=arn"] {
+        assert!(describe(&mut world, wrong).contains("<Code>InvalidParameterValue</Code>"), "{wrong}");
+    }
 }
 
 #[test]

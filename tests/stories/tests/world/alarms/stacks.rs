@@ -1,8 +1,8 @@
 //! The alarms of the rendered templates, in a running cluster.
 
 use cluster_sim::{
-    cluster::Cluster,
-    functions::INSTANCE_DRAINER,
+    cluster::{Cluster, ZONES},
+    functions::{ALARM_ROUTER, INSTANCE_DRAINER},
     time::{minutes, play, within},
 };
 use cluster_world::cloudwatch::State;
@@ -107,5 +107,49 @@ fn a_function_that_fails_with_an_alarm_is_invoked_three_times_and_the_alarm_is_k
         let record: Value = serde_json::from_str(record).unwrap();
         assert_eq!(record["requestContext"]["functionArn"], format!("{arn}:$LATEST"));
         assert_eq!(record["requestPayload"]["alarmData"]["alarmName"], "Misled");
+    });
+}
+
+#[test]
+fn a_lost_quorum_suppresses_what_follows_from_it_and_a_window_mutes_what_wakes_nobody() {
+    play(async {
+        let cluster = Cluster::formed_as("changed").quiet().with_alarms().await;
+        cluster.live(minutes(15)).await;
+        let names = ["SeveralCoresNotWholeUnlessQuorumLostAlarm", "QuorumAtRiskUnlessQuorumLostAlarm"];
+        assert_eq!(names.map(|name| cluster.alarm(name)), [State::Ok; 2]);
+        // Nobody answers for the router: what waits for it is what CloudWatch told.
+        let cluster = cluster.without(ALARM_ROUTER);
+        cluster.wire.world().lambda.invocations.clear();
+        for core in [1, 2] {
+            let lost = cluster.serving(core).unwrap();
+            cluster.wire.world().ec2.no_capacity.insert(ZONES[core - 1].to_owned());
+            cluster.wire.world().lose_instance(&lost);
+        }
+        cluster.live(minutes(25)).await;
+        assert_eq!(cluster.alarm("QuorumLostAlarm"), State::Alarm);
+        assert_eq!(names.map(|name| cluster.alarm(name)), [State::Alarm; 2]);
+        let told = |cluster: &Cluster, id: &str| {
+            let name = cluster.alarm_name(id);
+            let world = cluster.wire.world();
+            let of =
+                world.lambda.invocations.iter().filter(|one| one.payload["alarmData"]["alarmName"] == name.as_str());
+            of.map(|one| one.payload["alarmData"]["state"]["value"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&cluster, "QuorumLostAlarm"), ["ALARM"]);
+        assert_eq!(names.map(|name| told(&cluster, name)), [Vec::<String>::new(), vec![]], "somebody is awake already");
+        // One of the two comes back, so there is a quorum, and it is at risk.
+        cluster.wire.world().ec2.no_capacity.remove(ZONES[0]);
+        cluster.until("the quorum is back", within(minutes(20)), |c| c.alarm("QuorumLostAlarm") == State::Ok).await;
+        cluster.live(minutes(12)).await;
+        let told_now = names.map(|name| told(&cluster, name));
+        assert_eq!(
+            told_now,
+            [vec!["OK".to_owned()], vec![]],
+            "one is whole again; the other alarm is muted until 14:00 in Berlin"
+        );
+        let ends = "2026-11-23T13:00:00Z".parse().unwrap();
+        let end = |cluster: &Cluster| cluster.wire.world().now >= ends;
+        cluster.until("the window ends", within(minutes(150)), end).await;
+        assert_eq!(told(&cluster, names[1]), ["ALARM"]);
     });
 }
