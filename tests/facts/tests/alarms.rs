@@ -204,9 +204,13 @@ fn the_documents_say_how_bad_each_alarm_is() {
         let (path, id) = alarm.place.rsplit_once('/').unwrap();
         let documented = row(id, path);
         let severity = &alarm.tags()["severity"];
-        let (usual, of_pruner) =
-            documented[2].split_once("; of backup-pruner ").unwrap_or((&documented[2], &documented[2]));
-        let said = if path.ends_with("PrunerSilence") { of_pruner } else { usual };
+        let of = |function: &str, is_its: bool| {
+            let (usual, its) = documented[2].split_once(&format!("; of {function} "))?;
+            Some(if is_its { its } else { usual })
+        };
+        let of_one = of("backup-pruner", path.ends_with("PrunerSilence"))
+            .or_else(|| of("alarm-router", path.starts_with("Alerting")));
+        let said = of_one.unwrap_or(&documented[2]);
         assert_eq!(said, severity, "{}: {documented:?}", alarm.place);
     }
 }

@@ -50,8 +50,7 @@ fn life() -> (Cluster, BTreeSet<Question>) {
 fn the_router_may_do_whatever_it_does_and_does_whatever_it_may() {
     let (cluster, asked) = life();
     let function = Rendered::of(DEPLOYMENT, "Alerting");
-    let names: Vec<_> =
-        NAMED.iter().map(|name| (function.variable(name), cluster.variable(name).to_owned())).collect();
+    let names: Vec<_> = NAMED.iter().map(|name| (function.variable(name), cluster.variable(name).to_owned())).collect();
     let (allowed, denied) = (function.rights(&names), function.denials(&[]));
     let around = Around::of(DEPLOYMENT, "Alerting");
     let mut with_a_reason = in_its_name(&around);

@@ -44,10 +44,13 @@ impl Service for DynamoDb {
             return Touched { context, ..Touched::resources(tables.map(|(name, _)| arn(name)).collect()) };
         }
         let touched = Touched::resources(vec![arn(body["TableName"].as_str().unwrap_or_default())]);
-        // Service authorization reference of DynamoDB: the partition keys that a call reaches. No policy here asks for those of
-        // a query.
-        let given = if asked.operation == "PutItem" { &body["Item"] } else { &body["Key"] };
-        let Some(leading) = given["pk"]["S"].as_str().map(str::to_owned) else { return touched };
+        // Service authorization reference of DynamoDB: the partition keys that a call reaches. Queries here have theirs as `:pk`.
+        let leading = match asked.operation.as_str() {
+            "PutItem" => &body["Item"]["pk"],
+            "Query" => &body["ExpressionAttributeValues"][":pk"],
+            _ => &body["Key"]["pk"],
+        };
+        let Some(leading) = leading["S"].as_str().map(str::to_owned) else { return touched };
         let context = Context::from([("dynamodb:LeadingKeys".to_owned(), BTreeSet::from([leading]))]);
         Touched { context, ..touched }
     }

@@ -71,7 +71,11 @@ fn rights(cluster: &Cluster, stack: &str, variables: &[&str]) -> (Vec<Statement>
 }
 
 /// Asserts that whatever was asked is allowed and not denied, and returns the rights that nobody used: (action, resource).
-pub(crate) fn unused(asked: &BTreeSet<Question>, allowed: &[Statement], denied: &[Statement]) -> BTreeSet<(String, String)> {
+pub(crate) fn unused(
+    asked: &BTreeSet<Question>,
+    allowed: &[Statement],
+    denied: &[Statement],
+) -> BTreeSet<(String, String)> {
     for question in asked {
         assert!(allowed.iter().any(|statement| statement.allows(question)), "not allowed: {question:?}");
         assert!(!denied.iter().any(|statement| statement.allows(question)), "denied: {question:?}");
