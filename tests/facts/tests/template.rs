@@ -197,11 +197,13 @@ fn statements(resource: &Value) -> Vec<Value> {
 }
 
 /// Actions for which AWS knows no resource type, by the service authorization reference.
-const WITHOUT_RESOURCE: [&str; 18] = [
+const WITHOUT_RESOURCE: [&str; 19] = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "batch:DescribeJobs",
     "batch:ListJobs",
+    // It has one, under which composite alarms cannot be described (API reference of `DescribeAlarms`).
+    "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
     "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstances",
@@ -293,6 +295,7 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
         }
     }
     insta::assert_snapshot!(ids.join("\n"), @r"
+    infra/alerting.yaml RouterLogs AWS::Logs::LogGroup Delete, Delete
     infra/backup-job.yaml JobLogs AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/backups.yaml Bucket AWS::S3::Bucket Retain, Retain
     infra/core-node.yaml DataVolume AWS::EC2::Volume Snapshot, Snapshot
