@@ -5,6 +5,11 @@ use serde_json::json;
 
 use super::Cluster;
 
+/// Whether the world makes resources of a type once it has alarms: a dashboard is a name.
+pub(super) fn is_alarm(r#type: &str) -> bool {
+    matches!(r#type, "AWS::CloudWatch::Alarm" | "AWS::CloudWatch::CompositeAlarm" | "AWS::CloudWatch::AlarmMuteRule")
+}
+
 impl Cluster {
     /// Returns the same cluster with the alarms of its stacks, which are new: CloudWatch hears the lines of functions from now on,
     /// and evaluates each alarm once a minute. Before they are there each function has been woken once: a rate begins at once, and
@@ -23,10 +28,7 @@ impl Cluster {
     /// Creates the alarms and mute rules that the stacks have, or changes those that are there.
     pub(super) fn put_alarms(&self) {
         let mut world = self.wire.world();
-        for made in self.deployed.made.iter().filter(|made| made.r#type.starts_with("AWS::CloudWatch::")) {
-            if made.r#type == "AWS::CloudWatch::Dashboard" {
-                continue;
-            }
+        for made in self.deployed.made.iter().filter(|made| is_alarm(&made.r#type)) {
             let (mut properties, name) = (made.properties.clone(), made.physical_id.rsplit(':').next().unwrap());
             // A topic that is named is there.
             for key in ["AlarmActions", "OKActions", "InsufficientDataActions"] {
@@ -46,7 +48,7 @@ impl Cluster {
     /// named by the path before it, such as `Monitoring/Silence/SilenceAlarm`.
     #[must_use]
     pub fn alarm_name(&self, id: &str) -> String {
-        let alarms = self.deployed.made.iter().filter(|made| made.r#type.starts_with("AWS::CloudWatch::"));
+        let alarms = self.deployed.made.iter().filter(|made| is_alarm(&made.r#type));
         let is = |made: &&crate::stacks::Made| {
             let whole = format!("{}/{}", made.place.0, made.place.1);
             whole == id || whole.ends_with(&format!("/{id}"))

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Cluster, deploy};
+use super::{Cluster, alarms::is_alarm, deploy};
 use crate::stacks::Made;
 
 impl Cluster {
@@ -115,7 +115,7 @@ impl Cluster {
 
     async fn gone(&self, made: &Made) {
         let (kind, id) = (made.r#type.as_str(), made.physical_id.as_str());
-        let alarms = kind.starts_with("AWS::CloudWatch::") && self.wire.world().cloudwatch.listens;
+        let alarms = is_alarm(kind) && self.wire.world().cloudwatch.listens;
         if !deploy::is_modelled(kind) && !alarms {
             return;
         }

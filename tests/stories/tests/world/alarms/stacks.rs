@@ -175,3 +175,15 @@ fn a_lost_quorum_suppresses_what_follows_from_it_and_a_window_mutes_what_wakes_n
         assert_eq!(told(&cluster, names[1]), ["ALARM"]);
     });
 }
+
+#[test]
+fn a_stack_takes_its_alarms_along() {
+    play(async {
+        let cluster = Cluster::formed_as("changed").quiet().with_alarms().await;
+        assert!(!cluster.wire.world().cloudwatch.mute_rules.is_empty());
+        cluster.delete(true).await;
+        let world = cluster.wire.world();
+        assert!(world.cloudwatch.alarms.is_empty(), "{:?}", world.cloudwatch.alarms.keys());
+        assert!(world.cloudwatch.mute_rules.is_empty());
+    });
+}
