@@ -43,6 +43,28 @@ fn a_disk_that_fills_alarms_step_by_step() {
 }
 
 #[test]
+fn a_disk_that_will_be_full_within_a_day_alarms_long_before_it_is() {
+    play(async {
+        // The tasks report. The functions would take their time.
+        let cluster = Cluster::formed(3).quiet().only(&[]).with_alarms().await;
+        let volume = cluster.nodes[1].volume.clone();
+        let tomorrow = [1, 2, 3].map(|core| format!("Monitoring/Core{core}/DataDiskFullTomorrowAlarm"));
+        let states = || tomorrow.clone().map(|alarm| cluster.alarm(&alarm) == State::Alarm);
+        // A percent an hour leaves it room for days, four percent an hour does not.
+        let mut told = Vec::new();
+        for room in [59.0, 58.0, 57.0, 53.0, 49.0, 45.0, 41.0, 37.0, 33.0, 29.0] {
+            cluster.wire.world().set_room(&volume, room);
+            cluster.live(minutes(60)).await;
+            told.extend(states()[1].then_some(room));
+        }
+        assert_eq!(states(), [false, true, false]);
+        assert_eq!(cluster.alarm("DataDiskFillingAlarm"), State::Ok, "it comes before");
+        let first = told[0];
+        assert!((29.0..57.0).contains(&first), "with {first} % free");
+    });
+}
+
+#[test]
 fn a_function_that_falls_silent_alarms_and_recovers() {
     play(async {
         let cluster = Cluster::formed(3).quiet().with_alarms().await;
