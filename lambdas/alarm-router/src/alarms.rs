@@ -74,6 +74,8 @@ struct DescribedResult {
     metric_alarms: Members<Alarm>,
     #[serde(default)]
     composite_alarms: Members<Alarm>,
+    #[serde(default)]
+    next_token: String,
 }
 
 #[derive(Deserialize)]
@@ -103,24 +105,45 @@ impl Alarms {
     }
 
     /// Returns the states of these alarms of this account and region, by name. One that does not exist is not among them.
+    ///
+    /// A list may be cut short, and one that is missing from it would pass for deleted: such a one is asked for by itself.
     pub(crate) async fn states(&self, names: &[&str]) -> Result<BTreeMap<String, State>, Failure> {
-        let step = "describe the alarms that were told";
         let mut states = BTreeMap::new();
         for names in names.chunks(PER_CALL) {
-            let mut parameters: Vec<_> =
-                names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name)).collect();
+            self.describe(names, &mut states).await?;
+            if names.len() > 1 {
+                let missing: Vec<_> = names.iter().filter(|name| !states.contains_key(**name)).collect();
+                for name in missing {
+                    self.describe(&[name], &mut states).await?;
+                }
+            }
+        }
+        Ok(states)
+    }
+
+    async fn describe(&self, names: &[&str], states: &mut BTreeMap<String, State>) -> Result<(), Failure> {
+        let step = "describe the alarms that were told";
+        let mut token = String::new();
+        loop {
+            let named = names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name));
             // «If you omit this parameter, only metric alarms are returned» (API reference, `AlarmTypes`).
-            parameters.push(("AlarmTypes.member.1".to_owned(), "MetricAlarm"));
-            parameters.push(("AlarmTypes.member.2".to_owned(), "CompositeAlarm"));
-            parameters.push(("MaxRecords".to_owned(), "100"));
+            let fixed = [("AlarmTypes.member.1", "MetricAlarm"), ("AlarmTypes.member.2", "CompositeAlarm")];
+            let fixed = fixed.into_iter().chain([("MaxRecords", "100")]);
+            let mut parameters: Vec<_> = named.chain(fixed.map(|(name, value)| (name.to_owned(), value))).collect();
+            if !token.is_empty() {
+                parameters.push(("NextToken".to_owned(), &token));
+            }
             let answer = self.0.call("DescribeAlarms", &parameters).await.map_err(|error| error.failure(step))?;
             let Described { describe_alarms_result: found } = self.0.read(&answer, step)?;
             for alarm in found.metric_alarms.member.into_iter().chain(found.composite_alarms.member) {
                 let at = alarm.state_updated_timestamp.parse().ok();
                 states.insert(alarm.name, State { value: alarm.state_value, reason: alarm.state_reason, at });
             }
+            token = found.next_token;
+            if token.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(states)
     }
 }
 
@@ -147,14 +170,17 @@ mod tests {
             <StateUpdatedTimestamp>2026-11-30T01:00:00.5Z</StateUpdatedTimestamp></member></MetricAlarms>
             <CompositeAlarms><member><AlarmName>b</AlarmName><StateValue>ALARM</StateValue></member></CompositeAlarms>
             </DescribeAlarmsResult></DescribeAlarmsResponse>";
-        let answers = Answers::new(&[(200, described)]);
+        let part = r"<DescribeAlarmsResponse><DescribeAlarmsResult><MetricAlarms/><CompositeAlarms/><NextToken>more</NextToken>
+            </DescribeAlarmsResult></DescribeAlarmsResponse>";
+        let answers = Answers::new(&[(200, part), (200, described)]);
         let found = Alarms(answers.client(CLOUDWATCH)).states(&["a", "b", "c"]).await.unwrap();
         let at = Some("2026-11-30T01:00:00.5Z".parse().unwrap());
         assert_eq!(found["a"], State { value: "OK".into(), reason: "fine".into(), at });
         assert_eq!((found["b"].value.as_str(), found.len()), ("ALARM", 2));
-        let many: Vec<String> = (0..101).map(|n| n.to_string()).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        Alarms(answers.client(CLOUDWATCH)).states(&many).await.unwrap();
-        assert_eq!(answers.requests.lock().unwrap().len(), 3);
+        let bodies: Vec<_> =
+            answers.requests.lock().unwrap().iter().map(|sent| sent.body().bytes().map(<[u8]>::to_vec)).collect();
+        let bodies: Vec<_> = bodies.into_iter().map(|body| String::from_utf8(body.unwrap()).unwrap()).collect();
+        assert_eq!(bodies.len(), 3, "a page, the next, and the one that was missing by itself");
+        assert!(bodies[1].contains("NextToken=more") && bodies[2].contains("AlarmNames.member.1=c&"), "{bodies:?}");
     }
 }

@@ -114,7 +114,11 @@ impl Explored for Alerts {
 
     async fn step(&mut self, step: Step) -> Result<(), Wrong> {
         match step {
-            Set(nth, state) => set(&self.cluster, ALARMS[nth].0, state),
+            Set(nth, state) => {
+                // No alarm changes twice at one time.
+                self.cluster.wire.sleep(1).await;
+                set(&self.cluster, ALARMS[nth].0, state);
+            }
             Away(host, away) => self.cluster.wire.world().server(host).status = if away { 503 } else { 202 },
             Drain(core) => lease(&self.cluster, core.then_some(2)),
             Live(seconds) => {
@@ -203,11 +207,22 @@ impl Alerts {
         tokio::join!(join_all(calls), swept);
     }
 
+    /// What the state table has of an alarm.
+    fn remembered(&self, name: &str) -> String {
+        let world = self.cluster.wire.world();
+        let mut items = world.dynamodb.tables[self.cluster.variable("STATE_TABLE")].iter();
+        let item = items.find(|((partition, sort), _)| partition == "incident" && sort.ends_with(&format!(":{name}")));
+        item.map_or_else(|| "nothing".to_owned(), |(_, item)| item["incident"]["S"].to_string())
+    }
+
     /// Checks that a destination knows how an alarm is.
     fn knows(&self, name: &str, state: Option<State>, to: &str, told: &[Told]) -> Result<(), Wrong> {
         let now = self.cluster.wire.world().now;
         let last = told.iter().rfind(|told| told.key.ends_with(&format!(":{name}")));
-        let wrong = |why: &str| Err(format!("{to} of {name}, which is {state:?}: {why}: {told:?}"));
+        let wrong = |why: &str| {
+            let remembered = self.remembered(name);
+            Err(format!("{to} of {name}, which is {state:?}: {why}: {told:?}; it remembers {remembered}"))
+        };
         match (state, last) {
             (Some(FIRE), None) => wrong("it was never told"),
             (Some(FIRE), Some(told)) if told.over => wrong("it was told that it is over"),
