@@ -1,11 +1,14 @@
 //! The commands of the documents, taken from their text and run by the real AWS CLI against a local AWS, as a person on call
 //! would.
 
+mod alerts;
 mod changes;
 mod leaves;
 mod looks;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use alerts::Sink;
 
 use crate::{
     cluster::{Build, Cluster},
@@ -94,15 +97,19 @@ const OUTPUTS: &[&str] = &[
     "ShowDnsReplicatorPlan",
     "ShowBackupSchedulerPlan",
     "ShowBackupPrunerPlan",
+    "ShowAlarmRouterPlan",
+    "TestAlertRoutes",
     "ReadAdminPassword",
     "ReadInstanceDrainerDeadLetters",
     "ReadDnsReplicatorDeadLetters",
     "ReadBackupSchedulerDeadLetters",
     "ReadBackupPrunerDeadLetters",
+    "ReadAlarmRouterDeadLetters",
     "PurgeInstanceDrainerDeadLetters",
     "PurgeDnsReplicatorDeadLetters",
     "PurgeBackupSchedulerDeadLetters",
     "PurgeBackupPrunerDeadLetters",
+    "PurgeAlarmRouterDeadLetters",
     "ProtectStack",
 ];
 
@@ -112,6 +119,7 @@ pub const OUTPUTS_NOT_RUN: &[(&str, &str)] = &[
     ("FollowDnsReplicatorLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowBackupSchedulerLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowBackupPrunerLog", "version 1 of the CLI has no `logs tail`"),
+    ("FollowAlarmRouterLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowBackupJobLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowNeo4jLog", "version 1 of the CLI has no `logs tail`"),
     ("FollowNeo4jGatewayLog", "version 1 of the CLI has no `logs tail`"),
@@ -129,8 +137,9 @@ pub async fn play(narrator: &mut Narrator) -> Result<(), Trouble> {
 async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     let documents = Documents::read(RUN)?;
     let cluster = Cluster::prepare(stage, STACK, Build::Cargo, narrator).await?;
-    let replicas = REPLICAS.to_string();
-    let parameters = [("ReplicaCount", replicas.as_str())];
+    let (replicas, sink) = (REPLICAS.to_string(), Sink::open(stage).await?);
+    let mut parameters = vec![("ReplicaCount", replicas.as_str())];
+    parameters.extend(sink.parameters.iter().map(|(name, value)| (*name, value.as_str())));
     narrator.work("sam deploy: the whole cluster", cluster.deploy(&parameters)).await?;
     let forms = async {
         cluster.formed(CORES, REPLICAS).await?;
@@ -149,6 +158,7 @@ async fn tell(stage: &Stage, narrator: &mut Narrator) -> Result<(), Trouble> {
     person.looks().await?;
     person.looks_at_the_members().await?;
     person.checks_the_account().await?;
+    person.is_told(&sink).await?;
     person.looks_at_a_glance().await?;
     person.reads_dead_letters().await?;
     person.reads_what_was_not_delivered().await?;

@@ -11,7 +11,7 @@ use super::{CORES, Person, REPLICAS, STACK};
 use crate::{documents::ensure, stage::Trouble};
 
 /// How many functions have queues.
-const FUNCTIONS: usize = 4;
+const FUNCTIONS: usize = 5;
 
 impl Person<'_> {
     pub(super) async fn looks(&mut self) -> Result<(), Trouble> {
@@ -145,14 +145,16 @@ impl Person<'_> {
     }
 
     pub(super) async fn reads_dead_letters(&mut self) -> Result<(), Trouble> {
-        for function in ["InstanceDrainer", "DnsReplicator", "BackupScheduler", "BackupPruner"] {
+        for function in ["InstanceDrainer", "DnsReplicator", "BackupScheduler", "BackupPruner", "AlarmRouter"] {
             let (read, purge) = (format!("Read{function}DeadLetters"), format!("Purge{function}DeadLetters"));
             // What the function could not read.
             let outputs = self.stage.outputs(STACK).await?;
             let queue = outputs.get(&read).and_then(|command| command.split("--queue-url ").nth(1)?.split(' ').next());
             let queue = queue.ok_or_else(|| format!("{read} names no queue: {outputs:?}"))?;
-            let send = "--message-body 'not json' --message-group-id g --message-deduplication-id d";
-            self.run(&format!("aws sqs send-message --queue-url {queue} {send}"), false).await?;
+            let ordered =
+                if queue.contains(".fifo") { " --message-group-id g --message-deduplication-id d" } else { "" };
+            let send = format!("aws sqs send-message --queue-url {queue} --message-body 'not json'{ordered}");
+            self.run(&send, false).await?;
             let letters = self.output(&read).await?;
             ensure(letters.contains("not json"), || format!("{read} shows no message: {letters}"))?;
             self.output(&purge).await?;

@@ -24,6 +24,16 @@ impl Stage {
         response.text().await.map_err(|e| trouble("CloudFormation's answer broke off")(&e))
     }
 
+    /// Makes a topic, and returns its ARN.
+    pub async fn make_topic(&self, name: &str) -> Result<String, Trouble> {
+        let kind = [("Content-Type", "application/x-www-form-urlencoded")];
+        let form = format!("Action=CreateTopic&Version=2010-03-31&Name={name}");
+        let response = self.ask_aws("sns", "/", &kind, form).await?;
+        let text = response.text().await.map_err(|e| trouble("SNS's answer broke off")(&e))?;
+        let arn = text.split_once("<TopicArn>").and_then(|(_, rest)| rest.split_once("</TopicArn>"));
+        arn.map(|(arn, _)| arn.to_owned()).ok_or_else(|| format!("SNS made no topic: {text}"))
+    }
+
     /// The alarms, as CloudWatch words them.
     pub async fn alarms(&self) -> Result<String, Trouble> {
         let target = ("X-Amz-Target", "GraniteServiceVersion20100801.DescribeAlarms");
