@@ -105,6 +105,13 @@ impl Person<'_> {
         let test = self.output("TestAlertRoutes").await?;
         ensure(test.contains("\"to\":\"page\"") && test.contains("\"to\":\"slack\""), || {
             format!("TestAlertRoutes should show where a critical alert goes: {test}")
-        })
+        })?;
+        let ways = self.documents.block("Try the routes", 0)?;
+        let ways = self.run(&ways, false).await?;
+        ensure(ways.lines().any(|way| way.starts_with("page\t1\t0\t60")), || {
+            format!("the way of what is critical should be shown: {ways}")
+        })?;
+        let open = self.documents.block("Nobody is told", 1)?;
+        self.run(&open, false).await.map(drop)
     }
 }
