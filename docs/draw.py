@@ -4,6 +4,7 @@
 or whose arrows do not lead from one box to another.
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from html import escape
@@ -89,7 +90,7 @@ CLUSTER = Picture(
     "cluster.svg",
     "What a cluster is made of",
     1042,
-    976,
+    992,
     (
         Box(
             20,
@@ -136,8 +137,8 @@ CLUSTER = Picture(
         Box(340, 512, 300, "Cloud Map namespace", ("core.discovery.neo4j.service  SRV", "replica.discovery.neo4j.service  SRV")),
         Box(740, 512, 282, "private hosted zone", ("core.neo4j.service  A × n", "replica.neo4j.service  A × n")),
         Box(20, 634, 220, "Secrets Manager", ("four users, generated", "certificates, yours")),
-        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, forty-two alarms")),
-        Box(740, 634, 282, "what wakes the functions", ("events, and a sweep each minute,", "through a FIFO queue for each")),
+        Box(340, 634, 300, "CloudWatch", ("logs of Neo4j and of the functions", "metrics, 62 alarms")),
+        Box(740, 634, 282, "what wakes the functions", ("events, and a sweep each minute,", "through a queue for each")),
         Box(20, 752, 220, "bucket of the backups", ("chains, manifests, reports", "versioned, outlives the stack"), "disk"),
         Box(340, 752, 300, "backup jobs", ("AWS Batch: Spot, then on demand", "neo4j-admin: backup, inspect, check")),
         Box(
@@ -149,6 +150,15 @@ CLUSTER = Picture(
             "ours",
         ),
         Box(20, 868, 220, "backup-pruner", ("deletes whole chains that", "no window holds", "Lambda function in Rust"), "ours"),
+        Box(
+            340,
+            884,
+            300,
+            "alarm-router",
+            ("tells of what is wrong: once, again", "while it stays, and when it is over", "Lambda function in Rust"),
+            "ours",
+        ),
+        Box(740, 884, 282, "whoever is on call", ("two SNS topics, Slack, PagerDuty,", "a webhook, by severity and tier")),
     ),
     (
         *(Arrow(((x, 168), (x, 196)), kind="bond") for x in (136, 342, 548)),
@@ -172,6 +182,8 @@ CLUSTER = Picture(
         Arrow(((340, 800), (240, 800)), "files", (262, 792)),
         Arrow(((740, 826), (690, 826), (690, 846), (280, 846), (280, 812), (240, 812)), "reads and writes manifests", (400, 840)),
         Arrow(((130, 868), (130, 822)), "deletes by markers", (138, 850)),
+        Arrow(((640, 680), (660, 680), (660, 906), (640, 906)), "alarms", (668, 730)),
+        Arrow(((640, 928), (740, 928)), "tells", (674, 920)),
     ),
 )
 
@@ -228,6 +240,130 @@ DNS = Picture(
         Arrow(((900, 326), (900, 119), (700, 119)), "CNAMEs lead to the SRV names", (716, 111), "soft"),
     ),
 )
+
+ALERT = Picture(
+    "alarm-router.svg",
+    "How an alert goes",
+    1042,
+    509,
+    (
+        Box(20, 50, 230, "alarms of CloudWatch", ("metric, anomaly, composite",)),
+        Box(20, 190, 230, "EventBridge rules", ("tasks, Auto Scaling groups",)),
+        Box(20, 262, 230, "topics of yours", ("alarms of other people",)),
+        Box(20, 334, 230, "schedule", ("a sweep each minute",)),
+        Box(310, 262, 150, "queue", ("not FIFO",)),
+        Box(520, 50, 230, "state table", ("incidents, and the lease",)),
+        Box(
+            520,
+            170,
+            230,
+            "alarm-router",
+            ("reads it into one form,", "writes it down, claims it,", "tells where it is due,", "writes down who took it"),
+            "ours",
+            124,
+        ),
+        Box(820, 50, 202, "notify", ("SNS topic",)),
+        Box(820, 122, 202, "slack", ("incoming webhook",)),
+        Box(820, 194, 202, "pagerduty", ("Events API v2",)),
+        Box(820, 266, 202, "webhook", ("signed JSON",)),
+        Box(820, 338, 202, "page", ("SNS topic",)),
+        Box(310, 438, 150, "lost", ("two queues",)),
+        Box(520, 438, 230, "its own four alarms", ("go past the function",)),
+    ),
+    (
+        Arrow(((250, 68), (490, 68), (490, 184), (520, 184)), "call it, on ALARM and OK", (266, 60)),
+        Arrow(((520, 206), (470, 206), (470, 90), (250, 90)), "asks: still so? which tags?", (266, 110), "soft"),
+        Arrow(((250, 216), (385, 216), (385, 262))),
+        Arrow(((250, 288), (310, 288))),
+        Arrow(((250, 360), (385, 360), (385, 314))),
+        Arrow(((460, 284), (520, 284))),
+        Arrow(((635, 170), (635, 102)), "remembers", (643, 140), "soft"),
+        Arrow(((750, 190), (775, 190), (775, 76), (820, 76))),
+        Arrow(((750, 205), (790, 205), (790, 148), (820, 148))),
+        Arrow(((750, 220), (820, 220))),
+        Arrow(((750, 250), (790, 250), (790, 292), (820, 292))),
+        Arrow(((750, 270), (775, 270), (775, 364), (820, 364))),
+        Arrow(((700, 294), (700, 400), (385, 400), (385, 438)), "cannot be read or written down", (395, 392), "soft"),
+        Arrow(((460, 464), (520, 464)), kind="soft"),
+        Arrow(((750, 464), (921, 464), (921, 390)), "what is not delivered, silence", (757, 484)),
+    ),
+)
+GOLDEN = Path(__file__).resolve().parents[1] / "shared/core/src/alert/tests/snapshots"
+
+
+def golden(destination):
+    """Returns the message of the example `core_down`, as the tests have it."""
+    text = (GOLDEN / f"cluster_core__alert__tests__render__{destination}_core_down.snap").read_text()
+    return json.loads(text.split("\n---\n", 1)[1])
+
+
+def wrap(text, room):
+    """Returns a text in lines that fit, broken between words where it can be."""
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            if line and width(f"{line} {word}", TEXT) > room:
+                lines.append(line)
+                line = ""
+            line = f"{line} {word}".strip()
+            while width(line, TEXT) > room:
+                most = max(n for n in range(1, len(line)) if width(line[:n], TEXT) <= room)
+                lines.append(line[:most])
+                line = line[most:]
+        lines.extend([line] if line else [])
+    return tuple(lines)
+
+
+def stack(x, w, parts):
+    """Yields a box for each part of a message, one below the other: its name, and its texts."""
+    y = 90
+    for name, texts in parts:
+        box = Box(x, y, w, name, tuple(line for text in texts for line in wrap(text, w - 2 * PAD)))
+        yield box
+        y += box.h + 10
+
+
+def slack_parts():
+    """Yields the blocks of a message of Slack by their types."""
+    for block in golden("slack")["blocks"]:
+        match block:
+            case {"fields": fields}:
+                yield "section: fields", [field["text"].replace("*", "").replace("&lt;", "<") for field in fields]
+            case {"type": "rich_text", "elements": [{"elements": texts}]}:
+                yield "rich_text: preformatted", [text["text"] for text in texts]
+            case {"type": "context", "elements": texts}:
+                yield "context", [text["text"] for text in texts]
+            case {"type": kind, "text": {"text": text}} if text.startswith("<"):
+                titles = [link.split("|")[1].rstrip(">") for link in text.split(" · ")]
+                yield f"{kind}: links", [" · ".join(titles)]
+            case {"type": kind, "text": {"text": text}}:
+                yield kind, [text.replace("*", "")]
+
+
+def pagerduty_parts():
+    """Yields the parts of an event of PagerDuty."""
+    event = golden("pagerduty")
+    payload = event["payload"]
+    details = payload["custom_details"]
+    named = [f"{name}: {payload[name]}" for name in ("severity", "source", "component", "group", "class", "timestamp")]
+    yield "summary", [payload["summary"]]
+    yield "payload", named
+    for name in ("what it means", "next step"):
+        yield f"custom_details: {name}", [details[name]]
+    measured = [f"{name}: {details[name]}" for name in ("since", "measured", "alarms when", "severity")]
+    yield "custom_details", [*measured, "labels: " + ", ".join(f"{name}={value}" for name, value in details["labels"].items())]
+    yield "links", [" · ".join(link["text"] for link in event["links"])]
+    yield "event_action, dedup_key", [event["event_action"], event["dedup_key"]]
+
+
+def messages():
+    """Returns the picture of one alert at two destinations."""
+    slack, pagerduty = (tuple(stack(*of)) for of in ((40, 470, slack_parts()), (560, 442, pagerduty_parts())))
+    high = max(box.y + box.h for box in (*slack, *pagerduty)) - 50 + 20
+    zones = Box(20, 50, 510, "slack", (), "zone", high), Box(540, 50, 482, "pagerduty", (), "zone", high)
+    title = "What a message consists of, by the tests' golden files: its parts, not how Slack or PagerDuty show them"
+    return Picture("messages.svg", title, 1042, high + 70, (*zones, *slack, *pagerduty), ())
 
 
 def width(text, size, bold=False):
@@ -312,7 +448,7 @@ def draw(picture):
 def main():
     """Draws all pictures, or compares them with what is committed."""
     faults = []
-    for picture in (CLUSTER, DNS):
+    for picture in (CLUSTER, DNS, ALERT, messages()):
         path = Path(__file__).resolve().parent / picture.file
         faults += [f"{picture.file}: {fault}" for fault in verify(picture)]
         drawn = draw(picture)

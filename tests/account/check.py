@@ -38,7 +38,9 @@ BY_HAND = {
         server-id away-hosting away-databases monitor-shards
         spot-events spot-ending warmed-completion warmed-listed standby-hooks retained-serves unhealthy-hook drain-rights
         hung-member full-start disk-pace replica-reports held-back
-        missing-range muted-and-over suppressor-ends""",
+        missing-range muted-and-over suppressor-ends
+        router-hears tags-lag async-order async-lost topic-message pagerduty-takes slack-takes deleted-alarms or-rules
+        console-hosts""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",
     "it takes a client in the VPC": "srv-answers negative-answers",

@@ -81,6 +81,13 @@ pub const NOT_RUN: &[(&str, usize, &str)] = &[
     ("Bring back what was deleted", 0, "the emulator's bucket and that of the world are two"),
     ("Delete by hand", 0, "the emulator's bucket and that of the world are two"),
     ("Encryption", 0, "the tests of members run it, with certificates that fit and that do not"),
+    ("Get the alarms", 0, "it subscribes a person's address"),
+    ("Get the alarms", 1, "it is what stands under «Try the routes»"),
+    ("Try the routes", 0, "the stories of alerts put the payload in this output to the function"),
+    ("Try the routes", 1, "no alarm calls a function here; the stories of alerts set alarms off"),
+    ("Nobody is told", 0, "no alarm calls a function here"),
+    ("Nobody is told", 1, "the output whose command it runs is on the lists below"),
+    ("Nobody is told", 2, "nobody subscribes to a topic here"),
 ];
 
 /// The outputs that hold commands, and are run.
