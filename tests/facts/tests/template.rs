@@ -296,6 +296,7 @@ fn whatever_has_state_has_deletion_policies_and_keeps_its_logical_id() {
     }
     insta::assert_snapshot!(ids.join("\n"), @r"
     infra/alerting.yaml RouterLogs AWS::Logs::LogGroup Delete, Delete
+    infra/alerts-alone.yaml Table AWS::DynamoDB::Table Delete, Delete
     infra/backup-job.yaml JobLogs AWS::Logs::LogGroup RetainExceptOnCreate, Retain
     infra/backups.yaml Bucket AWS::S3::Bucket Retain, Retain
     infra/core-node.yaml DataVolume AWS::EC2::Volume Snapshot, Snapshot
@@ -325,7 +326,7 @@ fn sam_waits_for_a_deployment_and_keeps_the_order_of_creation() {
     let config = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();
     let sections = config.split("\n[").filter(|section| section.contains(".deploy.parameters]"));
     let sections: Vec<_> = sections.map(|section| section.split_once(']').unwrap()).collect();
-    assert_eq!(sections.len(), 4);
+    assert_eq!(sections.len(), 5);
     for (name, section) in sections {
         let lines: Vec<_> = section.lines().collect();
         let wait = lines.iter().find_map(|line| line.strip_prefix("max_wait_duration = "));
