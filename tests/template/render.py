@@ -651,6 +651,7 @@ CHANGES_OF_SEVEN = CHANGES | {
     "Backups": "false",
     "BackupBucketName": "",
     "BackupObjectLockDays": "7",
+    "AlarmRouter": "false",
 }
 
 

@@ -125,11 +125,11 @@ impl Alarms {
         let step = "describe the alarms that were told";
         let mut token = String::new();
         loop {
-            let named = names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name));
+            let wanted = names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name));
             // «If you omit this parameter, only metric alarms are returned» (API reference, `AlarmTypes`).
             let fixed = [("AlarmTypes.member.1", "MetricAlarm"), ("AlarmTypes.member.2", "CompositeAlarm")];
             let fixed = fixed.into_iter().chain([("MaxRecords", "100")]);
-            let mut parameters: Vec<_> = named.chain(fixed.map(|(name, value)| (name.to_owned(), value))).collect();
+            let mut parameters: Vec<_> = wanted.chain(fixed.map(|(name, value)| (name.to_owned(), value))).collect();
             if !token.is_empty() {
                 parameters.push(("NextToken".to_owned(), &token));
             }

@@ -11,6 +11,7 @@
     reason = "all of this is test code: a panic is a failed test"
 )]
 
+pub mod alert_story;
 pub mod backup_story;
 pub mod bench;
 pub mod cluster;

@@ -124,6 +124,7 @@ async fn api(State(live): State<Live>, method: Method, uri: Uri, headers: Header
     let request = Request {
         headers: ["if-match", "if-none-match"].into_iter().filter_map(said).collect(),
         method: method.to_string(),
+        host: String::new(),
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
         target,

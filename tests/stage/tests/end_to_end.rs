@@ -5,8 +5,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use cluster_stage::{
-    backup_story, cluster::Build, discovery_story, drain_story, given_zone, narrator::Narrator, operations, story,
-    variants,
+    alert_story, backup_story, cluster::Build, discovery_story, drain_story, given_zone, narrator::Narrator,
+    operations, story, variants,
 };
 
 /// Builds and logs have one place each.
@@ -31,6 +31,15 @@ fn the_whole_story_holds_from_the_deployment_to_the_deletion() {
 fn days_of_backups_are_taken_and_pruned_and_their_end_is_noticed() {
     let mut narrator = Narrator::new();
     let told = runtime().block_on(backup_story::play(&mut narrator));
+    narrator.summary();
+    told.unwrap();
+}
+
+/// The hour that comes before its end.
+#[test]
+fn an_hour_of_alarms_reaches_whom_it_should_and_nobody_else() {
+    let mut narrator = Narrator::new();
+    let told = runtime().block_on(alert_story::play(&mut narrator));
     narrator.summary();
     told.unwrap();
 }

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use cluster_stage::{backup_story, cluster::Build, narrator::Narrator, story};
+use cluster_stage::{alert_story, backup_story, cluster::Build, narrator::Narrator, story};
 
 const HELP: &str = "\
 Deploys the real templates and the real functions to a local AWS on this machine: the cluster forms, a machine is lost and
 its replacement gets the same volume, another reboots, a third is drained and replaced, and all is deleted. DNS is asked after
-each event, and each second of the drain. Then three days of backups pass in seconds, on virtual time.
+each event, and each second of the drain. Then three days of backups and an hour of alarms pass in seconds, on virtual time.
 
 Usage: make demo [KEEP=1]
 
@@ -25,6 +25,10 @@ async fn main() -> ExitCode {
             narrator.title("A cluster, from `sam deploy` to its deletion");
             let told = match story::play(Build::Cargo, &mut narrator).await {
                 Ok(()) => backup_story::play(&mut narrator).await,
+                Err(trouble) => Err(trouble),
+            };
+            let told = match told {
+                Ok(()) => alert_story::play(&mut narrator).await,
                 Err(trouble) => Err(trouble),
             };
             narrator.summary();
