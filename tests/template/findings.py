@@ -29,8 +29,8 @@ def waived() -> set[Finding]:
 
 def main() -> None:
     began = time.monotonic()
-    file, parameters = deployments()["drain-alone"]
-    trees = [*map(deployment, pairwise()), tree("root", file, frozenset(parameters.items()))]
+    alone = [deployments()[name] for name in ("drain-alone", "alerts-alone")]
+    trees = [*map(deployment, pairwise()), *(tree("root", file, frozenset(parameters.items())) for file, parameters in alone)]
     distinct = {json.dumps(stack.template, indent=1): path.replace("/", "-") for each in trees for path, stack in each.items()}
     with tempfile.TemporaryDirectory() as folder:
         for number, (text, name) in enumerate(distinct.items()):

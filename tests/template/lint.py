@@ -143,7 +143,7 @@ def every() -> list[str]:
         findings += [f"{combination}: {line}" for line in wrong(combination, deployed)]
         for path, stack in deployed.items():
             places.setdefault(stack, f"{path} of {combination}")
-    for file, parameters in (deployments()[name] for name in ("discovery", "drain-alone")):
+    for file, parameters in (deployments()[name] for name in ("discovery", "drain-alone", "alerts-alone")):
         alone = tree("root", file, frozenset(parameters.items()))
         places |= {stack: f"{path} of {file.name} alone" for path, stack in alone.items()}
     findings += [f"{place}: {line}" for stack, place in places.items() for line in not_as_promised(stack)]

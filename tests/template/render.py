@@ -664,6 +664,8 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     """Returns what is written for others: the file and the parameters of each named deployment."""
     alone = {"ClusterName": "neo4j", "VpcId": VPC, "EcsClusterName": "neo4j", "CoreServiceNames": "core,core-spare"}
     alone |= {"AlarmActionArn": "arn:aws:lambda:eu-west-1:000000000000:function:alarms:live"}
+    queues = ",".join(f"arn:aws:batch:eu-west-1:000000000000:job-queue/{name}" for name in ("nightly", "reports"))
+    alerts = {"AlarmTopicArn": TOPIC, "EcsClusterName": "services", "JobQueueArns": queues, "GroupPrefixes": "shop-,till"}
     sizes_of = {"default": {}, "five": {"CoreCount": "5"}, "seven": {"CoreCount": "7"}, "replicas": {"ReplicaCount": "2"}}
     plain = {name: {"AlarmTopicArn": TOPIC} | its for name, its in sizes_of.items()}
     # The cores share a zone: a function takes each subnet once.
@@ -675,6 +677,7 @@ def deployments() -> dict[str, tuple[Path, Combination]]:
     return (
         {"discovery": (INFRA / "discovery.yaml", alone)}
         | {"drain-alone": (INFRA / "drain-alone.yaml", {"EcsClusterName": "services"})}
+        | {"alerts-alone": (INFRA / "alerts-alone.yaml", alerts)}
         | {name: (INFRA / "template.yaml", NAMED | parameters) for name, parameters in (roots | members()).items()}
         | {name: (folder / "template.yaml", NAMED | its) for name, (folder, its) in old.items()}
     )

@@ -28,6 +28,7 @@ pub(crate) fn of_deployment(deployment: &str) -> Vec<Registered> {
     let is_there = |function: &&Registered| match deployment {
         "discovery" => function.stack == "Discovery",
         "drain-alone" => function.stack == "Draining",
+        "alerts-alone" => function.stack == "Alerting",
         _ => !stacks[function.stack].is_null(),
     };
     FUNCTIONS.iter().filter(is_there).copied().collect()

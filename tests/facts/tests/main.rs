@@ -9,6 +9,7 @@
 
 mod alarms;
 mod alert_permissions;
+mod alerts_alone;
 mod backup_job;
 mod backups;
 mod cluster_template;

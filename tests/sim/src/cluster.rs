@@ -27,7 +27,7 @@ use schedules::Again;
 
 use crate::{
     events::{Rule, messages},
-    functions::{DNS_REPLICATOR, Environment, Functions, INSTANCE_DRAINER, Metrics},
+    functions::{ALARM_ROUTER, DNS_REPLICATOR, Environment, Functions, INSTANCE_DRAINER, Metrics},
     gateway,
     schedules::Schedule,
     stacks::{Made, releases},
@@ -213,6 +213,15 @@ impl Cluster {
     #[must_use]
     pub fn alone_in(world: World) -> Self {
         Self::of(&Arc::new(Deployed { world, ..(*deployment("drain-alone")).clone() }), INSTANCE_DRAINER)
+    }
+
+    /// Returns the deployment of alarm-router by itself, for an account in which nothing is wrong. Its topic is there.
+    #[must_use]
+    pub fn alerts_alone() -> Self {
+        let cluster = Self::of(&deployment("alerts-alone"), ALARM_ROUTER);
+        let page = cluster.variable("PAGE_TOPIC_ARN").to_owned();
+        cluster.wire.world().sns.topics.entry(page).or_default();
+        cluster
     }
 
     fn of(deployed: &Arc<Deployed>, subject: &'static str) -> Self {

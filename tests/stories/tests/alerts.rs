@@ -1,5 +1,6 @@
 //! Whom alarm-router tells of what, how often, and what becomes of it when it or a destination fails.
 
+mod alone;
 mod delivery;
 mod incidents;
 mod inputs;
