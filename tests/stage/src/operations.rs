@@ -39,7 +39,6 @@ const RUN: &[Block] = &[
     ("Roll the members one at a time", 2),
     ("Roll the members one at a time", 3),
     ("Roll the members one at a time", 4),
-    ("Roll the members one at a time", 4),
     ("Restart a core", 0),
     ("Replace an instance", 0),
     ("Add cores", 0),
