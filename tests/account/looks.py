@@ -404,11 +404,14 @@ def members_answer(stack: Stack) -> Seen:
 def monitor_user(stack: Stack) -> Seen:
     if lacking := without_gateway(stack):
         return lacking
-    found = {name: neo4j_metric(stack, name) for name in ("MonitorLoginsRefused", "MonitorRightsMissing")}
-    if not all(found.values()):
+    reports = len(neo4j_metric(stack, "MembersAnswering"))
+    if not reports:
         return unseen("nobody has reported the user's login in the last quarter of an hour")
-    saw = listed(f"{name}: {min(values):.0f}" for name, values in found.items())
-    if any(min(values) for values in found.values()):
+    # These two are written beside it only when they are not 0.
+    told = {name: neo4j_metric(stack, name) for name in ("MonitorLoginsRefused", "MonitorRightsMissing")}
+    found = {name: min(values) if len(values) >= reports else 0.0 for name, values in told.items()}
+    saw = listed(f"{name}: {value:.0f}" for name, value in found.items())
+    if any(found.values()):
         return deviates(
             saw, "Neo4j refuses the user monitor, or shows it too little", "docs/monitoring.md has a row for each alarm."
         )

@@ -143,12 +143,14 @@ OUT = {
 
 def points(late: int = 60, **values: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """The metrics of a healthy cluster of one core, but for those that are given."""
-    healthy = {"MembersAnswering": 1.0, "MonitorLoginsRefused": 0.0, "MonitorRightsMissing": 0.0}
+    healthy = {"MembersAnswering": 1.0} | values
 
     def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        [statistic] = asked["Statistics"]
+        [statistic], name = asked["Statistics"], asked["MetricName"]
+        if name.startswith("Monitor") and name not in healthy:
+            return {"Datapoints": []}
         at = looks.now() - datetime.timedelta(seconds=late)
-        return {"Datapoints": [{statistic: (healthy | values).get(asked["MetricName"], 15.0), "Timestamp": at}]}
+        return {"Datapoints": [{statistic: healthy.get(name, 15.0), "Timestamp": at}]}
 
     return answer
 

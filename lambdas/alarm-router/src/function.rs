@@ -3,7 +3,7 @@ use cluster_lambda::{
     Aws, Failure, Frame, Function, Messages, Reconciled, Round, SWEEP, client,
     env::Lookup,
     queue::Trigger,
-    telemetry::{Metric, MetricSet, Sink},
+    telemetry::{Metric, MetricSet},
 };
 use cluster_state::StateTable;
 use jiff::Timestamp;
@@ -45,9 +45,8 @@ impl Router {
     /// Emits the metrics of what was told outside of a sweep.
     pub(crate) fn emit(&self, telling: &Telling) {
         let metrics = vec![Metric::count(DELIVERED, telling.delivered), Metric::count(FAILED, telling.failed.len())];
-        let sink: &Sink = &self.aws.metrics;
-        if telling.delivered > 0 || !telling.failed.is_empty() {
-            sink.emit(&MetricSet { metrics, ..MetricSet::default() }.line(self.now(), &self.config.cluster));
+        if let Some(set) = (MetricSet { metrics, ..MetricSet::default() }).without_zeros_of(Self::ABSENT_AT_ZERO) {
+            self.aws.metrics.emit(&set.line(self.now(), &self.config.cluster));
         }
     }
 }
@@ -58,6 +57,7 @@ impl Function for Router {
         &[SWEEP, TASK, JOB, LAUNCH_FAILED, LAUNCHED, TERMINATION_FAILED, TERMINATED];
     const CUSTOM_RESOURCES: &'static [&'static str] = &[ROUTES];
     const METRICS: &'static [&'static str] = &[DELIVERED, FAILED, OPEN, UNDELIVERED];
+    const ABSENT_AT_ZERO: &'static [&'static str] = &[DELIVERED, FAILED];
     const MESSAGES: Messages = Messages::Single;
 
     type Outcome = Outcome;

@@ -28,6 +28,7 @@ impl Function for Pruner {
     const NAME: &'static str = "backup-pruner";
     const WAKES: &'static [(&'static str, &'static str)] = &[SWEEP];
     const METRICS: &'static [&'static str] = &[AGE, DELETED, KEPT, REFUSED, UNVERIFIED];
+    const ABSENT_AT_ZERO: &'static [&'static str] = &[DELETED];
     const LOOKS_UNLESS_TOLD: bool = true;
 
     type Outcome = Outcome;

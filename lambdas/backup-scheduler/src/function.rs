@@ -64,6 +64,7 @@ impl Function for Scheduler {
     const NAME: &'static str = "backup-scheduler";
     const WAKES: &'static [(&'static str, &'static str)] = &[SWEEP, SLOT, JOB];
     const METRICS: &'static [&'static str] = &[AGE, FAILED, GOOD, REFUSED, STUCK, SUBMITTED, UNVERIFIED];
+    const ABSENT_AT_ZERO: &'static [&'static str] = &[FAILED, GOOD, REFUSED, STUCK, UNVERIFIED];
 
     type Outcome = Outcome;
 
@@ -129,7 +130,8 @@ impl Function for Scheduler {
         outcome.answer()
     }
 
-    /// The age is written in each round that could read the state table: what is missing is an alarm.
+    /// The age is written in each round that could read the state table, and how many jobs were submitted also when none was: what
+    /// is missing of these two is an alarm.
     fn metrics(&self, _: &Round, reconciled: &Reconciled<Outcome>, now: Timestamp) -> Vec<MetricSet> {
         let Some(outcome) = &reconciled.outcome else { return Vec::new() };
         let tally = &outcome.tally;

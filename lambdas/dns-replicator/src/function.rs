@@ -41,6 +41,7 @@ impl Function for Replicator {
     const CUSTOM_RESOURCES: &'static [&'static str] = &[RECORDS, GUARD];
     const METRICS: &'static [&'static str] =
         &[CHANGES, DIVERGENCE, MEMBERS_BLOCKED, MEMBERS_TRUNCATED, RECORDS_PUBLISHED, REPLICATION_LAG];
+    const ABSENT_AT_ZERO: &'static [&'static str] = &[CHANGES, MEMBERS_BLOCKED, MEMBERS_TRUNCATED];
 
     type Outcome = Outcome;
 

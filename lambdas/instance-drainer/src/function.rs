@@ -98,6 +98,19 @@ impl Function for Drainer {
         WAIT_SECONDS,
         WAITING,
     ];
+    const ABSENT_AT_ZERO: &'static [&'static str] = &[
+        ABANDONED,
+        ADMITTED,
+        ATTACHED,
+        DRAIN_WAIT_SECONDS,
+        LAUNCHES_ABANDONED,
+        LOGINS_REFUSED,
+        RESTARTED,
+        RETAINED,
+        RIGHTS_MISSING,
+        STOPS_WITHOUT_QUORUM,
+        STUCK,
+    ];
 
     type Outcome = Outcome;
 
@@ -150,7 +163,7 @@ impl Function for Drainer {
         outcome.answer()
     }
 
-    /// Returns the metrics of a round. All counts are always present, so their absence means that there was no round.
+    /// Returns the metrics of a round. `InstancesWaiting` is among those of each: the alarm on silence watches for its absence.
     fn metrics(&self, _: &Round, reconciled: &Reconciled<Outcome>, now: Timestamp) -> Vec<MetricSet> {
         let Some(outcome) = reconciled.outcome.as_ref().filter(|outcome| outcome.looked) else { return Vec::new() };
         let (tally, held) = (&outcome.tally, outcome.plan.held());

@@ -159,7 +159,8 @@ impl<F: Function> Frame<F> {
     pub fn finish(&self, round: &Round, reconciled: Reconciled<F::Outcome>) -> Result<F::Outcome, Failure> {
         if round.mode != Mode::Look {
             let now = self.now();
-            for set in self.function.metrics(round, &reconciled, now) {
+            let sets = self.function.metrics(round, &reconciled, now).into_iter();
+            for set in sets.filter_map(|set| set.without_zeros_of(F::ABSENT_AT_ZERO)) {
                 self.aws.metrics.emit(&set.line(now, self.function.cluster()));
             }
         }

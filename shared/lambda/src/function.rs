@@ -20,6 +20,10 @@ pub trait Function: Sized {
     const CUSTOM_RESOURCES: &'static [&'static str] = &[];
     /// The names of all metrics that it may emit.
     const METRICS: &'static [&'static str];
+    /// Those among them that are written only when they are not 0, since a metric is charged for by the hour in which it is
+    /// written (<https://aws.amazon.com/cloudwatch/pricing/>): counts of what happened in a round, and states whose 0 says nothing
+    /// that another metric does not say. To an alarm on one of them missing data are `notBreaching`; one on silence watches another.
+    const ABSENT_AT_ZERO: &'static [&'static str] = &[];
     /// How it handles the messages of its queue.
     const MESSAGES: Messages = Messages::Coalesced;
     /// Whether a person's `{}` only plans, and `{"dryRun": false}` acts: of a function whose work nobody wants by mistake.
@@ -47,8 +51,8 @@ pub trait Function: Sized {
     /// Returns the answer to a person who invoked the function.
     fn answer(&self, outcome: &Self::Outcome) -> Value;
 
-    /// Returns the metrics of a round. A metric with an alarm on its silence must be absent when the round had no
-    /// outcome.
+    /// Returns the metrics of a round, with their zeros: those of [`ABSENT_AT_ZERO`](Self::ABSENT_AT_ZERO) are left out later. A
+    /// metric with an alarm on its silence must be absent when the round had no outcome.
     fn metrics(&self, round: &Round, reconciled: &Reconciled<Self::Outcome>, now: Timestamp) -> Vec<MetricSet>;
 
     /// Answers one of its custom resources with the physical id and the attributes.
@@ -157,6 +161,8 @@ pub struct Description {
     pub custom_resources: &'static [&'static str],
     /// [`Function::METRICS`].
     pub metrics: &'static [&'static str],
+    /// [`Function::ABSENT_AT_ZERO`].
+    pub absent_at_zero: &'static [&'static str],
     /// [`Function::MESSAGES`].
     pub messages: Messages,
 }
@@ -170,6 +176,7 @@ impl Description {
             wakes: F::WAKES,
             custom_resources: F::CUSTOM_RESOURCES,
             metrics: F::METRICS,
+            absent_at_zero: F::ABSENT_AT_ZERO,
             messages: F::MESSAGES,
         }
     }

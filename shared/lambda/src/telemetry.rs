@@ -109,6 +109,13 @@ pub struct MetricSet {
 }
 
 impl MetricSet {
+    /// Leaves out those of these metrics that are 0, and returns nothing where no metric is left.
+    #[must_use]
+    pub fn without_zeros_of(mut self, names: &[&str]) -> Option<Self> {
+        self.metrics.retain(|metric| metric.value != 0.0 || !names.contains(&metric.name));
+        (!self.metrics.is_empty()).then_some(self)
+    }
+
     /// Returns the set as one line in CloudWatch's embedded metric format, which costs no call.
     #[must_use]
     pub fn line(&self, at: Timestamp, cluster: &str) -> Value {
@@ -205,5 +212,19 @@ mod tests {
         });
         assert_eq!(line, want);
         assert!(!line.to_string().contains('\n'));
+    }
+
+    #[test]
+    fn a_zero_is_left_out_where_it_says_nothing_and_so_is_a_set_of_such_zeros() {
+        let set = |metrics: &[Metric]| MetricSet { dimensions: Vec::new(), metrics: metrics.to_vec() };
+        let (none, some, state) = (Metric::count("Failed", 0), Metric::count("Failed", 2), Metric::count("Open", 0));
+        for (written, left) in [
+            (set(&[none, state]), Some(set(&[state]))),
+            (set(&[some, state]), Some(set(&[some, state]))),
+            (set(&[none]), None),
+            (set(&[]), None),
+        ] {
+            assert_eq!(written.clone().without_zeros_of(&["Failed"]), left, "{written:?}");
+        }
     }
 }

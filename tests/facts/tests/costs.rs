@@ -22,6 +22,16 @@ fn rows() -> Vec<(String, String, u64)> {
     rows.map(of_row).collect()
 }
 
+/// Whether an alarm watches what members use, and so not what the control plane does.
+fn is_of_members(alarm: &Found) -> bool {
+    let metrics = alarm.properties["Metrics"].as_array().into_iter().flatten();
+    let mut metrics = metrics.map(|query| &query["MetricStat"]["Metric"]).chain([&alarm.properties]);
+    metrics.any(|metric| {
+        ["AWS/EC2", "AWS/ECS"].contains(&metric["Namespace"].as_str().unwrap_or_default())
+            || disks::metrics().contains(metric["MetricName"].as_str().unwrap_or_default())
+    })
+}
+
 /// Returns how many metrics an alarm watches. Each is paid for: <https://aws.amazon.com/cloudwatch/pricing/>.
 fn watched(alarm: &Found) -> usize {
     let queries = alarm.properties["Metrics"].as_array().into_iter().flatten();
@@ -39,23 +49,56 @@ fn the_page_on_costs_counts_the_metrics_and_the_alarms_that_there_are() {
     let (composite, plain): (Vec<_>, Vec<_>) = alarms("default").into_iter().partition(Found::is_composite);
     let cents = |count: usize, each: usize| u64::try_from(count * each).unwrap();
     let steady = metrics::steady().len();
-    let of_alarms: usize = plain.iter().map(watched).sum();
+    let (of_members, plain): (Vec<_>, Vec<_>) = plain.into_iter().partition(is_of_members);
+    let [of_alarms, of_members_alarms] = [&plain, &of_members].map(|alarms| alarms.iter().map(watched).sum::<usize>());
+    assert_eq!(of_alarms, plain.len(), "each of them watches one metric");
     let pruning = metrics::of_pruning().len();
     let wanted = [
-        ("metrics of functions", format!("{steady} series each minute × $0.30"), cents(steady, 30)),
+        ("metrics of functions", format!("{steady} series in each hour × $0.30"), cents(steady, 30)),
         (
             "metrics of backup-pruner",
             format!("{pruning} series in 4 hours of each day × $0.30 × 4 / 24, one more for each further database"),
             cents(pruning, 30) / 6,
         ),
-        ("metrics of free disk", format!("{} series × $0.30", of_disks()), cents(of_disks(), 30)),
-        ("alarms", format!("{of_alarms} metrics of {} alarms × $0.10", plain.len()), cents(of_alarms, 10)),
+        ("alarms", format!("{of_alarms} × $0.10"), cents(of_alarms, 10)),
         ("composite alarms", format!("{} × $0.50", composite.len()), cents(composite.len(), 50)),
     ];
     let rows = rows();
     for (what, arithmetic, sum) in wanted {
         let row = rows.iter().find(|(name, ..)| name == what).unwrap_or_else(|| panic!("no row for {what}"));
         assert_eq!((&row.1, row.2), (&arithmetic, sum), "{what}");
+    }
+    let disks = (format!("free disk | {} series × $0.30", of_disks()), cents(of_disks(), 30));
+    let alarms =
+        format!("alarms on disks and load | {of_members_alarms} metrics of {} alarms × $0.10", of_members.len());
+    let page = std::fs::read_to_string(root().join("docs/real-account.md")).unwrap();
+    for (row, sum) in [disks, (alarms, cents(of_members_alarms, 10))] {
+        let dollars = format!("${}.{:02}", sum / 100, sum % 100);
+        let row = format!("\n| {row} | {dollars} | {dollars} |\n");
+        assert!(page.contains(&row), "docs/real-account.md: {row}");
+    }
+}
+
+#[test]
+fn the_control_plane_costs_at_most_fifteen_dollars() {
+    let (_, _, total) = rows().pop().unwrap();
+    assert!(total <= 15_00, "{total} cents a month");
+}
+
+#[test]
+fn the_total_is_the_sum_of_its_rows_rounded() {
+    let page = std::fs::read_to_string(root().join("docs/real-account.md")).unwrap();
+    let section = page.split("\n## What it costs\n").nth(1).unwrap().split("\n### ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| ") && line.contains('$'));
+    let rows: Vec<Vec<_>> = rows.map(|line| line.split('|').map(str::trim).collect()).collect();
+    let (total, rows) = rows.split_last().unwrap();
+    let cents = |cell: &str| cell.trim_start_matches('$').replace('.', "").parse::<u64>().unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for column in [3, 4] {
+        let sum: u64 = rows.iter().map(|row| cents(row[column])).sum();
+        let rounded = (sum + 250) / 500 * 5;
+        assert_eq!(total[column], format!("**about ${rounded}**"), "{sum} cents");
+        assert!(readme.contains(&format!("**${rounded}")), "README.md: {rounded}");
     }
 }
 

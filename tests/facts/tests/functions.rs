@@ -288,10 +288,45 @@ fn each_message_has_a_result_where_the_function_gives_one() {
 
 #[test]
 fn each_metric_that_is_declared_is_written_while_a_core_heals_and_no_other_is() {
-    let written: BTreeSet<_> = metrics::written().iter().map(|(metric, _)| metric.clone()).collect();
-    let declared = FUNCTIONS.iter().flat_map(|function| function.function.metrics.iter().copied());
-    let declared: BTreeSet<_> = declared.map(str::to_owned).collect();
-    assert_eq!(written, declared, "left: written, right: METRICS");
+    let written: BTreeSet<_> = metrics::written().iter().map(|(metric, _)| metric.as_str()).collect();
+    let declared: BTreeSet<_> =
+        FUNCTIONS.iter().flat_map(|function| function.function.metrics.iter().copied()).collect();
+    let absent = metrics::absent_at_zero();
+    assert!(written.is_subset(&declared), "left: written, right: METRICS: {written:?} {declared:?}");
+    assert!(absent.is_subset(&declared), "left: ABSENT_AT_ZERO, right: METRICS: {absent:?} {declared:?}");
+    let never: BTreeSet<_> = declared.difference(&written).filter(|metric| !absent.contains(*metric)).collect();
+    assert!(never.is_empty(), "declared, and not written: {never:?}");
+}
+
+#[test]
+fn what_is_absent_at_zero_is_good_to_its_alarms_when_it_is_missing_and_says_so_in_the_documents() {
+    let absent = metrics::absent_at_zero();
+    let mut watched = BTreeSet::new();
+    for alarm in deployments().iter().flat_map(|deployment| crate::alarms::alarms(deployment)) {
+        let (place, properties) = (&alarm.place, &alarm.properties);
+        for (metric, _) in disks::watched(properties) {
+            let Some(metric) = absent.get(metric.as_str()) else { continue };
+            assert_eq!(
+                properties["TreatMissingData"],
+                json!("notBreaching"),
+                "{place}: {metric} is absent when all is well"
+            );
+            // Whoever computes with it, or waits for a small value, does not see its zeros.
+            assert!(properties["Metrics"].is_null(), "{place}: {metric}");
+            assert_eq!(properties["ComparisonOperator"], json!("GreaterThanThreshold"), "{place}: {metric}");
+            assert!(
+                ["Maximum", "Minimum", "Sum"].contains(&properties["Statistic"].as_str().unwrap()),
+                "{place}: {metric}"
+            );
+            watched.insert(*metric);
+        }
+    }
+    assert!(watched.len() >= 12, "{watched:?}");
+    let monitoring = std::fs::read_to_string(root().join("docs/monitoring.md")).unwrap();
+    for metric in FUNCTIONS.iter().flat_map(|function| function.function.metrics) {
+        let row = monitoring.lines().find(|line| line.starts_with(&format!("| `{metric}`"))).unwrap();
+        assert_eq!(row.contains("only when it is not 0 |"), absent.contains(metric), "docs/monitoring.md: {row}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::OnceLock};
 
 use cluster_sim::{
     cluster::Cluster,
-    functions::BACKUP_PRUNER,
+    functions::{BACKUP_PRUNER, FUNCTIONS},
     time::{minutes, play, within},
 };
 use serde_json::Value;
@@ -48,25 +48,34 @@ pub(crate) fn written() -> &'static BTreeSet<Series> {
     })
 }
 
-/// Returns what functions write in each quiet minute of a cluster of three cores with backups.
+/// Returns the metrics that are written only when they are not 0.
+pub(crate) fn absent_at_zero() -> BTreeSet<&'static str> {
+    FUNCTIONS.iter().flat_map(|function| function.function.absent_at_zero.iter().copied()).collect()
+}
+
+/// Returns what functions write in each quiet hour of a cluster of three cores, in which a backup is taken.
 pub(crate) fn steady() -> BTreeSet<Series> {
     play(async {
         let cluster = Cluster::formed(3);
-        backups::fill(&cluster);
-        cluster.live(minutes(10)).await;
+        // The first backup of each database is a full one, whatever its slot asks for.
+        cluster.live(minutes(70)).await;
         cluster.metrics.lock().unwrap().clear();
-        cluster.live(minutes(3)).await;
+        cluster.live(minutes(60)).await;
         series(&cluster.metrics.lock().unwrap())
     })
 }
 
-/// Returns what a run of backup-pruner writes.
+/// Returns what a run of backup-pruner writes that has nothing to delete, as most have not.
 pub(crate) fn of_pruning() -> BTreeSet<Series> {
     play(async {
         let cluster = Cluster::formed(3);
         backups::fill(&cluster);
-        cluster.metrics.lock().unwrap().clear();
-        prune(&cluster).await;
+        // A run deletes a share of what is there at most.
+        for _ in 0..10 {
+            cluster.metrics.lock().unwrap().clear();
+            prune(&cluster).await;
+        }
+        assert_eq!(cluster.metric("ChainsDeleted", None), None, "all is deleted that goes");
         series(&cluster.metrics.lock().unwrap())
     })
 }
@@ -76,4 +85,11 @@ async fn prune(cluster: &Cluster) {
     let mut pruner = cluster.clone();
     pruner.subject = BACKUP_PRUNER;
     pruner.sweep().await.unwrap();
+}
+
+#[test]
+fn a_quiet_hour_has_no_metric_of_what_did_not_happen_but_for_a_backup() {
+    let steady: BTreeSet<_> = steady().into_iter().map(|(metric, _)| metric).collect();
+    let happened: Vec<_> = steady.iter().filter(|metric| absent_at_zero().contains(metric.as_str())).collect();
+    assert_eq!(happened, ["BackupsGood"], "the differential of the hour");
 }

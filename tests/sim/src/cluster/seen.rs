@@ -73,4 +73,13 @@ impl Cluster {
         let of_tier = |line: &&Value| line["Tier"].as_str() == tier;
         lines.iter().rev().filter(of_tier).find_map(|line| line[name].as_f64())
     }
+
+    /// Returns what a metric that is written only when it is not 0 was in the newest round that wrote the other one, which stands
+    /// beside it in each: 0 where it was left out.
+    #[must_use]
+    pub fn metric_beside(&self, other: &str, name: &str, tier: Option<&str>) -> Option<f64> {
+        let lines = self.metrics.lock().unwrap();
+        let newest = lines.iter().rev().find(|line| line["Tier"].as_str() == tier && line[other].is_number())?;
+        Some(newest[name].as_f64().unwrap_or_default())
+    }
 }

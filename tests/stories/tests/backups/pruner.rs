@@ -173,6 +173,7 @@ fn a_second_run_writes_nothing_and_the_ages_are_told_all_the_same() {
         story.sweep().await.unwrap();
         let (before, writes) = (story.keys(), story.writes());
         story.wire.sleep(3600).await;
+        story.metrics.lock().unwrap().clear();
         story.sweep().await.unwrap();
         assert_eq!((story.keys(), story.writes()), (before, writes));
         // The newest backup is of 02:02 of the day before, and the second run comes an hour after the first.
@@ -181,8 +182,7 @@ fn a_second_run_writes_nothing_and_the_ages_are_told_all_the_same() {
             let told = story.metric("NewestGoodBackupSeconds", Some(database)).unwrap();
             assert!((told - age).abs() < 60.0, "{told}");
         }
-        assert_eq!(story.metric("ChainsDeleted", None), Some(0.0));
-        assert_eq!(story.metric("ChainsKept", None), Some(28.0));
+        assert_eq!((story.metric("ChainsDeleted", None), story.metric("ChainsKept", None)), (None, Some(28.0)));
     });
 }
 
@@ -208,7 +208,7 @@ fn a_deployed_dry_run_deletes_nothing_and_reports() {
         let answer = story.sweep().await.unwrap();
         assert_eq!(story.backups(), before);
         assert!(answer["reconciled"]["report"].is_string(), "{answer}");
-        assert_eq!(story.metric("ChainsDeleted", None), Some(0.0));
+        assert_eq!(story.metric("ChainsDeleted", None), None);
     });
 }
 

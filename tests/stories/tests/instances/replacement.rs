@@ -48,7 +48,8 @@ fn a_replacement_waits_for_the_volume_as_long_as_its_holder_lives() {
             .await;
         // Later than the time-outs of both hooks, the same new instance still waits.
         cluster.live(minutes(70)).await;
-        assert_eq!(cluster.metric("DrainWaitSeconds", None), Some(0.0), "its alarm is the one of retained instances");
+        let waits = cluster.metric_beside("InstancesRetained", "DrainWaitSeconds", None);
+        assert_eq!(waits, Some(0.0), "its alarm is the one of retained instances");
         assert_eq!(cluster.in_state(2, "Pending:Wait"), Some(new.clone()));
         assert_eq!(cluster.holder(2), Some(old.clone()), "a volume is never taken from who has it");
         // People end the old instance.

@@ -103,6 +103,51 @@ fn a_core_without_any_instance_alarms_with_auto_scalings_own_words() {
     });
 }
 
+const STUCK: &str = "InstanceStuckAlarm";
+
+/// Writes on the volume of core 2 whose it is.
+fn tag(cluster: &Cluster, core: &str) {
+    let volume = &cluster.nodes[1].volume;
+    let mut world = cluster.wire.world();
+    world.ec2.volumes.get_mut(volume).unwrap().tags.insert("neo4j:core".to_owned(), core.to_owned());
+}
+
+/// Returns a cluster in which the replacement of core 2 is not given its volume, and people have been told.
+async fn stuck() -> Cluster {
+    let cluster = Cluster::formed(3).with_alarms().await;
+    cluster.live(minutes(6)).await;
+    assert_eq!((cluster.alarm(STUCK), cluster.metric("InstancesStuck", None)), (State::Ok, None));
+    tag(&cluster, "1");
+    let lost = cluster.serving(2).unwrap();
+    cluster.wire.world().lose_instance(&lost);
+    cluster.until("the alarm goes off", within(minutes(12)), |c| c.alarm(STUCK) == State::Alarm).await;
+    cluster
+}
+
+#[test]
+fn an_alarm_on_what_is_written_only_while_it_is_so_lasts_as_long_and_ends() {
+    play(async {
+        let cluster = stuck().await;
+        for minute in 1..=10 {
+            cluster.live(minutes(1)).await;
+            assert_eq!(cluster.alarm(STUCK), State::Alarm, "minute {minute}");
+        }
+        tag(&cluster, "2");
+        cluster.until("it ends", within(minutes(8)), |c| c.alarm(STUCK) == State::Ok).await;
+        assert!(cluster.serving(2).is_some());
+    });
+}
+
+#[test]
+fn an_alarm_that_ends_with_the_silence_of_its_function_is_followed_by_the_one_on_silence() {
+    play(async {
+        let cluster = stuck().await.without(INSTANCE_DRAINER);
+        let silent = |cluster: &Cluster| cluster.alarm("Monitoring/Silence/SilenceAlarm") == State::Alarm;
+        cluster.until("it is told that nobody looks", within(minutes(8)), silent).await;
+        assert_eq!(cluster.alarm(STUCK), State::Ok);
+    });
+}
+
 thread_local! {
     /// What this thread has logged, once it asks for it.
     static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };

@@ -57,6 +57,6 @@ fn what_ec2_says_of_a_volume_that_is_not_to_be_had_now_is_told() {
         let answer = cluster.sweep().await.unwrap();
         let why = answer["reconciled"]["cores"][0]["why"].as_str().unwrap();
         assert!(why.ends_with("but AWS says: IncorrectState: The request was refused."), "{why}");
-        assert_eq!(cluster.metric("InstancesStuck", None), Some(0.0));
+        assert_eq!(cluster.metric_beside("InstancesWaiting", "InstancesStuck", None), Some(0.0));
     });
 }
