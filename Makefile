@@ -188,9 +188,13 @@ bench: prerequisites linux ## what functions cost beside a hello-world: size, st
 	@cargo build --quiet --release -p dns-replicator --target-dir target/bench
 	@cargo build --quiet --release -p neo4j-gateway --target-dir target/bench
 	@cargo build --quiet --release -p instance-drainer --target-dir target/bench
+	@cargo build --quiet --release -p alarm-router --target-dir target/bench
+	@cargo build --quiet --release -p backup-scheduler --target-dir target/bench
+	@cargo build --quiet --release -p backup-pruner --target-dir target/bench
 	@echo "building the bench itself"
 	@cargo build --quiet --profile bench -p cluster-stage --features stage --bin bench --target-dir target/bench
-	@./target/bench/release/bench $(addprefix target/bench/release/,hello-world dns-replicator neo4j-gateway instance-drainer)
+	@./target/bench/release/bench $(addprefix target/bench/release/,hello-world dns-replicator neo4j-gateway instance-drainer \
+	  alarm-router backup-scheduler backup-pruner)
 
 linux:
 	@[ "$$(uname -s)" = Linux ] || { echo "missing: Linux" >&2; \

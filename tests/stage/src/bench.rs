@@ -1,9 +1,11 @@
 //! What a function costs as it is deployed: its size, its start, its events, its memory, beside a hello-world of the same
 //! runtime and profile in the same run. It prints and asserts no times: machines differ, ratios less so.
 
+mod alerts;
 mod drain;
 mod endpoint;
 mod members;
+mod place;
 mod planner;
 mod process;
 mod prune;
@@ -18,12 +20,12 @@ use std::{
 use cluster_sim::{
     cluster::{Cluster, DOMAIN},
     events::messages,
-    functions::{DNS_REPLICATOR, INSTANCE_DRAINER, NEO4J_GATEWAY},
+    functions::{ALARM_ROUTER, BACKUP_PRUNER, BACKUP_SCHEDULER, DNS_REPLICATOR, INSTANCE_DRAINER, NEO4J_GATEWAY},
 };
 use cluster_world::{REGION, World};
 use serde_json::json;
 
-use self::{endpoint::Endpoints, members::Members, process::Life};
+use self::{endpoint::Endpoints, members::Members, place::Place, process::Life};
 use crate::serve::Live;
 
 /// How often each function is started.
@@ -67,11 +69,19 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
     // The gateway asks members, not AWS. The drainer is alone: in a cluster each of its rounds has the gateway ask as well.
     let (three, large) = (Members::open(3, 0, &variables).await, Members::open(7, 20, &variables).await);
     let alone = drain::Alone::of(3, 0, &variables, &folder).await;
+    let routing = Place::of(&Cluster::alerts_alone().quiet(), &variables, &folder).await;
+    let [scheduling, pruning] = backups(&variables, &folder).await;
     let given = |binary: &Path| {
         if is(NEO4J_GATEWAY, binary) {
             (&three.variables, &three.event, &live)
         } else if is(INSTANCE_DRAINER, binary) {
             (&alone.variables, &event, &alone.live)
+        } else if is(ALARM_ROUTER, binary) {
+            (&routing.variables, &event, &routing.live)
+        } else if is(BACKUP_SCHEDULER, binary) {
+            (&scheduling.variables, &event, &scheduling.live)
+        } else if is(BACKUP_PRUNER, binary) {
+            (&pruning.variables, &event, &pruning.live)
         } else {
             (&variables, &event, &live)
         }
@@ -102,6 +112,15 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
         drain::measure(binary, &variables, &folder).await;
     }
 
+    for binary in binaries.iter().filter(|binary| is(ALARM_ROUTER, binary)) {
+        alerts::run(binary, &variables, &folder).await;
+    }
+
+    in_process().await;
+}
+
+/// Measures what needs no process.
+async fn in_process() {
     println!("measuring passes in process");
     let planned = tokio::task::spawn_blocking(|| {
         [(3, 0), (20, 0), (100, 0), (3, 10_000)]
@@ -134,6 +153,31 @@ pub async fn run(hello: &Path, functions: &[PathBuf]) {
         let memory = format!("{} MiB", cost.plan_kib / 1024);
         println!("{chains:>7} {:>9} {plan:>10} {memory:>12} {whole:>12} {:>10}", chains * prune::OBJECTS, cost.calls);
     }
+
+    println!("\nmeasuring alerts in process");
+    let alerts = tokio::task::spawn_blocking(|| [100, 1_000, 10_000].map(|count| (count, alerts::measure(count))));
+    println!(
+        "\n{:>7} {:>10} {:>10} {:>10} {:>10} {:>12} {:>12}",
+        "alerts", "read", "route", "render", "in all", "per alert", "their memory"
+    );
+    for (count, cost) in alerts.await.unwrap() {
+        let (all, memory) = (cost.read + cost.route + cost.render, format!("{} KiB", cost.kib));
+        let [read, route, render, whole] =
+            [cost.read, cost.route, cost.render, all].map(|took| format!("{:.1} ms", ms(took)));
+        let each = micros(all / u32::try_from(count).unwrap());
+        println!("{count:>7} {read:>10} {route:>10} {render:>10} {whole:>10} {each:>12} {memory:>12}");
+    }
+}
+
+/// Opens a cluster with backups for each of the two functions that look after them, in which nothing is due.
+async fn backups(variables: &[(String, String)], folder: &Path) -> [Place; 2] {
+    let mut places = vec![];
+    for function in [BACKUP_SCHEDULER, BACKUP_PRUNER] {
+        let mut cluster = Cluster::new(3).quiet();
+        cluster.subject = function;
+        places.push(Place::of(&cluster, variables, folder).await);
+    }
+    places.try_into().unwrap_or_else(|_| unreachable!("there are two"))
 }
 
 fn is(function: &str, binary: &Path) -> bool {

@@ -25,8 +25,24 @@ use crate::serve::Live;
 const STORES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// The services that functions call.
-const SERVICES: [&str; 9] =
-    ["AUTO_SCALING", "CLOUDWATCH", "DYNAMODB", "EC2", "ECS", "LAMBDA", "ROUTE_53", "SERVICEDISCOVERY", "SQS"];
+const SERVICES: [&str; 14] = [
+    "AUTO_SCALING",
+    "BATCH",
+    "CLOUDWATCH",
+    "CLOUDWATCH_LOGS",
+    "DYNAMODB",
+    "EC2",
+    "ECS",
+    "LAMBDA",
+    "ROUTE_53",
+    S3,
+    "SECRETS_MANAGER",
+    "SERVICEDISCOVERY",
+    "SNS",
+    "SQS",
+];
+/// At an address, the SDK puts the bucket into the path. At a name it puts it in front, and `backups.localhost` need not resolve.
+const S3: &str = "S3";
 
 /// The endpoints of a world.
 #[derive(Debug)]
@@ -41,12 +57,13 @@ impl Endpoints {
     /// Opens the endpoints of a world, and writes a certificate store for them: the host's own, as a function parses one
     /// of that size, and the new authority.
     pub(super) async fn open(live: &Live, folder: &Path) -> Self {
-        let Certified { authority, acceptor } = Certified::new("localhost");
+        let Certified { authority, acceptor } = Certified::new(&["localhost", "127.0.0.1"]);
         let store = STORES.iter().find_map(|store| fs::read_to_string(store).ok()).unwrap_or_default() + &authority;
         let mut variables = vec![];
         for service in SERVICES {
             let listener = Tls::listen(acceptor.clone(), (Ipv4Addr::LOCALHOST, 0)).await;
-            let url = format!("https://localhost:{}", listener.address.port());
+            let host = if service == S3 { "127.0.0.1" } else { "localhost" };
+            let url = format!("https://{host}:{}", listener.address.port());
             variables.push((format!("AWS_ENDPOINT_URL_{service}"), url));
             tokio::spawn(live.clone().serve(listener));
         }
@@ -59,21 +76,21 @@ impl Endpoints {
     }
 }
 
-/// Somebody who is certified for a name.
+/// Somebody who is certified for names.
 pub(super) struct Certified {
     /// The certificate of the authority, as PEM.
     pub(super) authority: String,
-    /// Speaks TLS as that name.
+    /// Speaks TLS as these names.
     pub(super) acceptor: TlsAcceptor,
 }
 
 impl Certified {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(names: &[&str]) -> Self {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let server = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         let server = server.signed_by(&key, &authority).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![server.der().clone()], key);

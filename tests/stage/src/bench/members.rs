@@ -45,7 +45,7 @@ struct Member {
 impl Members {
     /// Opens a cluster, for a function that has these variables as well.
     pub(super) async fn open(cores: u8, replicas: u8, others: &[(String, String)]) -> Self {
-        let certified = Certified::new(NAME);
+        let certified = Certified::new(&[NAME]);
         let answered = Arc::<Answered>::default();
         let all = u8::try_from(usize::from(cores) + usize::from(replicas)).unwrap();
         let mut members = vec![];

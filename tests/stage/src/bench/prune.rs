@@ -136,7 +136,7 @@ fn folder(opened: Timestamp) -> Folder {
 }
 
 /// Does some work, and returns how much memory it took on top at its peak, in KiB.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, u64) {
+pub(super) fn peak<T>(work: impl FnOnce() -> T) -> (T, u64) {
     // It sets the peak back to what is held now (proc_pid_clear_refs(5)).
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = kib("VmRSS:");
