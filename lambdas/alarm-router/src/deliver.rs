@@ -38,6 +38,11 @@ impl Deliveries {
         })
     }
 
+    /// Returns whether there is still such a destination.
+    pub(crate) fn has(&self, to: &str) -> bool {
+        self.destinations.names().contains(named(to).0)
+    }
+
     /// Delivers an alert. A failure is transient where the same alert may be taken later.
     pub(crate) async fn deliver(&self, to: &str, alert: &Alert, now: Timestamp) -> Result<(), Failure> {
         let (name, entry) = named(to);

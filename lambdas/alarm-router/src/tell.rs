@@ -1,7 +1,7 @@
 //! Tells an incident: claims it, delivers what is due, and writes down what was taken.
 
 use cluster_core::{
-    alert::{Alert, Due, Incident, Key, Planned, Way},
+    alert::{Alert, Due, Incident, Key, Planned, Step, Way},
     instance::Holder,
 };
 use cluster_lambda::Failure;
@@ -43,6 +43,16 @@ impl Router {
             let mut taken = Vec::new();
             for due in &claimed.due {
                 let now = self.now();
+                // What was told there was told before the destination was taken away: nobody is left to be told of the end.
+                if due.step == Step::Resolve && !self.deliveries.has(&due.to) {
+                    tracing::warn!(
+                        key = key.as_str(),
+                        to = due.to,
+                        "its destination is gone, and so is told of no end"
+                    );
+                    taken.push((due.clone(), now));
+                    continue;
+                }
                 match self.deliveries.deliver(&due.to, &claimed.incident.alert, now).await {
                     Ok(()) => {
                         tracing::info!(key = key.as_str(), to = due.to, step = ?due.step, "told");

@@ -81,7 +81,8 @@ impl Person<'_> {
         let outputs = self.stage.outputs(STACK).await?;
         let function = outputs.get("AlarmRouterFunction").ok_or("the stack has no AlarmRouterFunction")?.clone();
         let put = "aws cloudwatch put-metric-alarm --alarm-name somebody --namespace Test --metric-name Disk --statistic Maximum \
-                   --period 60 --evaluation-periods 1 --threshold 1 --comparison-operator GreaterThanThreshold \
+                   --period 60 --evaluation-periods 1 --threshold 1 --comparison-operator GreaterThanThreshold\n\
+                   aws cloudwatch tag-resource --resource-arn arn:aws:cloudwatch:eu-west-1:000000000000:alarm:somebody \
                    --tags Key=severity,Value=critical Key=tier,Value=core";
         self.run(put, false).await?;
         let (of_slack, of_webhook) = (sink.of("slack").len(), sink.of("webhook").len());

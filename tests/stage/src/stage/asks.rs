@@ -61,7 +61,7 @@ impl Stage {
     }
 
     /// The latest value of each metric in the lines that a function has written. CloudWatch makes metrics of them, the
-    /// emulator does not.
+    /// emulator does not. What a function leaves out at 0 is 0 as of its next line without it.
     pub async fn metrics(&self, log_group: &str) -> Result<BTreeMap<String, f64>, Trouble> {
         let mut question = json!({"logGroupName": log_group, "filterPattern": "CloudWatchMetrics"});
         let mut metrics = BTreeMap::new();
@@ -72,6 +72,9 @@ impl Stage {
                 let named = line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten();
                 let named = named.flat_map(|directive| directive["Metrics"].as_array().into_iter().flatten());
                 let values = named.filter_map(|metric| metric["Name"].as_str());
+                if line["MembersAnswering"].is_number() {
+                    metrics.retain(|name: &String, _| !name.starts_with("Monitor"));
+                }
                 metrics.extend(values.filter_map(|name| Some((name.to_owned(), line[name].as_f64()?))));
             }
             match page.get("nextToken").filter(|token| token.is_string()) {

@@ -142,3 +142,19 @@ fn a_webhook_can_be_checked_by_whoever_receives_it() {
         assert_eq!(taken.headers["alert-signature"].len(), signed.unwrap()[2].1.len());
     });
 }
+
+#[test]
+fn a_destination_that_was_taken_away_holds_nothing_open() {
+    play(async {
+        let mut cluster = stage_with(r#"{"to": ["slack", "webhook"]}"#);
+        add_alarm(&cluster, "Disk", &[("severity", "error")]);
+        set(&cluster, "Disk", State::Alarm);
+        cluster.live(seconds(10)).await;
+        cluster.set("SLACK_SECRET_ARN", "");
+        cluster.set("ROUTES", r#"{"to": ["webhook"]}"#);
+        set(&cluster, "Disk", State::Ok);
+        cluster.live(minutes(7)).await;
+        assert_eq!((taken(&cluster, SLACK), taken(&cluster, WEBHOOK)), (1, 2));
+        assert_eq!(cluster.metric("AlertUndeliveredSeconds", None), Some(0.0));
+    });
+}
