@@ -493,7 +493,7 @@ def denied_to_service(service: str, role: str, resource: str, *actions: str) -> 
 def rights() -> None:
     """Checks permissions where the emulator does not, although it enforces policies: it polls queues and delivers events."""
     from ministack import app
-    from ministack.core import iam_evaluator
+    from ministack.core import iam_actions, iam_evaluator
     from ministack.services import lambda_svc
 
     # Loopback stands for TLS: policies deny whatever comes without it.
@@ -507,6 +507,15 @@ def rights() -> None:
         return not denied_to_service(LAMBDA, role, mapping["EventSourceArn"], *POLLER)
 
     lambda_svc._iter_all_esms = lambda: (found for found in mappings() if may_poll(found[2]))
+
+    # The tags of an alarm are asked for by its ARN (service authorization reference of CloudWatch), not by that of everything.
+    find = iam_actions.extract_resource_arn
+
+    def resource(service: str, method: str, path: str, headers: Any, body: Any, parameters: Any, *rest: str) -> str:
+        named = service == "monitoring" and iam_actions._param(body, parameters, "ResourceARN")
+        return named or find(service, method, path, headers, body, parameters, *rest)
+
+    iam_actions.extract_resource_arn = resource
 
 
 CLOCK = Clock()
