@@ -33,13 +33,18 @@ pub struct Router {
     pub(crate) alarms: Alarms,
     pub(crate) deliveries: Deliveries,
     /// What the ARNs of alarms of this account and region begin with.
-    pub(crate) own_alarms: String,
+    own_alarms: String,
     aws: Aws,
 }
 
 impl Router {
     pub(crate) fn now(&self) -> Timestamp {
         self.aws.now()
+    }
+
+    /// Returns whether an alarm is of this account and region: nobody else's can be asked about.
+    pub(crate) fn is_own(&self, arn: &str) -> bool {
+        arn.starts_with(&self.own_alarms)
     }
 
     /// Emits the metrics of what was told outside of a sweep.

@@ -74,9 +74,12 @@ impl Router {
     /// Asks for the tags of an alarm that did not bring them, and returns whether they are known now that were not. Without them its
     /// severity and its routes may be others: it is told all the same, and the next sweep asks again.
     pub(crate) async fn add_tags(&self, alert: &mut Alert) -> bool {
-        let Some(arn) = alert.untagged_alarm().filter(|_| alert.status == Status::Firing).map(str::to_owned) else {
+        let Some(arn) = alert.untagged_alarm().filter(|arn| self.is_own(arn)).map(str::to_owned) else {
             return false;
         };
+        if alert.status != Status::Firing {
+            return false;
+        }
         match self.alarms.tags(&arn).await {
             Ok(tags) => {
                 alert.tag(&tags);

@@ -24,7 +24,7 @@ pub struct Outcome {
 pub struct Open {
     /// For people.
     pub shown: Value,
-    /// For how long somebody should have been told something, in seconds; 0 where nobody should.
+    /// For how long somebody should have been told something that nobody has been told yet, in seconds; 0 where nobody should.
     pub undelivered_seconds: i64,
 }
 
@@ -45,8 +45,15 @@ impl Open {
             "told": told.collect::<serde_json::Map<_, _>>(),
             "due": waits.collect::<Vec<_>>(),
         });
+        let mut open = Self { shown, undelivered_seconds: 0 };
+        open.waits_for(due, now);
+        open
+    }
+
+    /// Puts down what is still due after the sweep has told as much as it could.
+    pub(crate) fn waits_for(&mut self, due: &[Due], now: Timestamp) {
         let waited = due.iter().map(|due| now.duration_since(due.since).as_secs()).max();
-        Self { shown, undelivered_seconds: waited.unwrap_or_default().max(0) }
+        self.undelivered_seconds = waited.unwrap_or_default().max(0);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use cluster_core::alert::{Alert, Due, Incident, Status};
-use cluster_lambda::{Failure, Mode, Reconciled, Round};
+use cluster_lambda::{Failure, Kind, Mode, Reconciled, Round};
 use cluster_state::Stored;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -12,7 +12,8 @@ use crate::{Outcome, Router, alarms::State, outcome::Open, tell::Claimed};
 
 /// How many incidents are told at once.
 const AT_ONCE: usize = 8;
-/// After how many failures a destination is left alone until the next sweep.
+/// After how many failures that may pass a destination is left alone until the next sweep. One that refuses an alert for good may
+/// take the next.
 const FAILURES: usize = 3;
 
 impl Router {
@@ -23,10 +24,14 @@ impl Router {
         };
         let mut failures: Vec<_> = incidents.unreadable.iter().map(|key| self.unreadable(key)).collect();
         let mut open = incidents.open;
+        // Whoever comes first when a destination is away comes later in the next sweep.
+        let minute = usize::try_from(round.began.as_second() / 60).unwrap_or_default();
+        let first = minute.checked_rem(open.len()).unwrap_or_default();
+        open.rotate_left(first);
         if let Err(failure) = self.look(&mut open, round.began).await {
             failures.push(failure);
         }
-        let run = Run { outcome: RefCell::new(Outcome::at(round.began)), failed: RefCell::default() };
+        let run = Run { outcome: RefCell::new(Outcome::at(round.began)), away: RefCell::default() };
         let each = stream::iter(open).map(|stored| self.sweep_one(stored, round, &run));
         let results: Vec<_> = each.buffer_unordered(AT_ONCE).collect().await;
         failures.extend(results.into_iter().filter_map(Result::err));
@@ -54,7 +59,7 @@ impl Router {
     fn own_alarm<'a>(&self, incident: &'a Incident) -> Option<&'a str> {
         let alert = &incident.alert;
         let label = |name: &str| alert.labels.get(name).map(String::as_str);
-        let own = alert.key.as_str().starts_with(&self.own_alarms) && label("contributor").is_none();
+        let own = self.is_own(alert.key.as_str()) && label("contributor").is_none();
         let firing = alert.status == Status::Firing && label("source") == Some("alarm");
         label("alarm").filter(|_| own && firing)
     }
@@ -69,41 +74,46 @@ impl Router {
             version = version.saturating_add(1);
         }
         let due = self.due(&incident, now).await?;
-        let shown = Open::new(&incident, &due, now);
+        let mut shown = Open::new(&incident, &due, now);
         if round.mode != Mode::Look && !due.is_empty() && !incident.is_being_told(now) {
-            self.tell_as_far_as(incident, version, due, run).await?;
+            let left = self.tell_as_far_as(incident, version, due, run).await?;
+            shown.waits_for(&left, now);
         }
         run.outcome.borrow_mut().open.push(shown);
         Ok(())
     }
 
-    /// Tells an incident, but to destinations that have failed again and again in this round.
+    /// Tells an incident, but to destinations that are away in this round. Returns what is still due.
     async fn tell_as_far_as(
         &self,
         mut incident: Incident,
         version: u64,
         due: Vec<Due>,
         run: &Run,
-    ) -> Result<(), Failure> {
-        let works = |due: &Due| run.failed.borrow().get(&due.to).is_none_or(|failed| *failed < FAILURES);
-        let due: Vec<_> = due.into_iter().filter(works).collect();
+    ) -> Result<Vec<Due>, Failure> {
+        let is_away = |due: &Due| run.away.borrow().get(&due.to).is_some_and(|failed| *failed >= FAILURES);
+        let (mut left, due): (Vec<_>, Vec<_>) = due.into_iter().partition(is_away);
         if due.is_empty() {
-            return Ok(());
+            return Ok(left);
         }
         let now = self.now();
         incident.telling = Some(now);
         if !self.state.save_incident(&incident, Some(version), false, now).await? {
-            return Ok(());
+            return Ok(left);
         }
+        let told = due.clone();
         let telling = self.tell(Claimed { incident, version: version.saturating_add(1), due }).await?;
+        left.extend(told.into_iter().filter(|due| telling.failed.iter().any(|(to, _)| *to == due.to)));
         let mut outcome = run.outcome.borrow_mut();
         outcome.delivered += telling.delivered;
         for (to, failure) in telling.failed {
-            *run.failed.borrow_mut().entry(to.clone()).or_default() += 1;
+            if failure.kind() == Kind::Transient {
+                *run.away.borrow_mut().entry(to.clone()).or_default() += 1;
+            }
             outcome.failed += 1;
             outcome.reasons.insert(to, failure.chain());
         }
-        Ok(())
+        Ok(left)
     }
 
     fn unreadable(&self, key: &str) -> Failure {
@@ -117,17 +127,15 @@ impl Router {
 /// A sweep on its way.
 struct Run {
     outcome: RefCell<Outcome>,
-    /// How often each destination has failed.
-    failed: RefCell<BTreeMap<String, usize>>,
+    /// How often each destination has failed in a way that may pass.
+    away: RefCell<BTreeMap<String, usize>>,
 }
 
-/// Returns what says that an alarm is over, if it is.
+/// Returns what says that an alarm is over, if it is by what CloudWatch says of it, or does not know it any more.
 fn over(alert: &Alert, state: Option<&State>, now: Timestamp) -> Option<Alert> {
-    let (since, meaning) = match state {
-        Some(state) if state.value == "OK" => (state.at.unwrap_or(now), state.reason.clone()),
-        Some(_) => return None,
-        None => (now, "CloudWatch has no such alarm any more.".to_owned()),
-    };
-    let event = format!("{}@{since}/OK", alert.key);
-    Some(Alert { status: Status::Resolved, since: Some(since), event, meaning, ..alert.clone() })
+    match state {
+        Some(state) if state.value == "OK" => Some(alert.ended(state.at.unwrap_or(now), state.reason.clone())),
+        Some(_) => None,
+        None => Some(alert.ended(now, "CloudWatch has no such alarm any more.".to_owned())),
+    }
 }

@@ -1,21 +1,15 @@
 //! Tells an incident: claims it, delivers what is due, and writes down what was taken.
 
-use cluster_core::{
-    alert::{Alert, Due, Incident, Key, Planned, Step, Way},
-    instance::Holder,
-};
+use cluster_core::alert::{Alert, Due, Incident, Key, Planned, Step, Way};
 use cluster_lambda::Failure;
 use cluster_state::Found;
-use jiff::{SignedDuration, Timestamp};
+use futures_util::future::join_all;
+use jiff::Timestamp;
 
 use crate::Router;
 
 /// How often a write is tried that somebody else's was quicker than.
 pub(crate) const TRIES: u8 = 8;
-/// How long a core that is stopped on purpose mutes what it causes. A core that takes longer to come back is a fault.
-const PLANNED: SignedDuration = SignedDuration::from_mins(30);
-/// The tag of alarms that the drain of one core causes, and its value.
-const CAUSED: (&str, &str) = ("planned", "drain");
 
 /// What came of telling an incident.
 #[derive(Debug, Default)]
@@ -41,27 +35,12 @@ impl Router {
         while let Some(claimed) = next.take() {
             let key = claimed.incident.alert.key.clone();
             let mut taken = Vec::new();
-            for due in &claimed.due {
-                let now = self.now();
-                // What was told there was told before the destination was taken away: nobody is left to be told of the end.
-                if due.step == Step::Resolve && !self.deliveries.has(&due.to) {
-                    tracing::warn!(
-                        key = key.as_str(),
-                        to = due.to,
-                        "its destination is gone, and so is told of no end"
-                    );
-                    taken.push((due.clone(), now));
-                    continue;
-                }
-                match self.deliveries.deliver(&due.to, &claimed.incident.alert, now).await {
-                    Ok(()) => {
-                        tracing::info!(key = key.as_str(), to = due.to, step = ?due.step, "told");
-                        taken.push((due.clone(), now));
-                    }
-                    Err(failure) => {
-                        tracing::error!(key = key.as_str(), to = due.to, failure = failure.chain(), "could not tell");
-                        telling.failed.push((due.to.clone(), failure));
-                    }
+            // All at once: one that hangs must not use up the time in which the others are written down.
+            let each = claimed.due.iter().map(|due| self.tell_one(&claimed.incident.alert, due));
+            for (due, told) in claimed.due.iter().zip(join_all(each).await) {
+                match told {
+                    Ok(at) => taken.push((due.clone(), at)),
+                    Err(failure) => telling.failed.push((due.to.clone(), failure)),
                 }
             }
             telling.delivered += taken.len();
@@ -73,6 +52,22 @@ impl Router {
             }
         }
         Ok(telling)
+    }
+
+    /// Tells one destination, and returns when.
+    async fn tell_one(&self, alert: &Alert, due: &Due) -> Result<Timestamp, Failure> {
+        let (key, to, now) = (alert.key.as_str(), due.to.as_str(), self.now());
+        // What was told there was told before the destination was taken away: nobody is left to be told of the end.
+        if due.step == Step::Resolve && !self.deliveries.has(to) {
+            tracing::warn!(key, to, "its destination is gone, and so is told of no end");
+            return Ok(now);
+        }
+        let told = self.deliveries.deliver(to, alert, now).await;
+        match &told {
+            Ok(()) => tracing::info!(key, to, step = ?due.step, "told"),
+            Err(failure) => tracing::error!(key, to, failure = failure.chain(), "could not tell"),
+        }
+        told.map(|()| now)
     }
 
     /// Writes down what was taken, and gives the claim back. Returns the incident as it is now, while it is not over.
@@ -119,10 +114,10 @@ impl Router {
     pub(crate) async fn due(&self, incident: &Incident, now: Timestamp) -> Result<Vec<Due>, Failure> {
         let ways = self.config.tree.ways(&incident.alert);
         let due = incident.due(&ways, None, now);
-        if due.is_empty() || !is_caused_by_plans(&incident.alert) {
+        if due.is_empty() || !incident.alert.is_caused_by_plans() {
             return Ok(due);
         }
-        let planned = self.state.read_lease().await?.holder.as_ref().and_then(planned);
+        let planned = self.state.read_lease().await?.holder.as_ref().and_then(Planned::of);
         if let Some(planned) = &planned {
             log_muted(incident, &ways, planned, now);
         }
@@ -136,17 +131,6 @@ fn log_muted(incident: &Incident, ways: &[Way], planned: &Planned, now: Timestam
         let (key, until) = (incident.alert.key.as_str(), planned.until);
         tracing::info!(key, planned.what, %until, "muted by planned work");
     }
-}
-
-fn is_caused_by_plans(alert: &Alert) -> bool {
-    alert.labels.get(CAUSED.0).map(String::as_str) == Some(CAUSED.1)
-}
-
-/// Returns the planned work that a lease is held for; none where nobody can read the lease.
-fn planned(holder: &Holder) -> Option<Planned> {
-    let until = holder.since.checked_add(PLANNED).ok()?;
-    let what = format!("core {} is stopped: {}", holder.core, holder.cause);
-    (!holder.is_nobody()).then_some(Planned { what, since: holder.since, until })
 }
 
 /// Returns the failure of a write that somebody else's was quicker than, again and again.

@@ -119,11 +119,17 @@ impl Wire {
         self.faults().of_actions.insert(action.to_owned(), (times, fault));
     }
 
+    /// Plans a fault for every request to a host outside of AWS.
+    pub fn plan_outside(&self, host: &'static str, fault: Fault) {
+        self.faults().of_hosts.insert(host, fault);
+    }
+
     /// Forgets faults that have not come.
     pub fn calm(&self) {
         let mut faults = self.faults();
         faults.planned.clear();
         faults.of_actions.clear();
+        faults.of_hosts.clear();
     }
 
     /// The faults that made a difference: (call, fault).

@@ -16,6 +16,8 @@ pub struct Server {
     pub retry_after: Option<u64>,
     /// How many requests it takes within a minute, where it limits that; the others it refuses with 429.
     pub per_minute: Option<usize>,
+    /// What it refuses for good, with 400: bodies that hold this text.
+    pub refuses: Option<&'static str>,
     /// What it has taken, in the order in which it came.
     pub taken: Vec<Taken>,
 }
@@ -35,7 +37,7 @@ pub struct Taken {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { status: 200, retry_after: None, per_minute: None, taken: Vec::new() }
+        Self { status: 200, retry_after: None, per_minute: None, refuses: None, taken: Vec::new() }
     }
 }
 
@@ -43,7 +45,14 @@ impl Server {
     fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
         let lately = self.taken.iter().filter(|taken| now.duration_since(taken.at).as_secs() < 60).count();
         let busy = self.per_minute.is_some_and(|most| lately >= most);
-        let status = if busy { 429 } else { self.status };
+        let wrong = self.refuses.is_some_and(|text| String::from_utf8_lossy(&request.body).contains(text));
+        let status = if wrong {
+            400
+        } else if busy {
+            429
+        } else {
+            self.status
+        };
         if (200..300).contains(&status) {
             let body = serde_json::from_slice(&request.body).unwrap_or_default();
             let (path, headers) = (request.path.clone(), request.headers.clone());

@@ -6,6 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Alert, Status, Way};
+use crate::instance::Holder;
+
+/// How long a core that is stopped on purpose mutes what it causes. A core that takes longer to come back is a fault.
+const PLANNED: SignedDuration = SignedDuration::from_mins(30);
+/// The tag of alarms that the stop of one core causes, and its value.
+const CAUSED: (&str, &str) = ("planned", "drain");
 
 /// How long whoever claims an incident may take to tell it: longer than an invocation can last, so that nobody tells it beside
 /// somebody who still does.
@@ -42,6 +48,31 @@ pub struct Planned {
     pub since: Timestamp,
     /// Until when it may cause them.
     pub until: Timestamp,
+}
+
+impl Planned {
+    /// Returns the planned work that the lease of disruptions is held for; none where nobody can read the lease.
+    #[must_use]
+    pub fn of(holder: &Holder) -> Option<Self> {
+        let what = format!("core {} is stopped: {}", holder.core, holder.cause);
+        let until = later(holder.since, PLANNED);
+        (!holder.is_nobody()).then_some(Self { what, since: holder.since, until })
+    }
+}
+
+impl Alert {
+    /// Returns whether planned work causes it by itself, by the tag of its alarm.
+    #[must_use]
+    pub fn is_caused_by_plans(&self) -> bool {
+        self.labels.get(CAUSED.0).map(String::as_str) == Some(CAUSED.1)
+    }
+
+    /// Returns what says that it is over since then, for a reason that nothing brought here told of.
+    #[must_use]
+    pub fn ended(&self, since: Timestamp, meaning: String) -> Self {
+        let event = format!("{}@{since}/OK", self.key);
+        Self { status: Status::Resolved, since: Some(since), event, meaning, ..self.clone() }
+    }
 }
 
 /// What is done about one alert and one destination.

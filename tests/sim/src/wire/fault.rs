@@ -76,6 +76,8 @@ pub(super) struct Faults {
     pub(super) calls: Vec<Kind>,
     /// By the number of the call, counted from 1.
     pub(super) planned: BTreeMap<usize, Fault>,
+    /// By host outside of AWS.
+    pub(super) of_hosts: BTreeMap<&'static str, Fault>,
     /// By action: for how many calls.
     pub(super) of_actions: BTreeMap<String, (usize, Fault)>,
     /// What made a difference, and to which call.
@@ -93,6 +95,9 @@ pub(super) struct Faults {
 impl Faults {
     /// Takes the fault that is planned for the action of a request.
     pub(super) fn of_action(&mut self, request: &Request) -> Option<Fault> {
+        if let Some(fault) = self.of_hosts.get(request.host.as_str()) {
+            return Some(*fault);
+        }
         if self.of_actions.is_empty() {
             return None;
         }

@@ -158,3 +158,36 @@ fn a_destination_that_was_taken_away_holds_nothing_open() {
         assert_eq!(cluster.metric("AlertUndeliveredSeconds", None), Some(0.0));
     });
 }
+
+#[test]
+fn alerts_that_a_destination_never_takes_do_not_keep_it_from_the_others() {
+    play(async {
+        let cluster = stage_with(r#"{"to": ["pagerduty"], "holdMinutes": 2}"#);
+        cluster.wire.world().server(PAGERDUTY).refuses = Some("Poison");
+        for name in ["APoison", "BPoison", "CPoison", "DPoison", "Sound"] {
+            add_alarm(&cluster, name, &[]);
+            set(&cluster, name, State::Alarm);
+        }
+        cluster.live(minutes(4)).await;
+        let told: Vec<_> = pagerduty(&cluster).into_iter().map(|(_, key)| key).collect();
+        assert!(told.len() == 1 && told[0].ends_with(":Sound"), "{told:?}");
+        cluster.live(minutes(5)).await;
+        assert!(cluster.metric("AlertUndeliveredSeconds", None) > Some(300.0), "and the others are an alarm");
+    });
+}
+
+#[test]
+fn a_destination_that_hangs_keeps_no_other_from_being_told_once() {
+    play(async {
+        let cluster = stage_with(r#"{"to": ["slack", "webhook"]}"#);
+        add_alarm(&cluster, "Disk", &[]);
+        set(&cluster, "Disk", State::Alarm);
+        // Tags, the incident, its claim, and then both destinations at once.
+        cluster.wire.plan_outside(WEBHOOK, Fault::Hang);
+        cluster.live(minutes(4)).await;
+        assert_eq!((taken(&cluster, SLACK), taken(&cluster, WEBHOOK)), (1, 0));
+        cluster.wire.calm();
+        cluster.live(minutes(3)).await;
+        assert_eq!((taken(&cluster, SLACK), taken(&cluster, WEBHOOK)), (1, 1));
+    });
+}
