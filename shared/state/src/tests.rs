@@ -256,3 +256,25 @@ fn an_unreadable_target_says_why() {
     assert!(target(&broken).unwrap_err().starts_with("CoreTaskDefinition is \"\""));
     assert!(target(&item(&[])).is_err());
 }
+
+#[tokio::test]
+async fn what_a_batch_keeps_leaving_out_is_no_phase() {
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+    use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+    use cluster_lambda::stub::{Answers, credentials};
+
+    let cluster = r#"{"pk": {"S": "cluster"}, "sk": {"S": "target"}}"#;
+    let left = format!(r#"{{"Responses": {{"t": [{cluster}]}}, "UnprocessedKeys": {{"t": {{"Keys": [{cluster}]}}}}}}"#);
+    let answers = Answers::new(&[(200, &left)]);
+    let connector = SharedHttpConnector::new(answers.clone());
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(credentials())
+        .http_client(http_client_fn(move |_, _| connector.clone()));
+    let table = StateTable::new(Client::from_conf(config.build()), "t".into());
+    // Without the phase the cluster would pass for one that is being created.
+    let failure = table.read_cluster().await.unwrap_err().chain();
+    assert!(failure.ends_with("DynamoDB left items out"), "{failure}");
+    assert_eq!(answers.requests.lock().unwrap().len(), usize::from(TRIES));
+}
