@@ -1,14 +1,15 @@
-//! What CloudWatch says of alarms: their tags, and whether they are still in alarm.
+//! What CloudWatch says of alarms: their tags, whether they are still in alarm, and which are.
 
 use std::collections::BTreeMap;
 
+use cluster_core::alert::Described;
 use cluster_lambda::{
     Aws, Failure,
     env::Lookup,
     query::{CLOUDWATCH, Query},
 };
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 /// How many alarms one call takes (API reference of `DescribeAlarms`, `AlarmNames` and `MaxRecords`).
 const PER_CALL: usize = 100;
@@ -63,13 +64,13 @@ struct Tag {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Described {
-    describe_alarms_result: DescribedResult,
+struct Page {
+    describe_alarms_result: PageResult,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct DescribedResult {
+struct PageResult {
     #[serde(default)]
     metric_alarms: Members<Alarm>,
     #[serde(default)]
@@ -78,16 +79,66 @@ struct DescribedResult {
     next_token: String,
 }
 
+/// A metric alarm or a composite one (API reference, `MetricAlarm` and `CompositeAlarm`).
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Alarm {
-    #[serde(rename = "AlarmName")]
-    name: String,
+    alarm_name: String,
+    #[serde(default)]
+    alarm_arn: String,
+    alarm_description: Option<String>,
     state_value: String,
     #[serde(default)]
     state_reason: String,
     #[serde(default)]
     state_updated_timestamp: String,
+    /// «The date and time that the alarm's `StateValue` most recently changed».
+    #[serde(default)]
+    state_transitioned_timestamp: String,
+    #[serde(default)]
+    actions_enabled: bool,
+    #[serde(default)]
+    alarm_actions: Members<String>,
+    /// Of composite alarms: `WaitPeriod`, `ExtensionPeriod` or `Alarm` while their actions are suppressed.
+    actions_suppressed_by: Option<String>,
+    alarm_rule: Option<String>,
+    metric_name: Option<String>,
+    threshold: Option<f64>,
+    comparison_operator: Option<String>,
+}
+
+impl From<Alarm> for Described {
+    fn from(alarm: Alarm) -> Self {
+        Self {
+            name: alarm.alarm_name,
+            arn: alarm.alarm_arn,
+            description: alarm.alarm_description,
+            reason: alarm.state_reason,
+            since: alarm.state_transitioned_timestamp.parse().ok(),
+            metric: alarm.metric_name,
+            threshold: alarm.threshold,
+            comparison: alarm.comparison_operator,
+            rule: alarm.alarm_rule,
+            acts: alarm.actions_enabled,
+            actions: alarm.alarm_actions.member,
+            suppressed_by: alarm.actions_suppressed_by.filter(|by| !by.is_empty()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MuteRules {
+    list_alarm_mute_rules_result: MuteRulesResult,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MuteRulesResult {
+    #[serde(default)]
+    alarm_mute_rule_summaries: Members<IgnoredAny>,
+    #[serde(default)]
+    next_token: String,
 }
 
 impl Alarms {
@@ -110,38 +161,74 @@ impl Alarms {
     pub(crate) async fn states(&self, names: &[&str]) -> Result<BTreeMap<String, State>, Failure> {
         let mut states = BTreeMap::new();
         for names in names.chunks(PER_CALL) {
-            self.describe(names, &mut states).await?;
+            self.add_states(names, &mut states).await?;
             if names.len() > 1 {
                 let missing: Vec<_> = names.iter().filter(|name| !states.contains_key(**name)).collect();
                 for name in missing {
-                    self.describe(&[name], &mut states).await?;
+                    self.add_states(&[name], &mut states).await?;
                 }
             }
         }
         Ok(states)
     }
 
-    async fn describe(&self, names: &[&str], states: &mut BTreeMap<String, State>) -> Result<(), Failure> {
-        let step = "describe the alarms that were told";
+    async fn add_states(&self, names: &[&str], states: &mut BTreeMap<String, State>) -> Result<(), Failure> {
+        let named = names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name));
+        for alarm in self.describe(named.collect(), "describe the alarms that were told").await? {
+            let at = alarm.state_updated_timestamp.parse().ok();
+            states.insert(alarm.alarm_name, State { value: alarm.state_value, reason: alarm.state_reason, at });
+        }
+        Ok(())
+    }
+
+    /// Returns the alarms of this account and region that are in ALARM and have an action whose ARN begins so, for whichever state
+    /// (API reference of `DescribeAlarms`, `StateValue` and `ActionPrefix`).
+    pub(crate) async fn in_alarm(&self, action: &str) -> Result<Vec<Described>, Failure> {
+        let asked = [("StateValue", "ALARM"), ("ActionPrefix", action)].map(|(name, value)| (name.to_owned(), value));
+        let found = self.describe(asked.to_vec(), "describe the alarms that are in ALARM").await?;
+        Ok(found.into_iter().filter(|alarm| alarm.state_value == "ALARM").map(Described::from).collect())
+    }
+
+    /// Returns whether a mute rule holds the actions of this alarm back now: «`ACTIVE`: The mute rule is currently muting alarm
+    /// actions» (API reference of `GetAlarmMuteRule`).
+    pub(crate) async fn is_muted(&self, name: &str) -> Result<bool, Failure> {
+        let step = format!("list the rules that mute the alarm {name}");
         let mut token = String::new();
         loop {
-            let wanted = names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name));
-            // «If you omit this parameter, only metric alarms are returned» (API reference, `AlarmTypes`).
-            let fixed = [("AlarmTypes.member.1", "MetricAlarm"), ("AlarmTypes.member.2", "CompositeAlarm")];
-            let fixed = fixed.into_iter().chain([("MaxRecords", "100")]);
-            let mut parameters: Vec<_> = wanted.chain(fixed.map(|(name, value)| (name.to_owned(), value))).collect();
+            let mut asked = vec![("AlarmName", name), ("Statuses.member.1", "ACTIVE")];
+            if !token.is_empty() {
+                asked.push(("NextToken", &token));
+            }
+            let answer = self.0.call("ListAlarmMuteRules", &asked).await.map_err(|error| error.failure(&step))?;
+            let MuteRules { list_alarm_mute_rules_result: found } = self.0.read(&answer, &step)?;
+            if !found.alarm_mute_rule_summaries.member.is_empty() {
+                return Ok(true);
+            }
+            token = found.next_token;
+            if token.is_empty() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Returns every page of what is asked for, of metric alarms and of composite ones.
+    async fn describe(&self, asked: Vec<(String, &str)>, step: &str) -> Result<Vec<Alarm>, Failure> {
+        // «If you omit this parameter, only metric alarms are returned» (API reference, `AlarmTypes`).
+        let fixed =
+            [("AlarmTypes.member.1", "MetricAlarm"), ("AlarmTypes.member.2", "CompositeAlarm"), ("MaxRecords", "100")];
+        let (mut alarms, mut token) = (Vec::new(), String::new());
+        loop {
+            let mut parameters = asked.clone();
+            parameters.extend(fixed.map(|(name, value)| (name.to_owned(), value)));
             if !token.is_empty() {
                 parameters.push(("NextToken".to_owned(), &token));
             }
             let answer = self.0.call("DescribeAlarms", &parameters).await.map_err(|error| error.failure(step))?;
-            let Described { describe_alarms_result: found } = self.0.read(&answer, step)?;
-            for alarm in found.metric_alarms.member.into_iter().chain(found.composite_alarms.member) {
-                let at = alarm.state_updated_timestamp.parse().ok();
-                states.insert(alarm.name, State { value: alarm.state_value, reason: alarm.state_reason, at });
-            }
+            let Page { describe_alarms_result: found } = self.0.read(&answer, step)?;
+            alarms.extend(found.metric_alarms.member.into_iter().chain(found.composite_alarms.member));
             token = found.next_token;
             if token.is_empty() {
-                return Ok(());
+                return Ok(alarms);
             }
         }
     }
@@ -182,5 +269,52 @@ mod tests {
         let bodies: Vec<_> = bodies.into_iter().map(|body| String::from_utf8(body.unwrap()).unwrap()).collect();
         assert_eq!(bodies.len(), 3, "a page, the next, and the one that was missing by itself");
         assert!(bodies[1].contains("NextToken=more") && bodies[2].contains("AlarmNames.member.1=c&"), "{bodies:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_in_alarm_and_what_mutes_it_are_read_as_cloudwatch_documents_them() {
+        let page = r"<DescribeAlarmsResponse><DescribeAlarmsResult><MetricAlarms><member><AlarmName>a</AlarmName>
+            <AlarmArn>arn:a</AlarmArn><ActionsEnabled>true</ActionsEnabled>
+            <AlarmActions><member>arn:one</member><member>arn:two</member></AlarmActions><OKActions/>
+            <StateValue>ALARM</StateValue><StateReason>high</StateReason><MetricName>m</MetricName><Threshold>1.5</Threshold>
+            <ComparisonOperator>GreaterThanThreshold</ComparisonOperator><Dimensions/>
+            <StateTransitionedTimestamp>2026-11-30T01:00:00.5Z</StateTransitionedTimestamp></member></MetricAlarms>
+            <CompositeAlarms><member><AlarmName>b</AlarmName><AlarmRule>ALARM(a)</AlarmRule><StateValue>ALARM</StateValue>
+            <ActionsSuppressedBy>Alarm</ActionsSuppressedBy></member></CompositeAlarms></DescribeAlarmsResult></DescribeAlarmsResponse>";
+        let answers = Answers::new(&[(200, page)]);
+        let found = Alarms(answers.client(CLOUDWATCH)).in_alarm("arn:one").await.unwrap();
+        let metric = Described {
+            name: "a".into(),
+            arn: "arn:a".into(),
+            reason: "high".into(),
+            since: Some("2026-11-30T01:00:00.5Z".parse().unwrap()),
+            metric: Some("m".into()),
+            threshold: Some(1.5),
+            comparison: Some("GreaterThanThreshold".into()),
+            acts: true,
+            actions: vec!["arn:one".into(), "arn:two".into()],
+            ..Described::default()
+        };
+        let (rule, suppressed_by) = (Some("ALARM(a)".into()), Some("Alarm".into()));
+        let composite = Described { name: "b".into(), rule, suppressed_by, ..Described::default() };
+        assert_eq!(found, [metric, composite]);
+        let body = answers.requests.lock().unwrap()[0].body().bytes().unwrap().to_vec();
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains("StateValue=ALARM&ActionPrefix=arn%3Aone"), "{body}");
+
+        let rules = |members: &str, next: &str| {
+            format!(
+                "<ListAlarmMuteRulesResponse><ListAlarmMuteRulesResult>\
+                 <AlarmMuteRuleSummaries>{members}</AlarmMuteRuleSummaries>{next}\
+                 </ListAlarmMuteRulesResult></ListAlarmMuteRulesResponse>"
+            )
+        };
+        let one = rules("<member><AlarmMuteRuleArn>r</AlarmMuteRuleArn><Status>ACTIVE</Status></member>", "").leak();
+        let (none, part) = (rules("", "").leak(), rules("", "<NextToken>more</NextToken>").leak());
+        for (pages, muted) in
+            [(vec![(200, &*one)], true), (vec![(200, &*none)], false), (vec![(200, &*part), (200, &*one)], true)]
+        {
+            assert_eq!(Alarms(Answers::new(&pages).client(CLOUDWATCH)).is_muted("a").await.unwrap(), muted);
+        }
     }
 }

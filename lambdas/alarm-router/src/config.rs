@@ -11,6 +11,8 @@ use cluster_lambda::{
 pub struct Config {
     /// The dimension of the metrics.
     pub cluster: String,
+    /// The name of the function itself.
+    pub function: String,
     /// The name of the `DynamoDB` table.
     pub state_table: String,
     /// Where alerts can go.
@@ -81,6 +83,9 @@ impl Config {
         };
         Ok(Self {
             cluster: env::required(lookup, "CLUSTER_NAME")?,
+            // «The name of the function», set by Lambda itself:
+            // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+            function: env::required(lookup, "AWS_LAMBDA_FUNCTION_NAME")?,
             state_table: env::required(lookup, "STATE_TABLE")?,
             destinations,
             tree,
@@ -107,7 +112,8 @@ fn of_service(name: &str, arn: String, service: &str, form: &str) -> Result<Stri
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 7] = [
+    const GOOD: [(&str, &str); 8] = [
+        ("AWS_LAMBDA_FUNCTION_NAME", "router"),
         ("CLUSTER_NAME", "graph"),
         ("STATE_TABLE", "state"),
         ("PAGE_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:page"),
@@ -134,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
-        for name in ["CLUSTER_NAME", "STATE_TABLE", "PAGE_TOPIC_ARN", "PAGERDUTY_URL"] {
+        for name in ["AWS_LAMBDA_FUNCTION_NAME", "CLUSTER_NAME", "STATE_TABLE", "PAGE_TOPIC_ARN", "PAGERDUTY_URL"] {
             assert!(read(&[(name, "")]).unwrap_err().to_string().contains(name), "{name}");
         }
         for name in

@@ -34,6 +34,8 @@ pub struct Router {
     pub(crate) deliveries: Deliveries,
     /// What the ARNs of alarms of this account and region begin with.
     own_alarms: String,
+    /// The ARN of the function itself, as alarms have it as their action.
+    pub(crate) own_arn: String,
     aws: Aws,
 }
 
@@ -84,6 +86,7 @@ impl Function for Router {
             alarms: Alarms::new(lookup, aws)?,
             deliveries: Deliveries::new(config.destinations.clone(), lookup, aws)?,
             own_alarms: format!("arn:{partition}:cloudwatch:{region}:{account}:alarm:"),
+            own_arn: format!("arn:{partition}:lambda:{region}:{account}:function:{}", config.function),
             aws: aws.clone(),
             config,
         })

@@ -3,6 +3,7 @@
 use aws_lambda_events::sqs::SqsMessage;
 use cluster_core::alert::{Alert, Incident, Status, read};
 use cluster_lambda::Failure;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -23,7 +24,7 @@ impl Router {
     pub(crate) async fn hear(&self, payload: &Value) -> Result<Telling, Failure> {
         let (mut all, mut failures) = (Telling::default(), Vec::new());
         for alert in read(payload) {
-            match Box::pin(self.hear_one(alert)).await {
+            match Box::pin(self.hear_one(alert, Incident::hear)).await {
                 Ok(telling) => {
                     all.delivered += telling.delivered;
                     all.failed.extend(telling.failed);
@@ -39,7 +40,12 @@ impl Router {
         }
     }
 
-    async fn hear_one(&self, mut alert: Alert) -> Result<Telling, Failure> {
+    /// Writes an alert down as it is taken over into what is known of it, and tells it.
+    pub(crate) async fn hear_one(
+        &self,
+        mut alert: Alert,
+        take: fn(&mut Incident, Alert, Timestamp) -> bool,
+    ) -> Result<Telling, Failure> {
         let key = alert.key.clone();
         tracing::info!(key = key.as_str(), status = ?alert.status, severity = %alert.severity, title = alert.title, "heard");
         self.add_tags(&mut alert).await;
@@ -51,7 +57,7 @@ impl Router {
                 return Ok(Telling::default());
             }
             let mut incident = found.incident.unwrap_or_else(|| Incident::new(alert.clone(), now));
-            let news = incident.hear(alert.clone(), now) || !known;
+            let news = take(&mut incident, alert.clone(), now) || !known;
             let due = self.due(&incident, now).await?;
             let tells = !due.is_empty() && !incident.is_being_told(now);
             if !news && !tells {

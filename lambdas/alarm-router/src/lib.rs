@@ -13,6 +13,7 @@ mod route_test;
 mod routes;
 mod sweep;
 mod tell;
+mod unheard;
 
 pub use config::{Config, Destinations};
 pub use function::Router;

@@ -4,6 +4,8 @@ use cluster_core::alert::{Due, Incident, Step};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::tell::Telling;
+
 /// What a sweep saw and did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
@@ -60,6 +62,13 @@ impl Open {
 impl Outcome {
     pub(crate) fn at(at: Timestamp) -> Self {
         Self { at, ..Self::default() }
+    }
+
+    /// Puts down what came of telling an incident.
+    pub(crate) fn told(&mut self, telling: Telling) {
+        self.delivered += telling.delivered;
+        self.failed += telling.failed.len();
+        self.reasons.extend(telling.failed.into_iter().map(|(to, failure)| (to, failure.chain())));
     }
 
     /// Returns for how long the alert has waited that has waited longest to be told, in seconds.

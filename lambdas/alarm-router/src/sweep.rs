@@ -31,11 +31,16 @@ impl Router {
         if let Err(failure) = self.look(&mut open, round.began).await {
             failures.push(failure);
         }
+        let known: Vec<_> = open.iter().map(|stored| stored.incident.clone()).collect();
         let run = Run { outcome: RefCell::new(Outcome::at(round.began)), away: RefCell::default() };
         let each = stream::iter(open).map(|stored| self.sweep_one(stored, round, &run));
         let results: Vec<_> = each.buffer_unordered(AT_ONCE).collect().await;
         failures.extend(results.into_iter().filter_map(Result::err));
-        Reconciled { outcome: Some(run.outcome.into_inner()), failures }
+        let mut outcome = run.outcome.into_inner();
+        if let Err(failure) = self.tell_unheard(&known, round, &mut outcome).await {
+            failures.push(failure);
+        }
+        Reconciled { outcome: Some(outcome), failures }
     }
 
     /// Looks whether alarms that were told are still in alarm: an event that says so may be lost, and an alarm may be deleted. What
@@ -104,15 +109,10 @@ impl Router {
         let told = due.clone();
         let telling = self.tell(Claimed { incident, version: version.saturating_add(1), due }).await?;
         left.extend(told.into_iter().filter(|due| telling.failed.iter().any(|(to, _)| *to == due.to)));
-        let mut outcome = run.outcome.borrow_mut();
-        outcome.delivered += telling.delivered;
-        for (to, failure) in telling.failed {
-            if failure.kind() == Kind::Transient {
-                *run.away.borrow_mut().entry(to.clone()).or_default() += 1;
-            }
-            outcome.failed += 1;
-            outcome.reasons.insert(to, failure.chain());
+        for (to, _) in telling.failed.iter().filter(|(_, failure)| failure.kind() == Kind::Transient) {
+            *run.away.borrow_mut().entry(to.clone()).or_default() += 1;
         }
+        run.outcome.borrow_mut().told(telling);
         Ok(left)
     }
 

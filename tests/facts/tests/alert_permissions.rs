@@ -26,7 +26,7 @@ const NAMED: [&str; 6] = [
     "WEBHOOK_SECRET_ARN",
 ];
 
-/// Plays an alarm that goes everywhere, while a core is stopped on purpose, until it is over.
+/// Plays an alarm that goes everywhere, while a core is stopped on purpose, until it is over, and one whose call is lost.
 fn life() -> (Cluster, BTreeSet<Question>) {
     play(async {
         let mut cluster = stage();
@@ -40,7 +40,10 @@ fn life() -> (Cluster, BTreeSet<Question>) {
         cluster.live(minutes(3)).await;
         set(&cluster, "Fewer", State::Ok);
         cluster.live(minutes(1)).await;
-        assert_eq!(cluster.wire.world().published(&notify).len(), 2);
+        set(&cluster, "Fewer", State::Alarm);
+        cluster.wire.world().lambda.invocations.clear();
+        cluster.live(minutes(11)).await;
+        assert_eq!(cluster.wire.world().published(&notify).len(), 3);
         let asked = questions(&cluster.wire.world()).split_off(began);
         (cluster, asked.into_iter().flatten().collect())
     })

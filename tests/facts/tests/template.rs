@@ -203,7 +203,7 @@ fn statements(resource: &Value) -> Vec<Value> {
 }
 
 /// Actions for which AWS knows no resource type, by the service authorization reference.
-const WITHOUT_RESOURCE: [&str; 19] = [
+const WITHOUT_RESOURCE: [&str; 20] = [
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "batch:DescribeJobs",
@@ -211,6 +211,7 @@ const WITHOUT_RESOURCE: [&str; 19] = [
     // It has one, under which composite alarms cannot be described (API reference of `DescribeAlarms`).
     "cloudwatch:DescribeAlarms",
     "cloudwatch:GetMetricData",
+    "cloudwatch:ListAlarmMuteRules",
     "ec2:DescribeInstanceStatus",
     "ec2:DescribeInstances",
     "ec2:DescribeNetworkInterfaces",

@@ -5,6 +5,7 @@ mod delivery;
 mod incidents;
 mod inputs;
 mod routes;
+mod unheard;
 
 use cluster_sim::{
     alerts::{self, stage},

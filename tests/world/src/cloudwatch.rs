@@ -87,6 +87,7 @@ impl Service for CloudWatch {
         match form.action.as_str() {
             "GetMetricData" => world.get_metric_data(form),
             "DescribeAlarms" => world.describe_alarms(form),
+            "ListAlarmMuteRules" => world.list_mute_rules(form),
             "ListTagsForResource" => world.list_tags(form),
             other => {
                 let message = format!("Could not find operation {other} for version {CLOUDWATCH}");

@@ -247,6 +247,8 @@ impl Creation {
                 let variables = properties["Environment"]["Variables"].as_object().unwrap();
                 let mut all = self.today.get(&name).cloned().unwrap_or_default();
                 all.extend(variables.iter().map(|(name, value)| (name.clone(), text(value))));
+                // Lambda sets it itself.
+                all.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), physical_id.clone());
                 let variables = all;
                 // Functions invoke it; nothing wakes it.
                 if name == NEO4J_GATEWAY {

@@ -27,10 +27,12 @@ pub(super) enum Step {
     Away(&'static str, bool),
     /// A core is stopped on purpose, or none is.
     Drain(bool),
+    /// The calls that Lambda has taken and not made yet are lost.
+    Lose,
     /// Seconds pass.
     Live(u64),
 }
-use Step::{Away, Drain, Live, Set};
+use Step::{Away, Drain, Live, Lose, Set};
 
 const MINUTE: u64 = 60;
 const FIRE: State = State::Alarm;
@@ -73,6 +75,11 @@ const SCENARIOS: &[Scenario<Step>] = &[
         name: "muted",
         page: 100,
         steps: &[Drain(true), Live(5), Set(2, FIRE), Set(0, FIRE), Live(2 * MINUTE), Drain(false), Live(2 * MINUTE)],
+    },
+    Scenario {
+        name: "lost",
+        page: 100,
+        steps: &[Set(0, FIRE), Lose, Live(11 * MINUTE), Set(0, OVER), Lose, Live(MINUTE)],
     },
     Scenario { name: "repeat", page: 100, steps: &[Set(0, FIRE), Live(33 * MINUTE), Set(0, OVER), Live(MINUTE)] },
 ];
@@ -121,6 +128,7 @@ impl Explored for Alerts {
             }
             Away(host, away) => self.cluster.wire.world().server(host).status = if away { 503 } else { 202 },
             Drain(core) => lease(&self.cluster, core.then_some(2)),
+            Lose => self.cluster.wire.world().lambda.invocations.clear(),
             Live(seconds) => {
                 for _ in 0..seconds.div_ceil(5) {
                     self.deliver().await;
@@ -133,15 +141,16 @@ impl Explored for Alerts {
 
     fn draw(draw: &mut fastrand::Rng) -> Step {
         let states = [FIRE, FIRE, OVER, OVER, State::InsufficientData];
-        match draw.u8(..12) {
+        match draw.u8(..13) {
             0..=6 => Set(draw.usize(..ALARMS.len()), *draw.choice(&states).unwrap_or(&FIRE)),
             7 => Away(if draw.bool() { PAGERDUTY } else { WEBHOOK }, draw.bool()),
             8 => Drain(draw.bool()),
+            9 => Lose,
             _ => Live(draw.u64(1..900)),
         }
     }
 
-    /// Lambda calls twice, late, and in any order, but it loses no call.
+    /// Lambda calls twice, late, and in any order. What loses calls is a step.
     async fn jumble(&mut self, draw: &mut fastrand::Rng) -> Result<(), Wrong> {
         self.cluster.wire.sleep(draw.u64(1..20)).await;
         {

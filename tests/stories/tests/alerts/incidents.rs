@@ -122,9 +122,11 @@ fn a_planned_drain_mutes_what_it_causes_and_nothing_else_and_not_for_ever() {
 }
 
 #[test]
-fn a_sweep_with_nothing_to_tell_makes_one_call_and_no_write() {
+fn a_sweep_with_nothing_to_tell_makes_one_call_and_no_write_and_each_fifth_minute_one_more() {
     play(async {
         let cluster = stage();
+        let to_full_five = 300 - cluster.wire.world().now.as_second().rem_euclid(300);
+        cluster.wire.sleep(u64::try_from(to_full_five).unwrap() + 60).await;
         let calls = |cluster: &cluster_sim::cluster::Cluster| {
             let world = cluster.wire.world();
             world.calls.iter().map(|call| (call.action.clone(), call.write)).collect::<Vec<_>>()
@@ -139,6 +141,13 @@ fn a_sweep_with_nothing_to_tell_makes_one_call_and_no_write() {
         cluster.wire.world().calls.clear();
         cluster.sweep().await.unwrap();
         let known = ["dynamodb:Query", "cloudwatch:DescribeAlarms"].map(|action| (action.to_owned(), false));
+        assert_eq!(calls(&cluster), known);
+        // Each fifth minute it asks which alarms are in ALARM.
+        set(&cluster, "Open", State::Ok);
+        cluster.live(seconds(10)).await;
+        cluster.wire.sleep(230).await;
+        cluster.wire.world().calls.clear();
+        cluster.sweep().await.unwrap();
         assert_eq!(calls(&cluster), known);
     });
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{Refusal, World, page, query::Form},
+    MuteRule,
     alarm::{Alarm, Kind},
     alarm_arn,
     judge::State,
@@ -14,7 +15,7 @@ const MOST: usize = 100;
 const METRIC: &str = "MetricAlarm";
 const COMPOSITE: &str = "CompositeAlarm";
 /// What a request may say. What else there is would be left unread.
-const KNOWN: [&str; 5] = ["AlarmNames.", "AlarmTypes.", "StateValue", "MaxRecords", "NextToken"];
+const KNOWN: [&str; 6] = ["AlarmNames.", "AlarmTypes.", "ActionPrefix", "StateValue", "MaxRecords", "NextToken"];
 
 /// What IAM is asked about `DescribeAlarms`: «You can't return information about composite alarms if your
 /// `cloudwatch:DescribeAlarms` permission has a narrower scope» than `*`, says the API reference.
@@ -24,6 +25,18 @@ pub(super) fn described(form: &Form) -> String {
 }
 
 impl Alarm {
+    /// What it watches, as far as functions read that (API reference, `MetricAlarm` and `CompositeAlarm`).
+    fn watched(&self) -> Value {
+        match &self.kind {
+            Kind::Composite(composite) => json!({"AlarmRule": composite.text}),
+            Kind::Metric(watch) => {
+                let name = if let [metric] = &self.metrics()[..] { Some(metric.name.clone()) } else { None };
+                let comparison = format!("{:?}Threshold", watch.comparison);
+                json!({"MetricName": name, "Threshold": watch.threshold, "ComparisonOperator": comparison})
+            }
+        }
+    }
+
     /// What sort of alarm it is.
     fn sort(&self) -> &'static str {
         match self.kind {
@@ -55,8 +68,13 @@ impl World {
         };
         // «If you omit this parameter, only metric alarms are returned».
         let sorts = if sorts.is_empty() { vec![METRIC] } else { sorts };
+        // «Use this parameter to filter the results of the operation to only those alarms that use a certain alarm action», whichever
+        // state it is for.
+        let action = form.text("ActionPrefix");
+        let acts = |alarm: &Alarm| action.is_empty() || alarm.actions.values().flatten().any(|arn| arn.starts_with(action));
         let is = |(name, alarm): &(&String, &Alarm)| {
             (names.is_empty() || names.contains(&name.as_str()))
+                && acts(alarm)
                 && sorts.contains(&alarm.sort())
                 && state.is_none_or(|state| alarm.now.state == state)
         };
@@ -68,6 +86,19 @@ impl World {
             shown.map(|(name, alarm)| describe(name, alarm)).collect::<Vec<_>>()
         };
         Ok(json!({"MetricAlarms": of(METRIC), "CompositeAlarms": of(COMPOSITE), "NextToken": next}))
+    }
+
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListAlarmMuteRules.html>. That a rule of the world has
+    /// expired it does not say.
+    pub(super) fn list_mute_rules(&self, form: &Form) -> Result<Value, Refusal> {
+        let (alarm, statuses) = (form.text("AlarmName"), form.list("Statuses.member"));
+        let status = |rule: &MuteRule| if rule.window(self.now).is_some() { "ACTIVE" } else { "SCHEDULED" };
+        let rules = self.cloudwatch.mute_rules.values().filter(|rule| {
+            (alarm.is_empty() || rule.targets.contains(alarm)) && (statuses.is_empty() || statuses.contains(&status(rule)))
+        });
+        let rules: Vec<_> = rules.map(|rule| json!({"AlarmMuteRuleArn": rule.arn, "Status": status(rule)})).collect();
+        let (shown, next) = page(&rules, Some(form.text("NextToken")), self.page.min(50));
+        Ok(json!({"AlarmMuteRuleSummaries": shown, "NextToken": next}))
     }
 
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_ListTagsForResource.html>, of alarms alone.
@@ -86,11 +117,16 @@ impl World {
 
 fn describe(name: &str, alarm: &Alarm) -> Value {
     let actions = |state: State| json!(alarm.actions.get(&state));
-    json!({
+    let since = alarm.now.since.to_string();
+    let mut described = json!({
         "AlarmName": name, "AlarmArn": alarm.arn, "AlarmDescription": alarm.description, "ActionsEnabled": alarm.enabled,
         "OKActions": actions(State::Ok), "AlarmActions": actions(State::Alarm),
         "InsufficientDataActions": actions(State::InsufficientData), "StateValue": alarm.now.state.to_string(),
         "StateReason": alarm.now.reason, "StateReasonData": alarm.now.data.as_ref().map(Value::to_string),
-        "StateUpdatedTimestamp": alarm.now.since.to_string(), "ActionsSuppressedBy": alarm.now.suppressed,
-    })
+        "StateUpdatedTimestamp": since, "StateTransitionedTimestamp": since, "ActionsSuppressedBy": alarm.now.suppressed,
+    });
+    if let (Value::Object(described), Value::Object(watched)) = (&mut described, alarm.watched()) {
+        described.extend(watched);
+    }
+    described
 }

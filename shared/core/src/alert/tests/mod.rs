@@ -8,3 +8,4 @@ mod properties;
 mod render;
 mod route;
 mod shell;
+mod unheard;

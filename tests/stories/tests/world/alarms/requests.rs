@@ -87,9 +87,35 @@ fn alarms_are_described_by_their_names_and_composite_ones_only_where_they_are_as
     assert_eq!(names(&first), set_of(&["A", "B", "C"]));
     assert!(first.contains("<NextToken>3</NextToken>"), "{first}");
     assert_eq!(names(&describe(&mut world, &format!("{both}&MaxRecords=3&NextToken=3"))), set_of(&["Whole"]));
-    for wrong in ["&MaxRecords=101", "&StateValue=BAD", "&ActionPrefix=arn"] {
+    put(&mut world, "Told", &json!({"OKActions": ["arn:aws:lambda:eu-west-1:000000000000:function:router"]}));
+    let prefix = |action: &str| format!("{both}&ActionPrefix={}", encoded(action));
+    let told = describe(&mut world, &prefix("arn:aws:lambda:eu-west-1:000000000000:function:router"));
+    assert_eq!(names(&told), set_of(&["Told"]), "whichever state the action is for");
+    assert!(names(&describe(&mut world, &prefix("arn:aws:lambda:eu-west-1:000000000000:function:other"))).is_empty());
+    for wrong in ["&MaxRecords=101", "&StateValue=BAD", "&AlarmNamePrefix=A"] {
         assert!(describe(&mut world, wrong).contains("<Code>InvalidParameterValue</Code>"), "{wrong}");
     }
+}
+
+#[test]
+fn the_rules_that_mute_an_alarm_are_listed_by_what_they_do_now() {
+    let mut world = world();
+    for (name, from) in [("Now", "at(2026-11-23T10:00)"), ("Later", "at(2026-11-23T12:00)")] {
+        let schedule = json!({"Expression": from, "Duration": "PT1H"});
+        let rule = json!({"Rule": {"Schedule": schedule}, "MuteTargets": {"AlarmNames": ["A"]}});
+        world.create("AWS::CloudWatch::AlarmMuteRule", name, &rule).unwrap();
+    }
+    let mut list = |more: &str| {
+        let body = world.answer(&post(&format!("Action=ListAlarmMuteRules&Version=2010-08-01{more}"))).body;
+        let rules = body.split("<AlarmMuteRuleArn>").skip(1);
+        rules.map(|rest| rest.split_once('<').unwrap().0.rsplit(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("&AlarmName=A"), ["Later", "Now"]);
+    assert_eq!(list("&AlarmName=A&Statuses.member.1=ACTIVE"), ["Now"]);
+    assert!(list("&AlarmName=B").is_empty());
+    world.advance(3600);
+    let ended = world.answer(&post("Action=ListAlarmMuteRules&Version=2010-08-01&Statuses.member.1=ACTIVE")).body;
+    assert!(!ended.contains("<AlarmMuteRuleArn>"), "{ended}");
 }
 
 #[test]
