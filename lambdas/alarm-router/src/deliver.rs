@@ -27,6 +27,21 @@ pub(crate) struct Deliveries {
     http: Http,
 }
 
+/// Why a destination has not taken an alert.
+#[derive(Debug)]
+pub(crate) struct Undelivered {
+    pub(crate) failure: Failure,
+    /// Whether it certainly has not: nothing was sent, or each attempt was answered so. What was sent without an answer it may have
+    /// taken.
+    pub(crate) is_certain: bool,
+}
+
+impl From<Failure> for Undelivered {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_certain: true }
+    }
+}
+
 impl Deliveries {
     /// Makes the clients. Refuses where no endpoint is known.
     pub(crate) fn new(destinations: Destinations, lookup: &impl Lookup, aws: &Aws) -> Result<Self, Failure> {
@@ -44,7 +59,7 @@ impl Deliveries {
     }
 
     /// Delivers an alert. A failure is transient where the same alert may be taken later.
-    pub(crate) async fn deliver(&self, to: &str, alert: &Alert, now: Timestamp) -> Result<(), Failure> {
+    pub(crate) async fn deliver(&self, to: &str, alert: &Alert, now: Timestamp) -> Result<(), Undelivered> {
         let (name, entry) = named(to);
         let known = &self.destinations;
         let (arn, destination): (&Option<String>, &dyn http::Destination) = match name {
@@ -56,16 +71,16 @@ impl Deliveries {
             "slack" => (&known.slack, &slack::Slack),
             "pagerduty" => (&known.pagerduty, &pagerduty::PagerDuty { url: &known.pagerduty_url }),
             "webhook" => (&known.webhook, &webhook::Webhook),
-            _ => return Err(gone(to)),
+            _ => return Err(gone(to).into()),
         };
         let arn = arn.as_ref().ok_or_else(|| gone(to))?;
         let address = self.addresses.of(arn, entry, now).await?;
         match self.http.send(destination.request(&address.value, alert, now)?, to).await {
             // An address that was refused may have been replaced since it was read.
-            Err(failure) if failure.kind() == cluster_lambda::Kind::Permanent && address.is_old => {
+            Err(refused) if refused.failure.kind() == cluster_lambda::Kind::Permanent && address.is_old => {
                 let fresh = self.addresses.fresh(arn, entry, now).await?;
                 if fresh.value == address.value {
-                    return Err(failure);
+                    return Err(refused);
                 }
                 self.http.send(destination.request(&fresh.value, alert, now)?, to).await
             }

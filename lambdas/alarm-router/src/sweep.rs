@@ -8,7 +8,7 @@ use cluster_state::Stored;
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 
-use crate::{Outcome, Router, alarms::State, outcome::Open, tell::Claimed};
+use crate::{Outcome, Router, alarms::State, outcome::Open};
 
 /// How many incidents are told at once.
 const AT_ONCE: usize = 8;
@@ -91,7 +91,7 @@ impl Router {
     /// Tells an incident, but to destinations that are away in this round. Returns what is still due.
     async fn tell_as_far_as(
         &self,
-        mut incident: Incident,
+        incident: Incident,
         version: u64,
         due: Vec<Due>,
         run: &Run,
@@ -101,13 +101,11 @@ impl Router {
         if due.is_empty() {
             return Ok(left);
         }
-        let now = self.now();
-        incident.telling = Some(now);
-        if !self.state.save_incident(&incident, Some(version), false, now).await? {
+        let Some(claimed) = self.write_claim(incident, Some(version), due, self.now()).await? else {
             return Ok(left);
-        }
-        let told = due.clone();
-        let telling = self.tell(Claimed { incident, version: version.saturating_add(1), due }).await?;
+        };
+        let told = claimed.due.clone();
+        let telling = self.tell(claimed).await?;
         left.extend(told.into_iter().filter(|due| telling.failed.iter().any(|(to, _)| *to == due.to)));
         for (to, _) in telling.failed.iter().filter(|(_, failure)| failure.kind() == Kind::Transient) {
             *run.away.borrow_mut().entry(to.clone()).or_default() += 1;

@@ -1,12 +1,14 @@
 //! Tells an incident: claims it, delivers what is due, and writes down what was taken.
 
+use std::collections::BTreeSet;
+
 use cluster_core::alert::{Alert, Due, Incident, Key, Planned, Step, Way};
 use cluster_lambda::Failure;
 use cluster_state::Found;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use crate::Router;
+use crate::{Router, deliver::Undelivered};
 
 /// How often a write is tried that somebody else's was quicker than.
 pub(crate) const TRIES: u8 = 8;
@@ -25,6 +27,17 @@ pub(crate) struct Claimed {
     pub(crate) incident: Incident,
     pub(crate) version: u64,
     pub(crate) due: Vec<Due>,
+    /// The destinations that know of no trouble unless this invocation tells them.
+    pub(crate) unaware: BTreeSet<String>,
+}
+
+/// What came of telling destinations, to be written down.
+#[derive(Default)]
+struct Answers {
+    /// What was taken, and when.
+    taken: Vec<(Due, Timestamp)>,
+    /// The destinations that certainly know no more than before.
+    refused: BTreeSet<String>,
 }
 
 impl Router {
@@ -34,18 +47,23 @@ impl Router {
         let mut next = Some(claimed);
         while let Some(claimed) = next.take() {
             let key = claimed.incident.alert.key.clone();
-            let mut taken = Vec::new();
+            let mut answers = Answers::default();
             // All at once: one that hangs must not use up the time in which the others are written down.
             let each = claimed.due.iter().map(|due| self.tell_one(&claimed.incident.alert, due));
             for (due, told) in claimed.due.iter().zip(join_all(each).await) {
                 match told {
-                    Ok(at) => taken.push((due.clone(), at)),
-                    Err(failure) => telling.failed.push((due.to.clone(), failure)),
+                    Ok(at) => answers.taken.push((due.clone(), at)),
+                    Err(Undelivered { failure, is_certain }) => {
+                        if is_certain && claimed.unaware.contains(&due.to) {
+                            answers.refused.insert(due.to.clone());
+                        }
+                        telling.failed.push((due.to.clone(), failure));
+                    }
                 }
             }
-            telling.delivered += taken.len();
-            let whole = taken.len() == claimed.due.len();
-            let recorded = self.record(&key, claimed, &taken).await?;
+            telling.delivered += answers.taken.len();
+            let whole = answers.taken.len() == claimed.due.len();
+            let recorded = self.record(&key, claimed, &answers).await?;
             // What failed is left to the next sweep.
             if whole && let Some((incident, version)) = recorded {
                 next = self.claim(incident, Some(version)).await?;
@@ -55,7 +73,7 @@ impl Router {
     }
 
     /// Tells one destination, and returns when.
-    async fn tell_one(&self, alert: &Alert, due: &Due) -> Result<Timestamp, Failure> {
+    async fn tell_one(&self, alert: &Alert, due: &Due) -> Result<Timestamp, Undelivered> {
         let (key, to, now) = (alert.key.as_str(), due.to.as_str(), self.now());
         // What was told there was told before the destination was taken away: nobody is left to be told of the end.
         if due.step == Step::Resolve && !self.deliveries.has(to) {
@@ -65,27 +83,23 @@ impl Router {
         let told = self.deliveries.deliver(to, alert, now).await;
         match &told {
             Ok(()) => tracing::info!(key, to, step = ?due.step, "told"),
-            Err(failure) => tracing::error!(key, to, failure = failure.chain(), "could not tell"),
+            Err(Undelivered { failure, .. }) => tracing::error!(key, to, failure = failure.chain(), "could not tell"),
         }
         told.map(|()| now)
     }
 
-    /// Writes down what was taken, and gives the claim back. Returns the incident as it is now, while it is not over.
-    async fn record(
-        &self,
-        key: &Key,
-        claimed: Claimed,
-        taken: &[(Due, Timestamp)],
-    ) -> Result<Option<(Incident, u64)>, Failure> {
+    /// Writes down what was taken and what was not, and gives the claim back. Returns the incident as it is now, while it is not over.
+    async fn record(&self, key: &Key, claimed: Claimed, answers: &Answers) -> Result<Option<(Incident, u64)>, Failure> {
         let (since, mut found) =
             (claimed.incident.telling, Found { incident: Some(claimed.incident), version: Some(claimed.version) });
         for _ in 0..TRIES {
             let Some(mut incident) = found.incident else { return Ok(None) };
-            for (due, at) in taken {
+            for (due, at) in &answers.taken {
                 incident.take(&due.to, &due.step, *at);
             }
             if incident.telling == since {
                 incident.telling = None;
+                incident.unsure.retain(|to| !answers.refused.contains(to));
             }
             let over = incident.is_over(&self.config.tree.ways(&incident.alert));
             if self.state.save_incident(&incident, found.version, over, self.now()).await? {
@@ -98,16 +112,27 @@ impl Router {
     }
 
     /// Claims an incident of which something is due; nothing where nothing is, or somebody else tells it.
-    pub(crate) async fn claim(&self, mut incident: Incident, version: Option<u64>) -> Result<Option<Claimed>, Failure> {
+    pub(crate) async fn claim(&self, incident: Incident, version: Option<u64>) -> Result<Option<Claimed>, Failure> {
         let now = self.now();
         let due = self.due(&incident, now).await?;
         if due.is_empty() || incident.is_being_told(now) {
             return Ok(None);
         }
-        incident.telling = Some(now);
+        self.write_claim(incident, version, due, now).await
+    }
+
+    /// Writes a claim down. Whoever was quicker has claimed the incident, or has brought news and claims it next.
+    pub(crate) async fn write_claim(
+        &self,
+        mut incident: Incident,
+        version: Option<u64>,
+        due: Vec<Due>,
+        now: Timestamp,
+    ) -> Result<Option<Claimed>, Failure> {
+        let unaware = incident.claim(&due, now);
         let written = self.state.save_incident(&incident, version, false, now).await?;
-        // Whoever was quicker has claimed it, or has brought news and claims it next.
-        Ok(written.then(|| Claimed { incident, version: version.unwrap_or_default().saturating_add(1), due }))
+        let version = version.unwrap_or_default().saturating_add(1);
+        Ok(written.then_some(Claimed { incident, version, due, unaware }))
     }
 
     /// Returns what the destinations should be told now.

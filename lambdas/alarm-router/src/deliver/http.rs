@@ -16,6 +16,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Undelivered;
+
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a delivery may take, with all that a destination asks to wait.
@@ -79,6 +81,8 @@ enum Attempt {
     Taken,
     /// It may be taken later, at the earliest after that time.
     Later(Option<Duration>, Failure),
+    /// It may have been taken.
+    Unanswered(Failure),
     Refused(Failure),
 }
 
@@ -89,16 +93,20 @@ impl Http {
     }
 
     /// Sends a request until it is taken or refused, or the time is over.
-    pub(super) async fn send(&self, request: Request, to: &str) -> Result<(), Failure> {
-        let began = Instant::now();
+    pub(super) async fn send(&self, request: Request, to: &str) -> Result<(), Undelivered> {
+        let (began, mut is_certain) = (Instant::now(), true);
         loop {
             let (pause, failure) = match self.attempt(&request, to).await {
                 Attempt::Taken => return Ok(()),
-                Attempt::Refused(failure) => return Err(failure),
+                Attempt::Refused(failure) => return Err(Undelivered { failure, is_certain }),
                 Attempt::Later(pause, failure) => (pause.unwrap_or(PAUSE), failure),
+                Attempt::Unanswered(failure) => {
+                    is_certain = false;
+                    (PAUSE, failure)
+                }
             };
             if began.elapsed() + pause + ATTEMPT > DELIVERY {
-                return Err(failure);
+                return Err(Undelivered { failure, is_certain });
             }
             sleep(pause).await;
         }
@@ -110,11 +118,11 @@ impl Http {
             return Attempt::Refused(super::wrong(to, "it holds no URL that can be requested"));
         };
         let answer = match timeout(ATTEMPT, self.0.call(sent)).await {
-            Err(_) => return Attempt::Later(None, Failure::transient(failed("no response within 5 s"))),
+            Err(_) => return Attempt::Unanswered(Failure::transient(failed("no response within 5 s"))),
             // The error may show the URL.
             Ok(Err(error)) => {
                 let why = if error.is_timeout() { "no connection in time" } else { "no connection" };
-                return Attempt::Later(None, Failure::transient(failed(why)));
+                return Attempt::Unanswered(Failure::transient(failed(why)));
             }
             Ok(Ok(answer)) => answer,
         };
@@ -168,7 +176,7 @@ mod tests {
         Request::json("https://hooks.example.org/T0/secret".into(), "{}".into())
     }
 
-    async fn send(answers: &[(u16, &str)]) -> (Result<(), Failure>, usize) {
+    async fn send(answers: &[(u16, &str)]) -> (Result<(), Undelivered>, usize) {
         let answers = Answers::new(answers);
         let result = Http::new(SharedHttpConnector::new(answers.clone())).send(request(), "slack").await;
         let sent = answers.requests.lock().unwrap().len();
@@ -180,13 +188,14 @@ mod tests {
         let (result, sent) = send(&[(503, ""), (429, ""), (200, "ok")]).await;
         assert!(result.is_ok() && sent == 3);
         let (result, sent) = send(&[(404, "no_service\n at all")]).await;
-        let failure = result.unwrap_err();
+        let Undelivered { failure, is_certain } = result.unwrap_err();
+        assert!(is_certain);
         assert_eq!(
             (failure.kind(), failure.chain().as_str(), sent),
             (Kind::Permanent, "could not deliver to slack: response 404: no_service at all", 1)
         );
         let (result, sent) = send(&[(302, "")]).await;
-        assert!(result.unwrap_err().to_string().contains("a redirect, which is not followed") && sent == 1);
+        assert!(result.unwrap_err().failure.to_string().contains("a redirect, which is not followed") && sent == 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,7 +203,12 @@ mod tests {
         for answer in [0, 500] {
             let began = Instant::now();
             let (result, _) = send(&[(answer, "")]).await;
-            assert_eq!(result.unwrap_err().kind(), Kind::Transient);
+            let Undelivered { failure, is_certain } = result.unwrap_err();
+            assert_eq!(
+                (failure.kind(), is_certain),
+                (Kind::Transient, answer == 500),
+                "without an answer it may be taken"
+            );
             assert!(began.elapsed() <= DELIVERY, "{:?}", began.elapsed());
         }
     }
@@ -216,7 +230,7 @@ mod tests {
         for (after, seconds) in [("3", 6), ("60", 0), ("Wed, 21 Oct 2026 07:28:00 GMT", 7)] {
             let began = Instant::now();
             let busy = Http::new(SharedHttpConnector::new(Busy(after)));
-            assert_eq!(busy.send(request(), "slack").await.unwrap_err().kind(), Kind::Transient);
+            assert_eq!(busy.send(request(), "slack").await.unwrap_err().failure.kind(), Kind::Transient);
             assert_eq!(began.elapsed().as_secs(), seconds, "{after}");
         }
     }

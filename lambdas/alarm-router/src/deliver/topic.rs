@@ -1,10 +1,12 @@
 //! SNS topics.
 
 use cluster_core::alert::{Alert, Status, render};
-use cluster_lambda::{Failure, query::Query};
+use cluster_lambda::query::Query;
+
+use super::Undelivered;
 
 /// Publishes an alert. Its severity, status and tier are attributes too, for the filter policies of subscriptions.
-pub(super) async fn publish(sns: &Query, topic: &str, alert: &Alert) -> Result<(), Failure> {
+pub(super) async fn publish(sns: &Query, topic: &str, alert: &Alert) -> Result<(), Undelivered> {
     let message = render::sns(alert);
     let status = match alert.status {
         Status::Firing => "firing",
@@ -30,5 +32,8 @@ pub(super) async fn publish(sns: &Query, topic: &str, alert: &Alert) -> Result<(
         ]);
     }
     let published = sns.call("Publish", &parameters).await;
-    published.map(drop).map_err(|error| error.failure(&format!("publish to the topic {topic}")))
+    published.map(drop).map_err(|error| {
+        let is_certain = error.code().is_some();
+        Undelivered { failure: error.failure(&format!("publish to the topic {topic}")), is_certain }
+    })
 }

@@ -1,6 +1,6 @@
 //! When an alert is told: once, again while it stays, and once more when it has gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,10 @@ pub struct Incident {
     /// What each destination was told last.
     #[serde(default)]
     pub told: BTreeMap<String, Told>,
+    /// The destinations that may know of the trouble though nobody wrote down that they took it: whoever told them has died, or they
+    /// gave no answer. They are told of its end too.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unsure: BTreeSet<String>,
     /// Since when somebody tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telling: Option<Timestamp>,
@@ -127,7 +131,7 @@ impl Incident {
     #[must_use]
     pub fn new(alert: Alert, now: Timestamp) -> Self {
         let alert = Alert { since: Some(alert.since.map_or(now, |since| since.min(now))), ..alert };
-        Self { alert, told: BTreeMap::new(), telling: None }
+        Self { alert, told: BTreeMap::new(), unsure: BTreeSet::new(), telling: None }
     }
 
     /// Takes over what was heard. An event that is older than what is known changes nothing: events come late, twice, and in any
@@ -158,6 +162,7 @@ impl Incident {
             Status::Unknown => Step::Nothing(Reason::Unknown),
             Status::Resolved => match told {
                 Some(Told { status: Status::Firing, .. }) => Step::Resolve,
+                _ if self.unsure.contains(&way.to) => Step::Resolve,
                 _ => Step::Nothing(Reason::NeverTold),
             },
             Status::Firing => {
@@ -189,8 +194,9 @@ impl Incident {
     pub fn due(&self, ways: &[Way], planned: Option<&Planned>, now: Timestamp) -> Vec<Due> {
         let since = self.alert.since.unwrap_or(now);
         if self.alert.status == Status::Resolved {
-            let firing = self.told.iter().filter(|(_, told)| told.status == Status::Firing);
-            return firing.map(|(to, _)| Due { to: to.clone(), step: Step::Resolve, since }).collect();
+            let firing = self.told.iter().filter(|(_, told)| told.status == Status::Firing).map(|(to, _)| to);
+            let all: BTreeSet<_> = firing.chain(&self.unsure).collect();
+            return all.into_iter().map(|to| Due { to: to.clone(), step: Step::Resolve, since }).collect();
         }
         let due = ways.iter().filter_map(|way| {
             let step = self.step(way, planned, now);
@@ -211,6 +217,13 @@ impl Incident {
         self.telling.is_some_and(|since| now.duration_since(since) < TELLING)
     }
 
+    /// Puts down, before anybody is told, that somebody tells these destinations now. Returns those that were not unsure before.
+    pub fn claim(&mut self, due: &[Due], now: Timestamp) -> BTreeSet<String> {
+        self.telling = Some(now);
+        let triggers = due.iter().filter(|due| matches!(due.step, Step::Trigger(_)));
+        triggers.filter(|due| self.unsure.insert(due.to.clone())).map(|due| due.to.clone()).collect()
+    }
+
     /// Puts down that a destination has taken what it was told.
     pub fn take(&mut self, to: &str, step: &Step, now: Timestamp) {
         let status = match step {
@@ -218,6 +231,7 @@ impl Incident {
             Step::Resolve => Status::Resolved,
             Step::Nothing(_) => return,
         };
+        self.unsure.remove(to);
         self.told.insert(to.to_owned(), Told { status, at: now });
     }
 
@@ -225,7 +239,9 @@ impl Incident {
     #[must_use]
     pub fn is_over(&self, ways: &[Way]) -> bool {
         match self.alert.status {
-            Status::Resolved | Status::Unknown => self.told.values().all(|told| told.status == Status::Resolved),
+            Status::Resolved | Status::Unknown => {
+                self.unsure.is_empty() && self.told.values().all(|told| told.status == Status::Resolved)
+            }
             Status::Firing if self.alert.lasting => false,
             Status::Firing => ways.iter().all(|way| {
                 let told = self.told.get(&way.to).filter(|told| told.status == Status::Firing);

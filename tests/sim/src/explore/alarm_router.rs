@@ -255,8 +255,8 @@ impl Woken for Alerts {
         &mut self.hours
     }
 
-    /// Nobody is told the same twice within the time of repetition, but where the router died between sending and writing that down;
-    /// and an end only of what was told before.
+    /// Nobody is told the same twice within the time of repetition, and of an end only after the beginning, but where the router died
+    /// while it told, or got no answer.
     fn holds(&self) -> Result<(), Wrong> {
         let died =
             |fault: &Fault| !matches!(fault, Fault::Throttle | Fault::ServerError | Fault::CutPage | Fault::Stale);
@@ -267,7 +267,7 @@ impl Woken for Alerts {
             for one in told {
                 let before = last.insert(one.key.clone(), one.clone());
                 match &before {
-                    None if one.over => return Err(format!("{to}: an end of what was never told: {one:?}")),
+                    None if one.over => again += 1,
                     Some(before) if before.over == one.over => {
                         let repeated = !one.over && one.at.duration_since(before.at) >= SignedDuration::from_mins(30);
                         again += usize::from(!repeated);
@@ -276,7 +276,9 @@ impl Woken for Alerts {
                 }
             }
             if again > excused {
-                return Err(format!("{to}: told {again} times what it knew, and {excused} faults excuse that"));
+                return Err(format!(
+                    "{to}: told {again} times what it need not know, and {excused} faults excuse that"
+                ));
             }
         }
         Ok(())

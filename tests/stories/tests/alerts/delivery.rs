@@ -2,7 +2,7 @@
 
 use cluster_core::{alert::render, neo4j::Secret};
 use cluster_sim::{
-    alerts::{PAGERDUTY, SIGNING, SLACK, WEBHOOK, add_alarm, set, stage, taken},
+    alerts::{self, PAGERDUTY, SIGNING, SLACK, WEBHOOK, add_alarm, set, stage, taken},
     time::{minutes, play, seconds},
     wire::Fault,
 };
@@ -96,6 +96,31 @@ fn whatever_dies_at_whichever_call_nothing_is_lost_and_only_what_was_sent_is_sen
                 cluster.live(minutes(3)).await;
                 let resolved = pagerduty(&cluster).into_iter().filter(|(action, _)| *action == "resolve").count();
                 assert_eq!(resolved, 1, "{fault:?} at {nth}");
+            }
+        }
+    });
+}
+
+#[test]
+fn whatever_dies_an_alarm_that_is_over_at_once_stays_open_nowhere() {
+    play(async {
+        for fault in [Fault::Kill, Fault::KillAfterEffect, Fault::Hang, Fault::ResetAfterEffect] {
+            for nth in 1..=9 {
+                let cluster = stage();
+                add_alarm(&cluster, "Disk", &[("severity", "critical")]);
+                set(&cluster, "Disk", State::Alarm);
+                cluster.wire.plan(nth, fault);
+                let payload = cluster.wire.world().lambda.invocations.remove(0).payload;
+                tokio::select! {
+                    _ = cluster.invoke(payload) => {}
+                    () = cluster.wire.killed() => {}
+                }
+                set(&cluster, "Disk", State::Ok);
+                cluster.live(minutes(6)).await;
+                for told in [alerts::pagerduty(&cluster), alerts::webhook(&cluster)] {
+                    assert!(told.last().is_none_or(|last| last.over), "{fault:?} at {nth}: {told:?}");
+                    assert!(told.iter().filter(|told| told.over).count() <= 1, "{fault:?} at {nth}: {told:?}");
+                }
             }
         }
     });

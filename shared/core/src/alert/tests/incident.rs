@@ -135,6 +135,22 @@ fn work_that_was_planned_later_mutes_nothing_and_one_telling_ends_by_itself() {
 }
 
 #[test]
+fn a_destination_that_may_know_of_the_trouble_is_told_of_its_end() {
+    let (mut incident, way) = (Incident::new(alert(Status::Firing, 0), at(0)), way(0));
+    let due = incident.due(from_ref(&way), None, at(0));
+    assert_eq!(incident.claim(&due, at(0)), ["pager".to_owned()].into());
+    assert_eq!(incident.claim(&due, at(3)), [].into(), "it was unsure before");
+    // Nobody wrote down what came of it.
+    assert!(incident.hear(alert(Status::Resolved, 5), at(5)));
+    assert!(!incident.is_over(from_ref(&way)));
+    let due = incident.due(from_ref(&way), None, at(5));
+    assert_eq!(due, [Due { to: "pager".into(), step: Step::Resolve, since: at(5) }]);
+    assert_eq!(tell(&mut incident, &way, 5), Step::Resolve);
+    assert!(incident.is_over(from_ref(&way)));
+    assert_eq!(incident.due(from_ref(&way), None, at(6)), []);
+}
+
+#[test]
 fn an_incident_is_read_back_as_it_was_written() {
     let mut incident = Incident::new(alert(Status::Firing, 0), at(0));
     tell(&mut incident, &way(0), 0);
