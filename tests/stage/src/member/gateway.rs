@@ -23,6 +23,9 @@ use super::{
 };
 use crate::{narrator::Narrator, stage::Trouble};
 
+/// How often a view is asked for that does not come in time.
+const TRIES: u8 = 5;
+
 /// The gateway, as it is configured for a member.
 #[derive(Debug)]
 pub struct Asking {
@@ -90,8 +93,16 @@ impl Asking {
     /// # Errors
     /// When it sees nothing.
     pub fn view(&self, address: Ipv4Addr, login: Login) -> Result<View, Trouble> {
-        let answer = self.observe(address, None, Some(login))?;
-        answer.view.map_err(|fault| format!("no view: {fault:?}"))
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = self.observe(address, None, Some(login.clone()))?;
+            match answer.view {
+                // On a busy machine an answer may take longer than the gateway waits. A sweep asks again, too.
+                Err(fault) if fault.kind == Kind::Silent && tries < TRIES => {}
+                view => return view.map_err(|fault| format!("no view: {fault:?}")),
+            }
+        }
     }
 
     fn declare(&self, address: Ipv4Addr, admin: Login, monitor: Login) -> Result<Declared, Trouble> {
