@@ -42,6 +42,7 @@ async fn live() -> Hour {
     let mut rows = Vec::new();
     let shown = a_bad_hour(&mut rows).await;
     a_planned_drain(&mut rows).await;
+    a_lost_call(&mut rows).await;
     a_flood(&mut rows).await;
     Hour { shown, rows }
 }
@@ -106,6 +107,18 @@ async fn a_planned_drain(rows: &mut Vec<Row>) {
     cluster.live(minutes(2)).await;
     let held = held && alerts::pagerduty(&cluster).len() == 1;
     rows.push(row("a core is drained, and alarms say so", "only the alarm on a disk is told".to_owned(), held));
+}
+
+/// An alarm goes off, and what it calls is lost.
+async fn a_lost_call(rows: &mut Vec<Row>) {
+    let cluster = alerts::stage();
+    add_alarm(&cluster, "Quorum", &[("severity", "critical")]);
+    set(&cluster, "Quorum", State::Alarm);
+    cluster.wire.world().lambda.invocations.clear();
+    let began = now(&cluster);
+    let told = until(&cluster, 12, |cluster| taken(cluster, PAGERDUTY) > 0).await;
+    let answer = format!("after {} min the sweep has told it all the same", passed(&cluster, began));
+    rows.push(row("an alarm goes off, and its call is lost", answer, told));
 }
 
 /// A thousand alarms in a minute, and Slack takes sixty.
