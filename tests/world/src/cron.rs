@@ -47,17 +47,7 @@ impl Cron {
         if (day == "?") == (weekday == "?") {
             return Err("one of day-of-month and day-of-week is ?".to_owned());
         }
-        let open = |field: &str, first, last, names: &[&str]| {
-            (field != "?").then(|| values(field, first, last, names)).transpose()
-        };
-        Ok(Self {
-            minutes: values(minutes, 0, 59, &[])?,
-            hours: values(hours, 0, 23, &[])?,
-            days: open(day, 1, 31, &[])?,
-            months: values(month, 1, 12, &MONTHS)?,
-            weekdays: open(weekday, 1, 7, &DAYS)?,
-            years: values(year, 1970, 2199, &[])?,
-        })
+        Self::of([minutes, hours, day, month, weekday, year], "?")
     }
 
     /// Reads «Minutes Hours Day-of-month Month Day-of-week», in which `*`, `-` and `,` are all there is. What a day of the week
@@ -77,16 +67,21 @@ impl Cron {
         if day != "*" && weekday != "*" {
             return Err("no page says what holds where both days are given".to_owned());
         }
-        let open = |field: &str, first, last, names: &[&str]| {
-            (field != "*").then(|| values(field, first, last, names)).transpose()
+        Self::of([minutes, hours, day, month, weekday, "*"], "*")
+    }
+
+    /// Reads the fields, of which one of the days' that is `open` says nothing.
+    fn of([minutes, hours, day, month, weekday, year]: [&str; 6], open: &str) -> Result<Self, String> {
+        let days = |field: &str, first, last, names: &[&str]| {
+            (field != open).then(|| values(field, first, last, names)).transpose()
         };
         Ok(Self {
             minutes: values(minutes, 0, 59, &[])?,
             hours: values(hours, 0, 23, &[])?,
-            days: open(day, 1, 31, &[])?,
+            days: days(day, 1, 31, &[])?,
             months: values(month, 1, 12, &MONTHS)?,
-            weekdays: open(weekday, 1, 7, &DAYS)?,
-            years: values("*", 1970, 2199, &[])?,
+            weekdays: days(weekday, 1, 7, &DAYS)?,
+            years: values(year, 1970, 2199, &[])?,
         })
     }
 
