@@ -39,7 +39,7 @@ BY_HAND = {
         spot-events spot-ending warmed-completion warmed-listed standby-hooks retained-serves unhealthy-hook drain-rights
         hung-member full-start disk-pace replica-reports held-back
         missing-range muted-and-over suppressor-ends
-        router-hears tags-lag async-order async-lost topic-message pagerduty-takes slack-takes deleted-alarms or-rules
+        router-hears tags-lag async-order async-lost lost-calls topic-message pagerduty-takes slack-takes deleted-alarms or-rules
         console-hosts""",
     "it takes a look on an instance": """
         device-name agent-waits blank-volume mounted slice one-address container-label metadata no-password-left""",

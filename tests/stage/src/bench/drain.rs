@@ -176,7 +176,8 @@ impl Alone {
 
 /// A world with so many instances in groups that carry the tag, each with a task of the service and so many standalone ones.
 fn populated(instances: usize, tasks: usize) -> Live {
-    let mut world = World::new("2026-11-23T10:00:00Z".parse::<Timestamp>().unwrap(), 1);
+    // The function's clock is this machine's: it compares when it saw an instance leave with when ECS says that a task stopped.
+    let mut world = World::new(Timestamp::now(), 1);
     // A subnet has room for 245 instances here.
     let subnets: Vec<_> = (0..5).map(|n| (format!("subnet-{n:017}"), format!("{REGION}{n}"))).collect();
     world.ec2.subnets = subnets.iter().cloned().collect::<BTreeMap<_, _>>();
