@@ -83,10 +83,12 @@ struct PageResult {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Alarm {
-    alarm_name: String,
-    #[serde(default)]
-    alarm_arn: String,
-    alarm_description: Option<String>,
+    #[serde(rename = "AlarmName")]
+    name: String,
+    #[serde(default, rename = "AlarmArn")]
+    arn: String,
+    #[serde(rename = "AlarmDescription")]
+    description: Option<String>,
     state_value: String,
     #[serde(default)]
     state_reason: String,
@@ -97,11 +99,12 @@ struct Alarm {
     state_transitioned_timestamp: String,
     #[serde(default)]
     actions_enabled: bool,
-    #[serde(default)]
-    alarm_actions: Members<String>,
+    #[serde(default, rename = "AlarmActions")]
+    actions: Members<String>,
     /// Of composite alarms: `WaitPeriod`, `ExtensionPeriod` or `Alarm` while their actions are suppressed.
     actions_suppressed_by: Option<String>,
-    alarm_rule: Option<String>,
+    #[serde(rename = "AlarmRule")]
+    rule: Option<String>,
     metric_name: Option<String>,
     threshold: Option<f64>,
     comparison_operator: Option<String>,
@@ -110,17 +113,17 @@ struct Alarm {
 impl From<Alarm> for Described {
     fn from(alarm: Alarm) -> Self {
         Self {
-            name: alarm.alarm_name,
-            arn: alarm.alarm_arn,
-            description: alarm.alarm_description,
+            name: alarm.name,
+            arn: alarm.arn,
+            description: alarm.description,
             reason: alarm.state_reason,
             since: alarm.state_transitioned_timestamp.parse().ok(),
             metric: alarm.metric_name,
             threshold: alarm.threshold,
             comparison: alarm.comparison_operator,
-            rule: alarm.alarm_rule,
+            rule: alarm.rule,
             acts: alarm.actions_enabled,
-            actions: alarm.alarm_actions.member,
+            actions: alarm.actions.member,
             suppressed_by: alarm.actions_suppressed_by.filter(|by| !by.is_empty()),
         }
     }
@@ -173,10 +176,10 @@ impl Alarms {
     }
 
     async fn add_states(&self, names: &[&str], states: &mut BTreeMap<String, State>) -> Result<(), Failure> {
-        let named = names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name));
-        for alarm in self.describe(named.collect(), "describe the alarms that were told").await? {
+        let wanted = names.iter().zip(1..).map(|(name, nth)| (format!("AlarmNames.member.{nth}"), *name));
+        for alarm in self.describe(wanted.collect(), "describe the alarms that were told").await? {
             let at = alarm.state_updated_timestamp.parse().ok();
-            states.insert(alarm.alarm_name, State { value: alarm.state_value, reason: alarm.state_reason, at });
+            states.insert(alarm.name, State { value: alarm.state_value, reason: alarm.state_reason, at });
         }
         Ok(())
     }

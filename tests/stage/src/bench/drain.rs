@@ -177,6 +177,7 @@ impl Alone {
 /// A world with so many instances in groups that carry the tag, each with a task of the service and so many standalone ones.
 fn populated(instances: usize, tasks: usize) -> Live {
     // The function's clock is this machine's: it compares when it saw an instance leave with when ECS says that a task stopped.
+    #[expect(clippy::disallowed_methods, reason = "the world begins now")]
     let mut world = World::new(Timestamp::now(), 1);
     // A subnet has room for 245 instances here.
     let subnets: Vec<_> = (0..5).map(|n| (format!("subnet-{n:017}"), format!("{REGION}{n}"))).collect();

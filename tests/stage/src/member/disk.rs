@@ -43,7 +43,7 @@ pub fn tell(network: &Network, narrator: &Narrator, series: Series) -> Result<()
     let (status, message) = (&shown[0][0]["currentStatus"], shown[0][0]["statusMessage"].as_str().unwrap_or_default());
     ensure(status == "online" && message.contains("No space left"), || format!("a full disk looks like {shown:?}"))?;
     ensure(member.is_healthy()? && life.client.get(&page(&member)).is_ok(), || "a full disk closes ports".to_owned())?;
-    let view = until("the gateway sees it", || Ok(asking.view(member.address, gateway::admin()).ok()))?;
+    let view = until("the gateway sees it", || Ok(asking.view(member.address, &gateway::admin()).ok()))?;
     let neo4j =
         view.databases.iter().find(|database| database.name == "neo4j").ok_or("the gateway does not see neo4j")?;
     let seen = neo4j.copies.iter().all(|copy| copy.status == "online" && copy.message.contains("No space left"));

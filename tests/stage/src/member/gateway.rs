@@ -92,7 +92,7 @@ impl Asking {
     ///
     /// # Errors
     /// When it sees nothing.
-    pub fn view(&self, address: Ipv4Addr, login: Login) -> Result<View, Trouble> {
+    pub fn view(&self, address: Ipv4Addr, login: &Login) -> Result<View, Trouble> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -125,7 +125,7 @@ fn is_fault<T>(part: &Result<T, Fault>, kind: Kind, words: &str) -> Result<(), T
 pub fn ask(life: &Life, member: &Member, narrator: &Narrator) -> Result<(), Trouble> {
     let (asking, at) = (Asking::new(life)?, member.address);
     // The first statement after a start is planned for longer than a request may take, where the machine is busy.
-    let view = until("the member answers the gateway", || Ok(asking.view(at, admin()).ok()))?;
+    let view = until("the member answers the gateway", || Ok(asking.view(at, &admin()).ok()))?;
     let series = life.definition.shape.series;
     seen(&asking, &view, at, series)?;
     at_a_standstill(&asking, member)?;
@@ -176,7 +176,7 @@ fn at_a_standstill(asking: &Asking, member: &Member) -> Result<(), Trouble> {
     let answer = answer?;
     is_fault(&answer.page, Kind::Silent, "within 3.0 s")?;
     is_fault(&answer.view, Kind::NotAsked, "GET /")?;
-    until("it answers again", || Ok(asking.view(member.address, admin()).ok().map(drop)))
+    until("it answers again", || Ok(asking.view(member.address, &admin()).ok().map(drop)))
 }
 
 /// Kills a member while it is asked again and again.
@@ -185,7 +185,7 @@ fn at_a_standstill(asking: &Asking, member: &Member) -> Result<(), Trouble> {
 /// When the gateway says anything but that nobody is there.
 pub fn asked_while_killed(life: &Life, member: &mut Member) -> Result<(), Trouble> {
     let (asking, at) = (Asking::new(life)?, member.address);
-    asking.view(at, admin())?;
+    asking.view(at, &admin())?;
     let fault = std::thread::scope(|scope| {
         let asked = scope.spawn(|| {
             until("the gateway notices the death", || {

@@ -92,6 +92,9 @@ impl World {
     /// expired it does not say.
     pub(super) fn list_mute_rules(&self, form: &Form) -> Result<Value, Refusal> {
         let (alarm, statuses) = (form.text("AlarmName"), form.list("Statuses.member"));
+        if let Some(unknown) = statuses.iter().find(|status| !["SCHEDULED", "ACTIVE", "EXPIRED"].contains(status)) {
+            return Err(Refusal::new("InvalidParameterValue", format!("there is no status {unknown}")));
+        }
         let status = |rule: &MuteRule| if rule.window(self.now).is_some() { "ACTIVE" } else { "SCHEDULED" };
         let rules = self.cloudwatch.mute_rules.values().filter(|rule| {
             (alarm.is_empty() || rule.targets.contains(alarm)) && (statuses.is_empty() || statuses.contains(&status(rule)))

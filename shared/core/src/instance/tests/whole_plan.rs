@@ -300,7 +300,7 @@ proptest! {
                 Action::Release => prop_assert!(registrations.is_empty(), "{}", plan),
                 // From service it goes by its hook, in which tasks of no service get their grace.
                 Action::Terminate => {
-                    let by_hook = step.state.as_ref().is_some_and(|state| state.is_in_service());
+                    let by_hook = step.state.as_ref().is_some_and(State::is_in_service);
                     let left = tasks().filter(|task| !by_hook || task.service().is_some()).count();
                     prop_assert!(left == 0, "{}", plan);
                 }
@@ -339,7 +339,7 @@ proptest! {
                 }
                 Action::Release | Action::Abandon { .. } => prop_assert_eq!(state, Some(&State::TerminatingWait), "{}", plan),
                 Action::Leave { .. } => prop_assert!(state.is_some_and(State::awaits_release), "{}", plan),
-                Action::MarkUnhealthy => prop_assert!(state.is_some_and(|state| state.is_in_service()), "{}", plan),
+                Action::MarkUnhealthy => prop_assert!(state.is_some_and(State::is_in_service), "{}", plan),
                 Action::Terminate => {
                     prop_assert!(matches!(state, Some(State::Retained)) || step.why == Reason::Rebalanced, "{}", plan);
                 }

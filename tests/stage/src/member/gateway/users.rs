@@ -19,10 +19,10 @@ pub(super) fn declared(asking: &Asking, at: Ipv4Addr) -> Result<(), Trouble> {
     let no_roles = "CREATE_ROLE: Neo.ClientError.Statement.UnsupportedAdministrationCommand";
     for (password, before) in [(ONE, None), (ONE, Some(ONE)), (OTHER, Some(ONE))] {
         if let Some(before) = before {
-            asking.view(at, monitor(before))?;
+            asking.view(at, &monitor(before))?;
         }
         is_fault(&asking.declare(at, admin(), monitor(password))?.monitor, Kind::Failed, no_roles)?;
-        asking.view(at, monitor(password))?;
+        asking.view(at, &monitor(password))?;
     }
     is_fault(&asking.declare(at, admin(), monitor("short"))?.monitor, Kind::Failed, "at least 8 characters")?;
     let refused = asking.declare(at, login("neo4j", "a wrong password"), monitor(ONE))?;
@@ -38,7 +38,7 @@ pub(super) fn declared(asking: &Asking, at: Ipv4Addr) -> Result<(), Trouble> {
     }
     let locked = asking.observe(at, None, Some(monitor(OTHER)))?;
     is_fault(&locked.view, Kind::Locked, "Too many failed")?;
-    until("the user is unlocked", || Ok(asking.view(at, monitor(OTHER)).ok().map(drop)))
+    until("the user is unlocked", || Ok(asking.view(at, &monitor(OTHER)).ok().map(drop)))
 }
 
 /// A statement whose client gave up runs on: Neo4j ends it by itself where it knows `maxExecutionTime`, and the gateway does
@@ -67,12 +67,12 @@ pub(super) fn left_over(asking: &Asking, http: &Http, series: Series) -> Result<
     }
     let names = || running(http);
     ensure(names()?.iter().any(|(name, _)| name == "ours"), || "the statement has ended with its client".to_owned())?;
-    asking.view(at, monitor(OTHER))?;
+    asking.view(at, &monitor(OTHER))?;
     ensure(names()?.iter().any(|(name, _)| name == "ours"), || "what is young is ended".to_owned())?;
     until("the left-over is old", || {
         Ok(names()?.iter().any(|(name, millis)| name == "ours" && *millis > 15_500).then_some(()))
     })?;
-    asking.view(at, monitor(OTHER))?;
+    asking.view(at, &monitor(OTHER))?;
     until("the left-over is ended", || Ok((!names()?.iter().any(|(name, _)| name == "ours")).then_some(())))?;
     let left = names()?;
     ensure(left.iter().any(|(name, _)| name == "foreign"), || format!("what has no mark is ended too: {left:?}"))?;
